@@ -1,0 +1,1 @@
+"""One Dask session; runs; plans; the artefact store; errors; units."""

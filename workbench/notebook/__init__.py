@@ -1,0 +1,1 @@
+"""Magics, widgets, displays, reports and completion."""

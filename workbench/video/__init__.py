@@ -1,0 +1,1 @@
+"""Objects, queries, planner, operators, models and results for video."""

@@ -1,0 +1,1 @@
+"""Plans mapped onto the engine: chunks, tasks, the ordered fold, the cache."""

@@ -1,0 +1,1 @@
+"""Plans of video queries: operators, rewrites and costs."""
