@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all that a newcomer needs; each sets up .venv by itself and installs nothing twice.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The constraint also has to reach the isolated environment that builds the JupyterLab extension.
+PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+SETUP  := pyproject.toml constraints.txt
+LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/package.json workbench/notebook/static/*.js)
+
+.PHONY: demo test lint lab bench lock clean
+
+demo: $(VENV)/.installed-all
+	$(BIN)/workbench demo -o tour.html
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: $(VENV)/.installed-all
+	$(BIN)/workbench lab
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.video
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Workbench needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-%: $(VENV)/bin/python $(SETUP) $(LAB)
+	$(PIP) -e ".[$*]"
+	@touch $@
+
+lock: $(VENV)/.installed-test
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^workbench' > constraints.new
+	@echo "Compare constraints.new with constraints.txt; torch stays pinned without its local version."
+	cd extensions/workbench-lab && ../../$(BIN)/jlpm install --mode update-lockfile
+
+clean:
+	rm -rf $(VENV) tour.html build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
