@@ -1,0 +1,80 @@
+"""Workbench: ask videos, tables, arrays and training runs questions from a notebook.
+
+`import workbench as wb`, or `%load_ext workbench` for the magics. Names are loaded on first use, so importing the
+package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from workbench import engine, video
+    from workbench.engine.fetch import fetch
+    from workbench.engine.session import connect, session
+    from workbench.notebook.report import report
+    from workbench.video.api import vquery
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "connect",
+    "engine",
+    "fetch",
+    "load_ipython_extension",
+    "report",
+    "session",
+    "video",
+    "vquery",
+]
+
+#: public name -> (module, attribute); None is the module itself
+_LAZY: dict[str, tuple[str, str | None]] = {
+    "connect": ("workbench.engine.session", "connect"),
+    "engine": ("workbench.engine", None),
+    "fetch": ("workbench.engine.fetch", "fetch"),
+    "report": ("workbench.notebook.report", "report"),
+    "session": ("workbench.engine.session", "session"),
+    "video": ("workbench.video", None),
+    "vquery": ("workbench.video.api", "vquery"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    path, attribute = _LAZY[name]
+    module = importlib.import_module(path)
+    value = module if attribute is None else getattr(module, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Register the magics: what `%load_ext workbench` calls."""
+    from workbench.notebook import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics away again: what `%unload_ext workbench` calls."""
+    from workbench.notebook import unload
+
+    unload(ipython)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "workbench-lab"}]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "workbench.notebook.server"}]

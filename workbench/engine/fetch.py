@@ -1,0 +1,169 @@
+"""Named assets: model weights and sample clips, from the store, a mirror or upstream, checked by their hash."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.engine.errors import WorkbenchError, suggest
+from workbench.engine.store import key, store
+from workbench.engine.units import format_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Asset", "asset", "assets", "available", "fetch"]
+
+#: bytes per second at which a download is reckoned when the store weighs what to evict
+DOWNLOAD_SPEED = 1e6
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A named file of the manifest.
+
+    Attributes
+    ----------
+    name, path : str
+        Its name, and where it lies below a mirror.
+    bytes : int
+    sha256, licence : str
+    url : str
+        Where it comes from; "" if it is only to be had from a mirror.
+    note : str
+    """
+
+    name: str
+    path: str
+    bytes: int
+    sha256: str
+    licence: str
+    url: str = ""
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its key in the store."""
+        return key("asset", self.name, self.sha256)
+
+
+def fetch(name: str) -> Path:
+    """Return the path of a named asset, fetched if it is not in the store yet.
+
+    Looked up in the store, then in `WORKBENCH_MIRROR` (a folder or the start of a URL), then upstream.
+
+    Parameters
+    ----------
+    name : str
+        One of `assets()`.
+
+    Returns
+    -------
+    Path
+        A file whose sha256 is the manifest's; not to be written to.
+
+    Raises
+    ------
+    WorkbenchError
+        For an unknown name, a wrong hash (nothing is kept), or an asset that cannot be had.
+    """
+    wanted = asset(name)
+    kept = store().get_file(wanted.key)
+    if kept is not None:
+        return kept
+    mirror = os.environ.get("WORKBENCH_MIRROR", "").strip()
+    reasons = []
+    for place in _places(wanted, mirror):
+        try:
+            content = _read(place)
+        except (OSError, ValueError, ImportError) as error:
+            reasons.append(_reason(place, mirror, error))
+            continue
+        _check(wanted, content, place)
+        cost = wanted.bytes / DOWNLOAD_SPEED
+        path = store().put_file(wanted.key, content, suffix=Path(wanted.path).suffix, kind="asset", cost_s=cost)
+        if path is not None:
+            return path
+        if "://" not in place:
+            return Path(place)  # the store could not keep it, but the mirror's own file will do
+        raise WorkbenchError(
+            f"{name} was fetched, but the store could not keep it.",
+            f"Make {format_bytes(wanted.bytes)} of room, or set WORKBENCH_HOME to a folder on another disk.",
+        )
+    why = "; ".join(reasons) if reasons else "it has no source upstream"
+    raise WorkbenchError(f"{name} cannot be had: {why}.", f"Run workbench fetch {name}, or set WORKBENCH_MIRROR.")
+
+
+def available(name: str) -> bool:
+    """Return whether an asset is in the store or in a mirror folder: nothing is asked over the network."""
+    wanted = asset(name)
+    if store().has(wanted.key):
+        return True
+    mirror = os.environ.get("WORKBENCH_MIRROR", "").strip()
+    return bool(mirror) and "://" not in mirror and (Path(mirror).expanduser() / wanted.path).is_file()
+
+
+def asset(name: str) -> Asset:
+    """Return the manifest's entry for a name."""
+    known = _manifest()
+    if name not in known:
+        raise WorkbenchError(
+            f"No asset is named {name!r}.", suggest(name, known, "workbench fetch --list shows them all.")
+        )
+    return known[name]
+
+
+def assets() -> pd.DataFrame:
+    """Return the manifest: name, path, bytes, sha256, licence, url."""
+    import pandas as pd
+
+    columns = ["name", "path", "bytes", "sha256", "licence", "url"]
+    rows = [[getattr(item, column) for column in columns] for item in _manifest().values()]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@functools.cache
+def _manifest() -> dict[str, Asset]:
+    text = resources.files("workbench.engine").joinpath("manifest.json").read_text(encoding="utf-8")
+    return {entry["name"]: Asset(**entry) for entry in json.loads(text)["assets"]}
+
+
+def _places(wanted: Asset, mirror: str) -> list[str]:
+    places = []
+    if mirror:
+        joined = f"{mirror.rstrip('/')}/{wanted.path}"
+        places.append(joined if "://" in mirror else str(Path(mirror).expanduser() / wanted.path))
+    if wanted.url:
+        places.append(wanted.url)
+    return places
+
+
+def _read(place: str) -> bytes:
+    if "://" not in place:
+        return Path(place).read_bytes()
+    import fsspec
+
+    with fsspec.open(place, "rb") as file:
+        return file.read()
+
+
+def _reason(place: str, mirror: str, error: Exception) -> str:
+    if mirror and place.startswith((mirror.rstrip("/"), str(Path(mirror).expanduser()))):
+        return "the mirror does not have it" if isinstance(error, FileNotFoundError) else "the mirror does not answer"
+    return "upstream no longer has it" if isinstance(error, FileNotFoundError) else "there is no network"
+
+
+def _check(wanted: Asset, content: bytes, place: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != wanted.sha256:
+        where = "the mirror" if place != wanted.url else "upstream"
+        raise WorkbenchError(
+            f"{wanted.name} from {where} has the wrong hash; nothing was kept.",
+            f"Expected sha256 {wanted.sha256[:16]}..., got {found[:16]}...; get the file anew.",
+        )

@@ -1,0 +1,298 @@
+"""Fingerprints of functions: equal for the same behaviour, whatever the comments, layout and place in the file."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+import functools
+import hashlib
+import inspect
+import re
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from workbench.engine.keys import key
+
+__all__ = ["Unfingerprintable", "fingerprint"]
+
+
+class Unfingerprintable(Exception):
+    """A function reads something whose content cannot be told.
+
+    Attributes
+    ----------
+    name : str
+        What it reads.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name!r} cannot be fingerprinted"
+
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    """Return a hash of a function and of all that it reads: 64 hexadecimal digits.
+
+    It covers the normalised syntax tree (no comments, layout, docstring or decorators), the default values, the
+    globals and closures read, the same for plain functions and classes that it calls, and the versions of the modules
+    that it uses. It is the same in every process.
+
+    Parameters
+    ----------
+    function : callable
+        A plain function, method, partial, class or builtin.
+
+    Raises
+    ------
+    Unfingerprintable
+        If it reads an object whose content cannot be told, such as a model; `.name` says which.
+    """
+    return key(_Reader().read(function, getattr(function, "__name__", "function")))
+
+
+class _Reader:
+    """Describes values as plain data; functions that call each other are met once and then named by number."""
+
+    def __init__(self) -> None:
+        self.met: dict[int, int] = {}
+        self.kept: list[Any] = []  # keeps ids from being used again
+
+    def read(self, value: Any, name: str) -> Any:
+        """Return plain data that stands for the value."""
+        while isinstance(value, functools.partial | types.MethodType | staticmethod | classmethod) or (
+            hasattr(value, "__wrapped__") and not isinstance(value, type | types.FunctionType)
+        ):
+            if isinstance(value, functools.partial):
+                bound = [self.read(item, name) for item in value.args]
+                named = {word: self.read(item, word) for word, item in value.keywords.items()}
+                return ("partial", self.read(value.func, name), bound, named)
+            if isinstance(value, types.MethodType):
+                return ("method", self.read(value.__func__, name), self.read(value.__self__, name))
+            value = value.__wrapped__ if hasattr(value, "__wrapped__") else value.__func__
+        if isinstance(value, types.ModuleType):
+            return self._module(value)
+        if isinstance(value, types.FunctionType):
+            return self._installed(value) or self._once(value, name, self._function)
+        if isinstance(value, type):
+            return self._installed(value) or self._once(value, name, self._class)
+        if isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType | types.WrapperDescriptorType):
+            return self._builtin(value, name)
+        return self._data(value, name)
+
+    def _once(self, value: Any, name: str, describe: Callable[[Any, str], Any]) -> Any:
+        if id(value) in self.met:
+            return ("again", self.met[id(value)])
+        self.met[id(value)] = len(self.met)
+        self.kept.append(value)
+        return describe(value, name)
+
+    def _function(self, function: types.FunctionType, name: str) -> Any:
+        code = function.__code__
+        reads: dict[str, Any] = {}
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        for word, cell in cells.items():
+            try:
+                reads[word] = self.read(cell.cell_contents, word)
+            except ValueError:  # not filled yet
+                reads[word] = ("empty",)
+        for word in sorted(set(_global_names(code))):
+            if word in function.__globals__:
+                reads[f"global {word}"] = self.read(function.__globals__[word], word)
+            elif hasattr(builtins, word):
+                reads[f"global {word}"] = ("builtin", word)
+            else:
+                reads[f"global {word}"] = ("undefined",)
+        arguments = inspect.getfullargspec(function).args
+        defaults = function.__defaults__ or ()
+        given = dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=False))
+        given.update(function.__kwdefaults__ or {})
+        return ("function", _body(function), {word: self.read(v, word) for word, v in given.items()}, reads)
+
+    def _class(self, cls: type, name: str) -> Any:
+        passed = {"__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "__annotations__"}
+        passed |= {"__firstlineno__", "__static_attributes__", "__annotate_func__", "__annotations_cache__"}
+        members = {}
+        for word, member in sorted(vars(cls).items()):
+            if word in passed or isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType):
+                continue
+            if isinstance(member, property):
+                parts = [part for part in (member.fget, member.fset, member.fdel) if part is not None]
+                members[word] = [self.read(part, f"{name}.{word}") for part in parts]
+            else:
+                members[word] = self.read(member, f"{name}.{word}")
+        return ("class", cls.__name__, [self.read(base, base.__name__) for base in cls.__bases__], members)
+
+    def _installed(self, value: Any) -> Any:
+        """Describe what comes from an installed package by name and version, without looking inside."""
+        module = sys.modules.get(getattr(value, "__module__", None) or "")
+        if module is None or not (version := _version(module)):
+            return None
+        return ("installed", value.__module__, value.__qualname__, version)
+
+    def _module(self, module: types.ModuleType) -> Any:
+        version = _version(module)
+        if version:
+            return ("module", module.__name__, version)
+        try:
+            with open(module.__file__ or "", "rb") as file:
+                return ("module", module.__name__, hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError:
+            raise Unfingerprintable(module.__name__) from None
+
+    def _builtin(self, value: Any, name: str) -> Any:
+        owner = getattr(value, "__self__", None)
+        if owner is not None and not isinstance(owner, types.ModuleType | type):
+            return ("builtin", value.__qualname__, self.read(owner, name))
+        return ("builtin", str(getattr(value, "__module__", "")), value.__qualname__, sys.version_info[:2])
+
+    def _data(self, value: Any, name: str) -> Any:
+        if isinstance(value, re.Pattern):
+            return ("pattern", value.pattern, value.flags)
+        if isinstance(value, types.SimpleNamespace):
+            return ("namespace", self.read(vars(value), name))
+        if type(value) in (tuple, list):
+            return (type(value).__name__, [self.read(item, name) for item in value])
+        if type(value) is dict:
+            return ("dict", [(self.read(word, name), self.read(item, name)) for word, item in value.items()])
+        # NumPy functions (ufuncs and the like) and instances that a package vouches for by name
+        module = getattr(value, "__module__", None)
+        if callable(value) and isinstance(getattr(value, "__name__", None), str) and not hasattr(value, "__dict__"):
+            home = sys.modules.get(module or type(value).__module__)
+            if home is not None and (version := _version(home)):
+                return ("installed", home.__name__, value.__name__, version)
+        try:
+            return ("data", key(value))
+        except TypeError:
+            raise Unfingerprintable(name) from None
+
+
+def _version(module: types.ModuleType) -> str:
+    """Return the version of the package a module belongs to, "" for a module of the user's own."""
+    top = module.__name__.partition(".")[0]
+    if top in sys.stdlib_module_names and top != "__main__":
+        return "python " + ".".join(map(str, sys.version_info[:2]))
+    for known in (module, sys.modules.get(top)):
+        version = getattr(known, "__version__", None)
+        if isinstance(version, str):
+            return version
+    return ""
+
+
+def _global_names(code: types.CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _global_names(constant)
+
+
+def _body(function: types.FunctionType) -> Any:
+    """Return the normalised source, if it is at hand and is what the function was compiled from; else its bytecode.
+
+    A file may have been edited after its import: then its text is not what runs.
+    """
+    compiled = _bytecode(function.__code__)
+    try:
+        tree = _definition(function)
+    except (OSError, TypeError, SyntaxError, ValueError):
+        tree = None
+    if tree is not None and _bytecode_of(tree, function) == compiled:
+        return ("source", ast.dump(_normalised(tree)))
+    return ("bytecode", sys.version_info[:2], compiled)
+
+
+def _definition(function: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+    """Find the syntax tree of a function in its source text."""
+    text = textwrap.dedent(inspect.getsource(function))
+    nodes = list(ast.walk(ast.parse(text)))
+    if function.__name__ == "<lambda>":
+        # Several may stand on a line: the bytecode says which it is.
+        wanted = _bytecode(function.__code__)
+        lambdas = [node for node in nodes if isinstance(node, ast.Lambda)]
+        return next((node for node in lambdas if _bytecode_of(node, function) == wanted), None)
+    named = (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return next((node for node in named if node.name == function.__name__), None)
+
+
+def _normalised(tree: ast.AST) -> ast.AST:
+    tree = ast.parse(ast.unparse(tree)).body[0]  # a copy without positions
+    if isinstance(tree, ast.Expr):
+        return tree
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        tree.decorator_list = []
+        tree.args.defaults, tree.args.kw_defaults = [], []  # their values count, not how they are written
+        tree.name = "function"
+    return tree
+
+
+def _bytecode_of(tree: ast.AST, function: types.FunctionType) -> Any:
+    """Compile a tree as it was: inside a function that owns the names it closes over."""
+    owned = function.__code__.co_freevars
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        copy: Any = ast.parse(ast.unparse(tree)).body[0]
+        copy.decorator_list = []
+        inner = [copy]
+    else:
+        inner = [ast.Expr(ast.parse(ast.unparse(tree), mode="eval").body)]
+    assigned = [ast.parse(f"{name} = None").body[0] for name in owned if name.isidentifier()]
+    outer: Any = ast.parse("def outer(): pass").body[0]
+    outer.body = assigned + inner
+    module = ast.fix_missing_locations(ast.Module([outer], []))
+    flags = function.__code__.co_flags & _FUTURE
+    code = compile(module, "<fingerprint>", "exec", flags=flags, dont_inherit=True)
+    for found in _codes(code):
+        if found.co_name == function.__code__.co_name:
+            return _bytecode(found)
+    return None
+
+
+#: compiler flags of `from __future__ import ...`
+_FUTURE = 0x1FF0000
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def _bytecode(code: types.CodeType) -> Any:
+    """Return plain data for what a code object does: no file, lines or names of its place."""
+    constants = [_constant(constant) for constant in code.co_consts]
+    if constants and isinstance(code.co_consts[0], str) and code.co_flags & inspect.CO_NEWLOCALS:
+        constants[0] = None  # the docstring
+    return (
+        code.co_code,
+        constants,
+        list(code.co_names),
+        list(code.co_varnames),
+        list(code.co_freevars),
+        list(code.co_cellvars),
+        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0x2F),
+    )
+
+
+def _constant(constant: Any) -> Any:
+    if isinstance(constant, types.CodeType):
+        return _bytecode(constant)
+    if isinstance(constant, tuple | frozenset):
+        items = [_constant(item) for item in constant]
+        return (type(constant).__name__, sorted(items, key=repr) if isinstance(constant, frozenset) else items)
+    if isinstance(constant, complex) or constant is Ellipsis:
+        return repr(constant)
+    return constant

@@ -1,0 +1,133 @@
+"""The local cluster: quick to start, quiet, and reachable from this machine only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from workbench.engine.errors import WorkbenchError
+
+__all__ = ["default_workers", "quiet_logs", "scale", "silence", "start"]
+
+#: where Dask's dashboard is looked for; another free port is taken where this one is in use
+DASHBOARD_PORT = 8787
+
+#: HTTP routes of the scheduler; the proxy to workers' pages is left out, as it imports a whole Jupyter server
+ROUTES = [
+    "distributed.http.scheduler.prometheus",
+    "distributed.http.scheduler.info",
+    "distributed.http.scheduler.json",
+    "distributed.http.health",
+    "distributed.http.statics",
+]
+
+
+def default_workers() -> int:
+    """Return `WORKBENCH_WORKERS`, else the number of cores that this process may use, at most 8."""
+    text = os.environ.get("WORKBENCH_WORKERS", "").strip()
+    if text:
+        if not text.isdecimal() or int(text) < 1:
+            raise WorkbenchError(
+                f"WORKBENCH_WORKERS is a whole number of at least 1; got {text!r}.", "Unset it to use all cores."
+            )
+        return int(text)
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        cores = os.cpu_count() or 1
+    return max(1, min(8, cores))
+
+
+def start(workers: int) -> Any:
+    """Start a `LocalCluster` of `workers` processes with one thread each.
+
+    Returns
+    -------
+    distributed.LocalCluster
+    """
+    import dask
+    from distributed import LocalCluster
+    from distributed.system import CPU_COUNT, MEMORY_LIMIT
+
+    _without_main()
+    quiet_logs()
+    # Leave one share of the memory to this process, which holds the notebook's own data.
+    limit = MEMORY_LIMIT // (max(workers, min(CPU_COUNT, 8)) + 1)
+    with dask.config.set({"distributed.scheduler.http.routes": ROUTES}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=f"127.0.0.1:{_free_port(DASHBOARD_PORT)}",
+            memory_limit=limit,
+            silence_logs=logging.CRITICAL,
+            # bokeh takes longer to import than the cluster to start: the dashboard is put in when somebody looks
+            scheduler_kwargs={"dashboard": False},
+        )
+    from workbench.engine import dashboard
+
+    dashboard.serve_on_demand(cluster)
+    return cluster
+
+
+def scale(cluster: Any, workers: int) -> None:
+    """Bring a local cluster to `workers` processes and wait until they are there."""
+    if len(cluster.worker_spec) != workers:
+        cluster.scale(workers)
+        cluster.wait_for_workers(workers, timeout=60)
+
+
+def quiet_logs() -> None:
+    """Silence Dask's loggers: what a person must know of a task or worker is in the run."""
+    for name in ("distributed", "bokeh", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep warnings of a cluster that shuts down from the reader."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _free_port(port: int) -> int:
+    """Return `port` if it is free on loopback, else 0 (any)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
+def _without_main() -> None:
+    """Keep worker processes from running the user's script again.
+
+    `multiprocessing` imports `__main__` anew in each process it spawns, so a script that calls Workbench without an
+    `if __name__ == "__main__"` guard would start clusters from within its workers. Dask sends the functions of
+    `__main__` by value, so the workers do not need it.
+    """
+    from multiprocessing import spawn
+
+    original = spawn.get_preparation_data
+    if getattr(original, "without_main", False):
+        return
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        data = original(name)
+        if name.startswith("Dask Worker process"):
+            data.pop("init_main_from_name", None)
+            data.pop("init_main_from_path", None)
+        return data
+
+    get_preparation_data.without_main = True  # type: ignore[attr-defined]
+    spawn.get_preparation_data = get_preparation_data

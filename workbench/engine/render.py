@@ -1,0 +1,96 @@
+"""One hook between results and whoever draws them: `workbench.notebook` fills it; without it there is plain HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Container
+from typing import Any
+
+__all__ = ["mimebundle", "plain_bundle", "register", "table_html", "unregister"]
+
+Hook = Callable[[Any], dict[str, Any]]
+
+_hook: Hook | None = None
+
+#: rows of a table that are shown without a front end
+LIMIT = 20
+
+
+def register(hook: Hook) -> None:
+    """Let `hook(result)` make the MIME bundle of every result from now on."""
+    global _hook
+    _hook = hook
+
+
+def unregister() -> None:
+    """Go back to text and plain HTML."""
+    global _hook
+    _hook = None
+
+
+def mimebundle(
+    result: Any, include: Container[str] | None = None, exclude: Container[str] | None = None
+) -> dict[str, Any]:
+    """Return what a result looks like, by MIME type.
+
+    Parameters
+    ----------
+    result : Result
+        Anything with `view_data()`.
+    include, exclude : container of str, optional
+        MIME types that are wanted, or not.
+    """
+    bundle = _hook(result) if _hook is not None else plain_bundle(result)
+    if include:
+        bundle = {kind: data for kind, data in bundle.items() if kind in include}
+    if exclude:
+        bundle = {kind: data for kind, data in bundle.items() if kind not in exclude}
+    return bundle
+
+
+def plain_bundle(result: Any) -> dict[str, Any]:
+    """Draw the blocks that text can hold: summary, notes, tables, plan and code."""
+    text, parts = [], []
+    for block in result.view_data()["blocks"]:
+        kind = block["kind"]
+        if kind in ("summary", "note"):
+            text.append(str(block["text"]))
+            parts.append(f"<p>{html.escape(str(block['text']))}</p>")
+        elif kind == "table":
+            frame = block["frame"]
+            text.append(table_text(frame))
+            parts.append(table_html(frame))
+        elif kind == "plan":
+            text.append(str(block["plan"]))
+            parts.append(block["plan"].explain("html"))
+        elif kind == "code":
+            text.append(str(block["text"]))
+            parts.append(f"<pre>{html.escape(str(block['text']))}</pre>")
+        elif block.get("alt"):
+            text.append(str(block["alt"]))
+            parts.append(f"<p>{html.escape(str(block['alt']))}</p>")
+    return {"text/plain": "\n".join(text), "text/html": f'<div class="wb-result">{"".join(parts)}</div>'}
+
+
+def table_text(frame: Any, limit: int = LIMIT) -> str:
+    """Write the first rows of a DataFrame as aligned text, and how many there are if that is not all."""
+    shown = frame.head(limit).to_string(index=False, na_rep="")
+    return shown if len(frame) <= limit else f"{shown}\n{limit:,} of {len(frame):,} rows"
+
+
+def table_html(frame: Any, limit: int = LIMIT) -> str:
+    """Write the first rows of a DataFrame as an escaped HTML table."""
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame.columns)
+    body = []
+    for row in frame.head(limit).itertuples(index=False, name=None):
+        cells = "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row)
+        body.append(f"<tr>{cells}</tr>")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return table if len(frame) <= limit else f"{table}<p>{limit:,} of {len(frame):,} rows</p>"
+
+
+def _cell(value: Any) -> str:
+    """Write one value; what is missing is an empty cell."""
+    if value is None or value != value or type(value).__name__ == "NAType":
+        return ""
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
