@@ -1,0 +1,10 @@
+/**
+ * The plugins of workbench-lab. The renderer of views is a MIME extension and is listed in package.json.
+ */
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+
+import { language } from './language';
+
+const plugins: JupyterFrontEndPlugin<unknown>[] = [language];
+
+export default plugins;
