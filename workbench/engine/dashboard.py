@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from typing import Any
 
 __all__ = ["serve_on_demand"]
@@ -18,20 +20,19 @@ def serve_on_demand(cluster: Any) -> None:
     import tornado.web as web
 
     scheduler = cluster.scheduler
-    loaded: list[bool] = []
+    router = scheduler.http_application
 
     class Load(web.RequestHandler):  # type: ignore[misc]
-        def get(self) -> None:
-            if loaded:  # the real application comes after this rule and did not know the path either
-                raise web.HTTPError(404)
-            loaded.append(True)
-            rules = scheduler.http_application.wildcard_router.rules
-            rules.remove(next(rule for rule in rules if rule.target is Load))
+        async def get(self) -> None:
+            # On another thread: the import takes a second, and this loop is the scheduler's.
             try:
-                import distributed.dashboard.scheduler as pages
+                pages = await asyncio.to_thread(importlib.import_module, "distributed.dashboard.scheduler")
             except ImportError as error:  # bokeh is not installed
                 raise web.HTTPError(404) from error
-            pages.connect(scheduler.http_application, scheduler.http_server, scheduler)
+            if placeholder in router.applications:
+                router.applications.remove(placeholder)
+                pages.connect(router, scheduler.http_server, scheduler)
             self.redirect(self.request.uri or "/status")
 
-    scheduler.http_application.add_handlers(r".*", [(r".*", Load)])
+    placeholder = web.Application([(r"/(?:status|individual-.*|)", Load)])
+    router.add_application(placeholder)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.engine.errors import WorkbenchError, suggest
+from workbench.engine.onnx_size import symbolic_size
 from workbench.engine.store import key, store
 from workbench.engine.units import format_bytes
 
@@ -36,6 +37,8 @@ class Asset:
     sha256, licence : str
     url : str
         Where it comes from; "" if it is only to be had from a mirror.
+    made_from : str
+        The asset that it can be made from, "" if it cannot.
     note : str
     """
 
@@ -45,6 +48,7 @@ class Asset:
     sha256: str
     licence: str
     url: str = ""
+    made_from: str = ""
     note: str = ""
 
     @property
@@ -78,24 +82,20 @@ def fetch(name: str) -> Path:
     if kept is not None:
         return kept
     mirror = os.environ.get("WORKBENCH_MIRROR", "").strip()
-    reasons = []
+    reasons: list[str] = []
     for place in _places(wanted, mirror):
         try:
             content = _read(place)
         except (OSError, ValueError, ImportError) as error:
             reasons.append(_reason(place, mirror, error))
             continue
-        _check(wanted, content, place)
-        cost = wanted.bytes / DOWNLOAD_SPEED
-        path = store().put_file(wanted.key, content, suffix=Path(wanted.path).suffix, kind="asset", cost_s=cost)
-        if path is not None:
-            return path
-        if "://" not in place:
-            return Path(place)  # the store could not keep it, but the mirror's own file will do
-        raise WorkbenchError(
-            f"{name} was fetched, but the store could not keep it.",
-            f"Make {format_bytes(wanted.bytes)} of room, or set WORKBENCH_HOME to a folder on another disk.",
-        )
+        _check(wanted, content, "upstream" if place == wanted.url else "the mirror")
+        # The store may be unable to keep it, but a mirror's own file will do.
+        return _keep(wanted, content, None if "://" in place else Path(place))
+    if wanted.made_from:
+        content = symbolic_size(fetch(wanted.made_from).read_bytes())
+        _check(wanted, content, f"{wanted.made_from}")
+        return _keep(wanted, content, None)
     why = "; ".join(reasons) if reasons else "it has no source upstream"
     raise WorkbenchError(f"{name} cannot be had: {why}.", f"Run workbench fetch {name}, or set WORKBENCH_MIRROR.")
 
@@ -106,7 +106,9 @@ def available(name: str) -> bool:
     if store().has(wanted.key):
         return True
     mirror = os.environ.get("WORKBENCH_MIRROR", "").strip()
-    return bool(mirror) and "://" not in mirror and (Path(mirror).expanduser() / wanted.path).is_file()
+    if mirror and "://" not in mirror and (Path(mirror).expanduser() / wanted.path).is_file():
+        return True
+    return bool(wanted.made_from) and available(wanted.made_from)
 
 
 def asset(name: str) -> Asset:
@@ -159,11 +161,22 @@ def _reason(place: str, mirror: str, error: Exception) -> str:
     return "upstream no longer has it" if isinstance(error, FileNotFoundError) else "there is no network"
 
 
-def _check(wanted: Asset, content: bytes, place: str) -> None:
+def _check(wanted: Asset, content: bytes, origin: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != wanted.sha256:
-        where = "the mirror" if place != wanted.url else "upstream"
         raise WorkbenchError(
-            f"{wanted.name} from {where} has the wrong hash; nothing was kept.",
+            f"{wanted.name} from {origin} has the wrong hash; nothing was kept.",
             f"Expected sha256 {wanted.sha256[:16]}..., got {found[:16]}...; get the file anew.",
         )
+
+
+def _keep(wanted: Asset, content: bytes, otherwise: Path | None) -> Path:
+    cost = wanted.bytes / DOWNLOAD_SPEED
+    path = store().put_file(wanted.key, content, suffix=Path(wanted.path).suffix, kind="asset", cost_s=cost)
+    path = path or otherwise
+    if path is None:
+        raise WorkbenchError(
+            f"{wanted.name} was fetched, but the store could not keep it.",
+            f"Make {format_bytes(wanted.bytes)} of room, or set WORKBENCH_HOME to a folder on another disk.",
+        )
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ __all__ = ["default_workers", "quiet_logs", "scale", "silence", "start"]
 
 #: where Dask's dashboard is looked for; another free port is taken where this one is in use
 DASHBOARD_PORT = 8787
+
+#: above every level of the logging module
+SILENT = logging.CRITICAL + 1
 
 #: HTTP routes of the scheduler; the proxy to workers' pages is left out, as it imports a whole Jupyter server
 ROUTES = [
@@ -52,12 +56,12 @@ def start(workers: int) -> Any:
     """
     import dask
     from distributed import LocalCluster
-    from distributed.system import CPU_COUNT, MEMORY_LIMIT
+    from distributed.system import MEMORY_LIMIT
 
-    _without_main()
+    _prepare_spawn()
     quiet_logs()
     # Leave one share of the memory to this process, which holds the notebook's own data.
-    limit = MEMORY_LIMIT // (max(workers, min(CPU_COUNT, 8)) + 1)
+    limit = MEMORY_LIMIT // (max(workers, default_workers()) + 1)
     with dask.config.set({"distributed.scheduler.http.routes": ROUTES}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
         cluster = LocalCluster(
@@ -67,7 +71,7 @@ def start(workers: int) -> Any:
             host="127.0.0.1",
             dashboard_address=f"127.0.0.1:{_free_port(DASHBOARD_PORT)}",
             memory_limit=limit,
-            silence_logs=logging.CRITICAL,
+            silence_logs=SILENT,
             # bokeh takes longer to import than the cluster to start: the dashboard is put in when somebody looks
             scheduler_kwargs={"dashboard": False},
         )
@@ -86,8 +90,9 @@ def scale(cluster: Any, workers: int) -> None:
 
 def quiet_logs() -> None:
     """Silence Dask's loggers: what a person must know of a task or worker is in the run."""
-    for name in ("distributed", "bokeh", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    known = [name for name in logging.root.manager.loggerDict if name.startswith("distributed.")]
+    for name in ("distributed", "bokeh", "tornado.application", *known):
+        logging.getLogger(name).setLevel(SILENT)
 
 
 @contextmanager
@@ -109,17 +114,18 @@ def _free_port(port: int) -> int:
     return port
 
 
-def _without_main() -> None:
-    """Keep worker processes from running the user's script again.
+def _prepare_spawn() -> None:
+    """Have worker processes not run the user's script again, and not see the interrupts meant for the notebook.
 
     `multiprocessing` imports `__main__` anew in each process it spawns, so a script that calls Workbench without an
     `if __name__ == "__main__"` guard would start clusters from within its workers. Dask sends the functions of
-    `__main__` by value, so the workers do not need it.
+    `__main__` by value, so the workers do not need it. And an interrupt goes to all processes of a group: one that
+    stops a cell would kill the workers too, had they not blocked it from their start.
     """
     from multiprocessing import spawn
 
     original = spawn.get_preparation_data
-    if getattr(original, "without_main", False):
+    if getattr(original, "for_workers", False):
         return
 
     def get_preparation_data(name: str) -> dict[str, Any]:
@@ -127,7 +133,10 @@ def _without_main() -> None:
         if name.startswith("Dask Worker process"):
             data.pop("init_main_from_name", None)
             data.pop("init_main_from_path", None)
+            if hasattr(signal, "pthread_sigmask"):
+                # On the thread that Dask makes for this one process, which inherits its mask.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         return data
 
-    get_preparation_data.without_main = True  # type: ignore[attr-defined]
+    get_preparation_data.for_workers = True  # type: ignore[attr-defined]
     spawn.get_preparation_data = get_preparation_data

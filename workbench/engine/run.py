@@ -6,7 +6,7 @@ import contextvars
 import threading
 import time
 import uuid
-import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from workbench.engine.errors import warn
 
-__all__ = ["Event", "Progress", "Run", "RunCancelled", "State", "on_start", "runs"]
+__all__ = ["Event", "Progress", "Run", "RunCancelled", "State", "on_start", "runs", "stop_all"]
 
 T = TypeVar("T")
 
@@ -116,6 +116,7 @@ class Run(Generic[T]):
         self.ended: float | None = None
         self._lock = threading.RLock()
         self._ended = threading.Event()
+        self._settled = threading.Event()  # ended, and the observers know
         self._begin = time.monotonic()
         self._finish: float | None = None
         self._done, self._skipped = 0.0, 0.0
@@ -234,6 +235,8 @@ class Run(Generic[T]):
             # In short steps, so that an interrupt is seen at once on every system.
             left = 0.2 if deadline is None else min(0.2, deadline - time.monotonic())
             if self._ended.wait(max(0.0, left)):
+                if threading.current_thread() is not self._thread:
+                    self._settled.wait(1.0)  # so that observers have shown the end before the caller goes on
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
@@ -343,9 +346,10 @@ class Run(Generic[T]):
         value: T | None = None
         error: BaseException | None = None
         try:
-            value = work(self)
-        except RunCancelled:
-            value = self.partial()
+            try:
+                value = work(self)
+            except RunCancelled:
+                value = self.partial()
         except BaseException as raised:
             error, state = raised, "failed"
         if self.cancelled.is_set() and error is None:
@@ -357,8 +361,11 @@ class Run(Generic[T]):
             self.partial_result = state != "finished"
             self._finish, self.ended = time.monotonic(), time.time()
             self.state = state
+            if state == "finished":
+                self._make_partial, self._made = None, None
         self._ended.set()
         self.event(state)
+        self._settled.set()
 
     def _rate(self, now: float) -> float:
         """Units per second over the last 10 s: against the last sample that is at least that old."""
@@ -366,7 +373,7 @@ class Run(Generic[T]):
         while len(samples) > 1 and samples[1][0] <= now - RATE_WINDOW:
             samples.popleft()
         when, count = samples[0]
-        span = min(now - when, max(RATE_WINDOW, 0.0)) if len(samples) > 1 else now - when
+        span = min(now - when, RATE_WINDOW)
         return max(0.0, (self._done - self._skipped - count) / span) if span > 0 else 0.0
 
     def _sample(self, now: float) -> None:
@@ -391,7 +398,7 @@ class Run(Generic[T]):
                 observer(self)
             except Exception as error:
                 # Whoever watches must not stop the work: said once, then not called any more.
-                with self._lock, warnings.catch_warnings():
+                with self._lock:
                     self._observers = [known for known in self._observers if known is not observer]
                 warn(f"The display of {self.kind} failed ({type(error).__name__}: {error}).", "The work goes on.")
 
@@ -401,7 +408,7 @@ class Run(Generic[T]):
         return f"<Run {self.kind} {self.state}: {progress.done:g}{total} {progress.unit}".rstrip() + ">"
 
 
-_known: deque[Run[Any]] = deque(maxlen=100)
+_known: deque[weakref.ref[Run[Any]]] = deque(maxlen=100)
 _on_start: list[Callable[[Run[Any]], object]] = []
 
 
@@ -417,12 +424,23 @@ def on_start(callback: Callable[[Run[Any]], object]) -> Callable[[], None]:
 
 
 def runs() -> list[Run[Any]]:
-    """Return the runs of this process, newest first (the last 100)."""
-    return list(reversed(_known))
+    """Return the runs of this process that are under way or still referred to, newest first (the last 100)."""
+    found = (reference() for reference in reversed(_known))
+    return [run for run in found if run is not None]
+
+
+def stop_all(timeout: float) -> None:
+    """Cancel all runs under way and wait for them, `timeout` seconds in all: for the end of the process."""
+    deadline = time.monotonic() + timeout
+    active = [run for run in runs() if run.ended is None]
+    for run in active:
+        run.cancel()
+    for run in active:
+        run.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _register(run: Run[Any]) -> None:
-    _known.append(run)
+    _known.append(weakref.ref(run))
     for callback in list(_on_start):
         try:
             callback(run)

@@ -117,13 +117,15 @@ def connect(address: Any, *, security: Any = None) -> Client:
 
 
 def close() -> None:
-    """Cancel what runs, then stop the session: a local cluster ends, a remote one is left as it is."""
+    """Stop the session: a local cluster ends, a remote one is left as it is. The next use starts anew."""
     global _client, _cluster, _address, _counted
     with _lock:
         client, cluster = _client, _cluster
         _client, _cluster, _address, _counted = None, None, "", (0.0, 0)
         if client is not None:
             with local.silence(), suppress(Exception):  # whatever a dying cluster says, it is gone afterwards
+                client.unsubscribe_topic("all")
+            with local.silence(), suppress(Exception):
                 client.close(timeout=5)
         if cluster is not None:
             with local.silence(), suppress(Exception):
@@ -200,8 +202,26 @@ def _use(client: Client, shown: str) -> None:
     global _client, _address
     _client, _address = client, shown
     client.subscribe_topic("all", _on_event)
-    atexit.unregister(close)
-    atexit.register(close)  # after distributed's own, so it runs before it
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)  # after distributed's own, so it runs before it
+
+
+def _at_exit() -> None:
+    # Threads of runs would talk to a cluster that is shutting down.
+    from workbench.engine.run import stop_all
+
+    stop_all(timeout=1.0)
+    close()
+
+
+def _forget() -> None:
+    """Let a forked process start its own session: the parent's connections are of no use to it."""
+    global _client, _cluster, _address, _lock
+    _client, _cluster, _address, _lock = None, None, "", threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _on_event(event: tuple[float, Any]) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from workbench.engine import session
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -97,8 +98,6 @@ def stream(
     WorkbenchError
         If the cluster goes away.
     """
-    from workbench.engine import session
-
     client = session.session()
     submission = _Submission(client, function, retries=retries, priority=priority, resources=resources, key=key)
     stop_listening = session.on_worker_lost(submission.on_worker_lost(run))
@@ -155,6 +154,7 @@ class _Submission:
         import cloudpickle
 
         self.client, self.retries, self.priority, self.resources = client, retries, priority, resources
+        self.address = session.address()
         name = key or getattr(function, "__name__", None) or type(function).__name__
         self.prefix = f"{name.strip('<>')}-{uuid.uuid4().hex}"
         blob: Any = cloudpickle.dumps(function)
@@ -208,25 +208,28 @@ class _Submission:
             del self.flying[future]
             return Outcome(index, error=_explained(error).with_traceback(future.traceback()))
         if status == "finished":
-            while True:
-                try:
-                    value, seconds = future.result(timeout=1.0)
-                except TimeoutError:  # its worker died after the call: it is being done again
-                    if _cancelled(run):
-                        return None
-                    self._check_cluster()
-                    if future.status == "error":
-                        return self._outcome(future, run)
-                except Exception as error:
-                    if future.status == "error":
-                        return self._outcome(future, run)
-                    self._check_cluster()
-                    if future.status == "cancelled":
-                        break
-                    raise error
-                else:
+            try:
+                value, seconds = future.result(timeout=1.0)
+            except TimeoutError:  # its worker died after the call, before the value came: it is being done again
+                self._check_cluster()
+                self.finished.put(future)
+                return None
+            except Exception as error:  # the value cannot be read here, or the call failed the second time
+                if future.status == "error":
+                    self.finished.put(future)
+                    return None
+                self._check_cluster()
+                if future.status != "cancelled":
                     del self.flying[future]
-                    return Outcome(index, value, None, seconds)
+                    return Outcome(index, error=error)
+            else:
+                del self.flying[future]
+                return Outcome(index, value, None, seconds)
+        elif status == "pending":  # being done again: looked at later
+            time.sleep(POLL)
+            self._check_cluster()
+            self.finished.put(future)
+            return None
         # cancelled or lost, and not by us: the scheduler was restarted or somebody released it
         del self.flying[future]
         self._check_cluster()
@@ -258,10 +261,7 @@ class _Submission:
 
     def _check_cluster(self) -> None:
         if self.client.status not in ("running", "connecting"):
-            from workbench.engine import session
-
-            where = session.address() or session.redact(str(getattr(self.client.scheduler, "address", "")))
-            raise session.unreachable(where)
+            raise session.unreachable(self.address)
 
 
 def _explained(error: BaseException) -> BaseException:
