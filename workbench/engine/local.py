@@ -13,7 +13,7 @@ from typing import Any
 
 from workbench.engine.errors import WorkbenchError
 
-__all__ = ["default_workers", "quiet_logs", "scale", "silence", "start"]
+__all__ = ["default_workers", "quiet", "scale", "silence", "start"]
 
 #: where Dask's dashboard is looked for; another free port is taken where this one is in use
 DASHBOARD_PORT = 8787
@@ -59,10 +59,12 @@ def start(workers: int) -> Any:
     from distributed.system import MEMORY_LIMIT
 
     _prepare_spawn()
-    quiet_logs()
+    quiet()
     # Leave one share of the memory to this process, which holds the notebook's own data.
     limit = MEMORY_LIMIT // (max(workers, default_workers()) + 1)
-    with dask.config.set({"distributed.scheduler.http.routes": ROUTES}), warnings.catch_warnings():
+    # A task is given up when its third worker has died, as it is when it has raised three times.
+    options = {"distributed.scheduler.http.routes": ROUTES, "distributed.scheduler.allowed-failures": 2}
+    with dask.config.set(options), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
         cluster = LocalCluster(
             n_workers=workers,
@@ -88,11 +90,14 @@ def scale(cluster: Any, workers: int) -> None:
         cluster.wait_for_workers(workers, timeout=60)
 
 
-def quiet_logs() -> None:
-    """Silence Dask's loggers: what a person must know of a task or worker is in the run."""
+def quiet() -> None:
+    """Silence Dask's loggers and its advice on large arguments: what a person must know is in the run."""
+    import dask
+
     known = [name for name in logging.root.manager.loggerDict if name.startswith("distributed.")]
     for name in ("distributed", "bokeh", "tornado.application", *known):
         logging.getLogger(name).setLevel(SILENT)
+    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"})
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Makes an ONNX model of fixed input size accept any size, without the onnx package: a few fields of its protobuf.
 
-Only the declared shapes change; nodes and weights stay byte for byte. Field numbers are those of onnx.proto3 (Apache-2.0,
-https://github.com/onnx/onnx).
+Only the declared shapes change; nodes and weights stay byte for byte. Field numbers are those of onnx.proto3
+(https://github.com/onnx/onnx, Apache-2.0).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 __all__ = ["symbolic_size"]
@@ -39,7 +40,7 @@ def symbolic_size(model: bytes) -> bytes:
     """
 
     def value_info(names: dict[int, bytes]) -> dict[int, object]:
-        position = iter(range(len(names) + 8))
+        position = itertools.count()
 
         def dimension(content: bytes) -> bytes:
             name = names.get(next(position))

@@ -94,7 +94,7 @@ def connect(address: Any, *, security: Any = None) -> Client:
     """
     from distributed import Client
 
-    local.quiet_logs()
+    local.quiet()
     if isinstance(address, Client):
         client = address
         shown = redact(client.scheduler.address if client.scheduler is not None else "")

@@ -170,16 +170,20 @@ class _Submission:
 
     def submit(self, index: int, item: Any, times: int = 1) -> None:
         rank = self.priority
-        future = self.client.submit(
-            _call,
-            self.code,
-            item,
-            key=f"{self.prefix}-{index}" + (f"-{times}" if times > 1 else ""),
-            pure=False,
-            retries=self.retries,
-            priority=rank(index) if callable(rank) else -index if rank is None else rank,
-            resources=self.resources,
-        )
+        try:
+            future = self.client.submit(
+                _call,
+                self.code,
+                item,
+                key=f"{self.prefix}-{index}" + (f"-{times}" if times > 1 else ""),
+                pure=False,
+                retries=self.retries,
+                priority=rank(index) if callable(rank) else -index if rank is None else rank,
+                resources=self.resources,
+            )
+        except Exception:
+            self._check_cluster()
+            raise
         self.flying[future] = (index, item, times)
         future.add_done_callback(self.finished.put)
 
