@@ -1,0 +1,223 @@
+"""The static forms of timeline, curve and Gantt chart, drawn from the same state as their live modules."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from workbench.engine.units import format_clock
+from workbench.notebook.draw import Bar, Drawing, Line, Path, Text, nice_ticks, short_number
+from workbench.notebook.theme import SERIES
+
+__all__ = ["BARS", "GANTT_BARS", "POINTS", "curve", "gantt", "thin", "thinned", "timeline"]
+
+BARS, GANTT_BARS, POINTS = 2000, 5000, 2000  # most marks in one static chart
+_WIDTH = 760.0
+_CLOCK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+def timeline(state: Mapping[str, Any]) -> Drawing:
+    """Draw events on lanes over time: a bar is an event, grey was searched, hatched was skipped.
+
+    Parameters
+    ----------
+    state : mapping
+        `lanes`, `bars`, `duration`, `searched`, `skipped` (seconds).
+    """
+    lanes = list(state.get("lanes") or []) or [{"id": "", "label": ""}]
+    bars = list(state.get("bars") or [])
+    duration = max([float(state.get("duration") or 0.0), *(float(bar["end"]) for bar in bars)]) or 1.0
+    label = _label_width(lane.get("label", "") for lane in lanes)
+    row, top = 18.0, 4.0
+    chart = Drawing(_WIDTH, top + row * len(lanes) + 20, f"Timeline: {len(bars):,} events in {format_clock(duration)}")
+    scale = (_WIDTH - label - 12) / duration
+    rows = {lane.get("id"): index for index, lane in enumerate(lanes)}
+    for index, lane in enumerate(lanes):
+        y = top + row * index
+        chart.add(Text(0, y + 12, _fit(lane.get("label", ""), label), "text"))
+        chart.add(Bar(label, y + 2, duration * scale, row - 6, "track", radius=2))
+        for start, end in state.get("searched") or []:
+            chart.add(Bar(label + start * scale, y + 2, max(0.0, end - start) * scale, row - 6, "searched", radius=2))
+        for start, end in state.get("skipped") or []:
+            chart.add(Bar(label + start * scale, y + 2, max(0.0, end - start) * scale, row - 6, "muted", hatch=True))
+    kinds: dict[Any, int] = {}
+    for bar in bars[:BARS]:
+        y = top + row * rows.get(bar.get("lane"), 0)
+        colour = SERIES[kinds.setdefault(bar.get("kind"), len(kinds)) % len(SERIES)]
+        span = f"{_clock(bar['start'])} – {_clock(bar['end'])}"
+        title = f"{bar['label']}, {span}" if bar.get("label") else span
+        width = max(2.0, (bar["end"] - bar["start"]) * scale)
+        left = min(label + bar["start"] * scale, _WIDTH - 12 - width)
+        chart.add(Bar(left, y, width, row - 2, colour, title, radius=2 if width >= 6 else 0))
+    base = top + row * len(lanes)
+    chart.add(Line(label, base, label + duration * scale, base))
+    step = next((s for s in _CLOCK_STEPS if duration / s <= 8), duration / 6)
+    for index in range(int(duration / step + 1e-9) + 1):
+        x = label + index * step * scale
+        anchor = "middle" if x < _WIDTH - 30 else "end"
+        text = format_clock(index * step) if step >= 1 else f"{index * step:.1f}s"
+        chart.add(
+            Line(x, base, x, base + 4),
+            Text(x if index else label, base + 16, text, anchor=anchor if index else "start"),
+        )
+    return chart
+
+
+def curve(state: Mapping[str, Any]) -> Drawing:
+    """Draw series as lines with their bands, a target and marks; at most 2,000 points a series."""
+    series = list(state.get("series") or [])
+    cleaned = [_columns(one) for one in series]
+    xs = np.concatenate([c["x"] for c in cleaned] or [np.empty(0)])
+    ys = np.concatenate([c[k] for c in cleaned for k in ("y", "lo", "hi") if k in c] or [np.empty(0)])
+    target = state.get("target")
+    if target is not None:
+        ys = np.append(ys, float(target))
+    chart = Drawing(_WIDTH, 260, f"Curves: {', '.join(str(one.get('name', '')) for one in series)}")
+    left, right, top, bottom = 56.0, 12.0, 24.0, 40.0
+    x0, x1 = _range(xs)
+    y0, y1 = _range(ys, 0.05)
+
+    def at(x: Any, y: Any) -> list[tuple[float, float]]:
+        px = left + (np.asarray(x, float) - x0) / (x1 - x0) * (_WIDTH - left - right)
+        py = 260 - bottom - (np.asarray(y, float) - y0) / (y1 - y0) * (260 - top - bottom)
+        return list(zip(px.tolist(), py.tolist(), strict=True))
+
+    if state.get("band"):
+        (bx0, _), (bx1, _) = at(state["band"], [y0, y0])
+        chart.add(Bar(bx0, top, bx1 - bx0, 260 - top - bottom, "track"))
+    for tick in nice_ticks(y0, y1, 5):
+        ((_, y),) = at([x0], [tick])
+        chart.add(Line(left, y, _WIDTH - right, y), Text(left - 6, y + 4, short_number(tick), anchor="end"))
+    for tick in nice_ticks(x0, x1, 8):
+        ((x, _),) = at([tick], [y0])
+        chart.add(Text(x, 260 - bottom + 16, short_number(tick), anchor="middle"))
+    for index, columns in enumerate(cleaned):
+        colour = SERIES[index % len(SERIES)]
+        if "lo" in columns and "hi" in columns and len(columns["x"]):
+            area = at(columns["x"], columns["hi"]) + at(columns["x"], columns["lo"])[::-1]
+            chart.add(Path(area, colour, fill=True, opacity=0.18))
+        for part in _unbroken(columns["x"], columns["y"]):
+            points = at(*part)
+            chart.add(Path(points if len(points) > 1 else [points[0], (points[0][0] + 2, points[0][1])], colour))
+    if target is not None:
+        ((_, y),) = at([x0], [float(target)])
+        chart.add(Line(left, y, _WIDTH - right, y, "warn", 1.0, "5 4"))
+    for mark in state.get("marks") or []:
+        ((x, _),) = at([mark["x"]], [y0])
+        chart.add(Line(x, top, x, 260 - bottom, "muted", 1.0, "2 3"), Text(x + 3, top + 9, str(mark.get("label", ""))))
+    place = left
+    for index, one in enumerate(series):
+        name = str(one.get("name", ""))
+        chart.add(Bar(place, 8, 10, 10, SERIES[index % len(SERIES)], radius=2), Text(place + 14, 17, name, "text"))
+        place += 30 + 6.2 * len(name)
+    chart.add(Text((_WIDTH + left) / 2, 256, str(state.get("x_label") or ""), anchor="middle"))
+    chart.add(Text(_WIDTH - right, 17, str(state.get("y_label") or ""), anchor="end"))
+    return chart
+
+
+def gantt(state: Mapping[str, Any]) -> Drawing:
+    """Draw bars of several kinds on lanes over a common axis; at most 5,000 bars."""
+    lanes = list(state.get("lanes") or [])
+    bars = list(state.get("bars") or [])[:GANTT_BARS]
+    kinds = list(state.get("kinds") or [])
+    names = {kind["kind"]: index for index, kind in enumerate(kinds)}
+    low, high = _range(np.array([value for bar in bars for value in (bar["start"], bar["end"])], float))
+    label = _label_width(lane.get("label", "") for lane in lanes)
+    row, top = 22.0, 26.0
+    chart = Drawing(_WIDTH, top + row * len(lanes) + 22, f"Gantt chart: {len(bars):,} bars on {len(lanes)} lanes")
+    scale = (_WIDTH - label - 12) / (high - low)
+    rows = {lane.get("id"): index for index, lane in enumerate(lanes)}
+    place = label
+    for index, kind in enumerate(kinds):
+        text = str(kind.get("label") or kind["kind"])
+        chart.add(Bar(place, 4, 10, 10, SERIES[index % len(SERIES)], radius=2), Text(place + 14, 13, text, "text"))
+        place += 30 + 6.2 * len(text)
+    for index, lane in enumerate(lanes):
+        chart.add(Text(0, top + row * index + 14, _fit(lane.get("label", ""), label), "text"))
+        chart.add(Bar(label, top + row * index + 2, _WIDTH - label - 12, row - 4, "track"))
+    for bar in bars:
+        y = top + row * rows.get(bar.get("lane"), 0)
+        colour = SERIES[names.setdefault(bar.get("kind"), len(names)) % len(SERIES)]
+        left = label + (bar["start"] - low) * scale
+        chart.add(
+            Bar(
+                left,
+                y + 2,
+                max(1.0, (bar["end"] - bar["start"]) * scale - 0.5),
+                row - 4,
+                colour,
+                str(bar.get("label", "")),
+            )
+        )
+    base = top + row * len(lanes)
+    unit = f" {state['unit']}" if state.get("unit") else ""
+    for tick in nice_ticks(low, high, 7):
+        x = label + (tick - low) * scale
+        chart.add(Line(x, base, x, base + 4), Text(x, base + 16, short_number(tick) + unit, anchor="middle"))
+    return chart
+
+
+def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> np.ndarray:
+    """Return the indices of at most `most` points that keep minimum and maximum of each bucket."""
+    if len(x) <= most:
+        return np.arange(len(x))
+    edges = np.linspace(0, len(x), most // 2 + 1).astype(int)
+    kept = set()
+    for start, stop in itertools.pairwise(edges.tolist()):
+        part = y[start:stop]
+        if np.isfinite(part).any():
+            kept |= {start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}
+    return np.array(sorted(kept), dtype=int)
+
+
+def thinned(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a series with at most 2,000 points."""
+    return {**one, **{name: values.tolist() for name, values in _columns(one).items()}}
+
+
+def _columns(one: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    columns = {
+        k: np.array([math.nan if v is None else v for v in one[k]], float)
+        for k in ("x", "y", "lo", "hi")
+        if one.get(k) is not None
+    }
+    columns.setdefault("x", np.empty(0))
+    columns.setdefault("y", np.empty(0))
+    keep = thin(columns["x"], columns["y"])
+    return {name: values[keep] for name, values in columns.items()}
+
+
+def _unbroken(x: np.ndarray, y: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Yield the stretches between missing values."""
+    good = np.isfinite(x) & np.isfinite(y)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(int)))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        yield x[start:stop], y[start:stop]
+
+
+def _range(values: np.ndarray, margin: float = 0.0) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low - 0.5, high + 0.5
+    return low - (high - low) * margin, high + (high - low) * margin
+
+
+def _label_width(labels: Iterable[str]) -> float:
+    return min(180.0, max((6.4 * len(str(label)) + 10 for label in labels if label), default=0.0))
+
+
+def _fit(label: Any, width: float) -> str:
+    text, most = str(label), int((width - 10) / 6.4 + 1e-6)
+    return text if len(text) <= most else text[: max(1, most - 1)] + "…"
+
+
+def _clock(seconds: float) -> str:
+    tenths = round(float(seconds) * 10)
+    return format_clock(tenths // 10) + (f".{tenths % 10}" if tenths % 10 else "")

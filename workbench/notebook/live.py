@@ -1,0 +1,325 @@
+"""Runs as they go: records, one view of the progress after half a second, previews, and the final output in its place.
+
+Each run is followed by one thread. In a kernel the view is a widget (or plain HTML where widgets cannot be made) in one
+display, which the final bundle replaces; in a console it is one line that is written over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+import os
+import re
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from workbench.engine.errors import WorkbenchWarning
+from workbench.notebook import display, runs
+from workbench.notebook.config import settings
+from workbench.notebook.live_widgets import LiveWidgets
+from workbench.notebook.progress import (
+    ConsoleLine,
+    bundle_of,
+    ended_line,
+    progress_line,
+    quietly,
+    status_bundle,
+    with_note,
+)
+
+__all__ = ["View", "attended", "install", "settle", "view_of"]
+
+Mode = Literal["magic", "quiet", "background", "call", "none"]
+
+TICK = 0.1  # seconds between updates: at most 10 a second
+PREVIEW = 0.25  # seconds between previews of the partial result: at most 4 a second
+
+
+class _Attended:
+    """A magic that is running: the first run started inside it is its own."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode: Mode = mode
+        self.view: View | None = None
+        self.warnings: list[WorkbenchWarning] = []
+
+
+_attended: contextvars.ContextVar[_Attended | None] = contextvars.ContextVar("workbench_attended", default=None)
+_views: dict[str, View] = {}
+
+
+@contextlib.contextmanager
+def attended(mode: Mode) -> Iterator[_Attended]:
+    """Give the run that is started inside the block to a magic of this mode."""
+    holder = _Attended(mode)
+    token = _attended.set(holder)
+    try:
+        yield holder
+    finally:
+        _attended.reset(token)
+
+
+def view_of(run: Any) -> View:
+    """Return the view of a run; one is made if nobody follows it yet."""
+    view = _views.get(run.run_id)
+    return view if view is not None else _observe(run)
+
+
+def _observe(run: Any) -> View:
+    """Follow a run that starts: called by the engine on the thread that starts it."""
+    holder = _attended.get()
+    if holder is not None and holder.view is None:
+        view = holder.view = View(run, holder.mode, holder)
+    elif holder is None and threading.current_thread() is threading.main_thread():
+        view = View(run, "call")
+    else:
+        view = View(run, "none")  # work inside other work: recorded, not shown
+    _views[run.run_id] = view
+    view.start()
+    return view
+
+
+def settle() -> None:
+    """Wait for the views of calls that have ended, so that their last update belongs to the cell that is ending."""
+    for view in list(_views.values()):
+        if view.mode == "call" and view.run.state in runs.ENDED:
+            view.join(1.0)
+
+
+# ------------------------------------------------------------------------------------------------------------ the view
+
+
+class View:
+    """What is shown of one run, from its start to its final output.
+
+    Parameters
+    ----------
+    run : Run
+    mode : {"magic", "quiet", "background", "call", "none"}
+        Who shows the end: the magic itself (`finish`), or the view on its own.
+    """
+
+    def __init__(self, run: Any, mode: Mode, holder: _Attended | None = None) -> None:
+        self.run, self.mode = run, mode
+        self.shown = False
+        self._holder = holder
+        self._kernel = hasattr(_shell(), "kernel")
+        self._recorder = runs.watch(run, _where(_shell()))
+        self._lock = threading.RLock()
+        self._over = False
+        self._widgets: LiveWidgets | None = None
+        self._line = ConsoleLine()
+        self._drawn = -math.inf
+        self._next_preview = 0.0
+        self._preview: tuple[int, Any] = (-1, None)
+        context = contextvars.copy_context()  # the cell's own, so that output reaches the cell
+        self._thread = threading.Thread(target=context.run, args=(self._follow,), name="workbench-view", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow the run."""
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait until nothing more will be shown."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def settle_alone(self) -> None:
+        """Let the view show the result itself when the run ends (`--background`)."""
+        with self._lock:
+            if not self.shown and self._kernel:
+                # The cell ends at once: its display must exist before that, so that the result has a place.
+                self._publish(self._live_bundle(None))
+
+    def finish(self, result: Any, *, note: str = "", failed: bool = False) -> None:
+        """Put the final output in the place of the live one and close its widgets.
+
+        Parameters
+        ----------
+        result : object or None
+            What is shown; None leaves one line on how the run ended, if anything was shown.
+        note : str
+            A remark on top.
+        failed : bool
+            Whether an error follows.
+        """
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            self._line.clear()
+            if self.mode == "quiet":
+                if result is not None and not failed:
+                    display.one_line(result)
+            elif result is not None:
+                self._publish(with_note(bundle_of(result), note or (ended_line(self.run) if failed else "")))
+            elif self.shown:
+                self._publish(status_bundle(ended_line(self.run)))
+            self._close()
+            self._tell(result)
+        self._recorder.save()
+        _views.pop(self.run.run_id, None)
+
+    # below: on the view's own thread
+
+    def _follow(self) -> None:
+        delay = settings().delay
+        while not self.run.wait(TICK):
+            self._recorder.save()
+            progress = self.run.progress
+            if self.mode in ("magic", "call", "background") and progress.elapsed >= delay:
+                self._draw(progress)
+        self._recorder.save()
+        if self.mode == "background":
+            self._end_background()
+        elif self.mode in ("call", "none"):
+            with self._lock:
+                self._over = True
+                self._line.clear()
+                if self.shown:
+                    self._publish(status_bundle(ended_line(self.run)))
+                self._close()
+            _views.pop(self.run.run_id, None)
+
+    def _end_background(self) -> None:
+        result, error = None, None
+        try:
+            result = self.run.result(timeout=0)
+        except BaseException as raised:
+            error, result = raised, quietly(self.run.partial)
+        with self._lock:
+            self._over = True
+            self._line.clear()
+            if error is not None:
+                lines = error.lines() if hasattr(error, "lines") else [f"{type(error).__name__}: {error}"]
+                failed = {"kind": "note", "level": "error", "text": "\n".join(lines)}
+                self._publish(display.blocks_bundle([failed]))
+            elif result is not None:
+                cancelled = ended_line(self.run) if self.run.state == "cancelled" else ""
+                self._publish(with_note(bundle_of(result), cancelled))
+            self._close()
+            self._tell(result)
+        _views.pop(self.run.run_id, None)
+
+    def _draw(self, progress: Any) -> None:
+        """Show where the run stands; called at most 10 times a second."""
+        partial = self._partial_now()
+        with self._lock:
+            if self._over or self.run.state in runs.ENDED:
+                return
+            if not self._kernel:
+                self._line.write(progress_line(progress, self.run.title))
+            elif not self.shown:
+                self._publish(self._live_bundle(partial))
+            elif self._widgets is not None:
+                self._widgets.update(self.run, progress, partial)
+            elif time.monotonic() - self._drawn >= PREVIEW:
+                self._publish(self._live_bundle(partial))
+
+    def _partial_now(self) -> Any:
+        """Return the partial result where a new one is due, else None; costs at most a quarter of the time."""
+        now = time.monotonic()
+        version = getattr(self.run, "version", 0)
+        if not self._kernel or now < self._next_preview or version == self._preview[0]:
+            return None
+        partial = quietly(self.run.partial)
+        self._preview = (version, None)
+        # Drawing is counted too: it follows at once.
+        cost = time.monotonic() - now
+        self._next_preview = now + max(PREVIEW, 4 * cost)
+        return partial
+
+    def _live_bundle(self, partial: Any) -> dict[str, object]:
+        progress = self.run.progress
+        bundle = status_bundle(progress_line(progress, self.run.title), progress, partial)
+        if self._widgets is None and not self.shown:
+            self._widgets = LiveWidgets.make(self.run)
+        if self._widgets is not None:
+            self._widgets.update(self.run, progress, partial)
+            bundle[display.WIDGET_MIME] = self._widgets.view()
+        return bundle
+
+    def _publish(self, bundle: dict[str, object]) -> None:
+        display.publish(bundle, display_id=f"workbench-{self.run.run_id}", update=self.shown)
+        self.shown = self._kernel  # a console cannot replace what it has printed
+        self._drawn = time.monotonic()
+
+    def _close(self) -> None:
+        if self._widgets is not None:
+            self._widgets.close()
+            self._widgets = None
+
+    def _tell(self, result: Any) -> None:
+        """Show the warnings of the run that its result does not tell itself."""
+        if self._holder is None:
+            return
+        notes = [str(note) for note in getattr(result, "notes", [])]
+        for warning in self._holder.warnings:
+            if not any(warning.message in note for note in notes):
+                display.message(str(warning), "warning")
+        self._holder.warnings.clear()
+
+
+# --------------------------------------------------------------------------------------------------------- the process
+
+
+def _shell() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    return get_ipython()
+
+
+def _where(shell: Any) -> dict[str, str]:
+    """Return what a record says of the cell: kernel, notebook and cell id, as far as they are known."""
+    place = {"kernel_id": "", "notebook": os.environ.get("JPY_SESSION_NAME", ""), "cell_id": ""}
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return place
+    with contextlib.suppress(Exception):  # an embedded kernel has no connection file
+        from ipykernel.connect import get_connection_file
+
+        found = re.search(r"kernel-(.+)\.json$", os.path.basename(get_connection_file()))
+        place["kernel_id"] = found[1] if found else ""
+    with contextlib.suppress(Exception):  # a cell of a console has no id
+        place["cell_id"] = str(kernel.get_parent("shell")["metadata"].get("cellId") or "")
+    return place
+
+
+def install(shell: Any) -> Any:
+    """Follow all runs from now on, and show our warnings as notes; the returned function ends that."""
+    from workbench.engine import run as engine_run
+
+    shown_before = warnings.showwarning
+
+    def show_warning(
+        message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
+        if not issubclass(category, WorkbenchWarning) or file is not None:
+            shown_before(message, category, filename, lineno, file, line)
+            return
+        holder = _attended.get()
+        if holder is not None and holder.mode != "none":
+            holder.warnings.append(message)
+        else:
+            display.message(str(message), "warning")
+
+    forget = engine_run.on_start(_observe)
+    warnings.showwarning = show_warning
+    shell.events.register("post_run_cell", _after_cell)
+
+    def remove() -> None:
+        forget()
+        if warnings.showwarning is show_warning:
+            warnings.showwarning = shown_before
+        with contextlib.suppress(ValueError):
+            shell.events.unregister("post_run_cell", _after_cell)
+
+    return remove
+
+
+def _after_cell(result: Any = None) -> None:
+    settle()

@@ -1,0 +1,101 @@
+"""The widgets of a run in progress, and how they go away without leaving a comm open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.notebook import display
+from workbench.notebook.page import plain
+from workbench.notebook.progress import blocks_of, quietly
+
+__all__ = ["LiveWidgets", "close_all", "widget_view"]
+
+
+class LiveWidgets:
+    """The live widgets of one run: its progress, the timeline that fills, and the growing table."""
+
+    def __init__(self, module: Any, toolkit: Any, run: Any) -> None:
+        self._module, self._toolkit = module, toolkit
+        self.progress = module.RunWidget(**_state(run, run.progress))
+        self.progress.observe(lambda change: run.cancel() if change.new else None, "stopping")
+        self.timeline: Any = None
+        self.preview: Any = None
+        self.box = toolkit.VBox([self.progress])
+
+    @classmethod
+    def make(cls, run: Any) -> LiveWidgets | None:
+        """Return the widgets, or None where there are none to be had."""
+        try:
+            import ipywidgets
+
+            from workbench.notebook import widgets
+
+            return cls(widgets, ipywidgets, run)
+        except Exception:
+            # Without widgets (not installed, no comm) the same is shown as static HTML.
+            return None
+
+    def view(self) -> dict[str, Any]:
+        return _view_model(self.box)
+
+    def update(self, run: Any, progress: Any, partial: Any) -> None:
+        with self.progress.hold_sync():
+            for name, value in _state(run, progress).items():
+                setattr(self.progress, name, value)
+        if partial is None:
+            return
+        blocks = quietly(lambda: blocks_of(partial)) or []
+        state = next((block["state"] for block in blocks if block["kind"] == "timeline"), None)
+        children = list(self.box.children)
+        if state is not None:
+            if self.timeline is None:
+                self.timeline = self._module.TimelineWidget(**plain(state))
+                children.append(self.timeline)
+            else:
+                with self.timeline.hold_sync():
+                    for name in ("lanes", "bars", "duration", "searched", "skipped"):
+                        setattr(self.timeline, name, plain(state[name]))
+        rest = [block for block in blocks if block["kind"] in ("summary", "note", "table")][:3]
+        if rest:
+            if self.preview is None:
+                self.preview = self._toolkit.HTML()
+                children.append(self.preview)
+            self.preview.value = display.wrap(display.blocks_html(rest))
+        if len(children) != len(self.box.children):
+            self.box.children = children
+
+    def close(self) -> None:
+        close_all(self.box)
+
+
+def _state(run: Any, progress: Any) -> dict[str, Any]:
+    names = ("done", "total", "unit", "rate", "eta_s", "stage", "workers", "elapsed", "message", "state")
+    return {"run_id": run.run_id, "title": str(run.title), **{name: getattr(progress, name) for name in names}}
+
+
+def widget_view(states: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | None:
+    """Return the widget view of a result's modules; None where there is none to be had."""
+    try:
+        import ipywidgets
+
+        from workbench.notebook import widgets
+    except ImportError:
+        return None
+    classes = {"timeline": "TimelineWidget", "player": "PlayerWidget"}
+    made = [getattr(widgets, classes[module])(**state) for module, state in states if module in classes]
+    return _view_model(ipywidgets.VBox(made)) if made else None
+
+
+def _view_model(widget: Any) -> dict[str, Any]:
+    return {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+
+
+def close_all(widget: Any) -> None:
+    """Close a widget and all below it, with their layouts and styles, so that no comm stays open."""
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if hasattr(part, "close"):
+            part.close()
+    widget.close()

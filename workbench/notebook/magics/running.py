@@ -1,0 +1,115 @@
+"""What happens when a magic runs: wait, show once, bind, and stop cleanly.
+
+A foreground magic makes one display. An interrupt cancels the run, keeps and binds what was found, and raises
+`Stopped`, so that Run All stops at the cell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from workbench.engine.errors import Stopped
+from workbench.notebook import display, live, progress
+from workbench.notebook.magics.base import Call
+
+__all__ = ["bind", "execute", "is_run", "stopped"]
+
+#: Seconds that an interrupted cell waits for its run to wind up; the reply must be out within a second.
+GRACE = 0.7
+
+
+def is_run(value: Any) -> bool:
+    """Whether a magic's function gave work in progress."""
+    return all(hasattr(value, name) for name in ("run_id", "result", "cancel", "partial", "wait"))
+
+
+def execute(shell: Any, call: Call) -> Any:
+    """Run a magic's function and return the cell's value."""
+    with (
+        live.attended("quiet" if call.quiet else "background" if call.background else "magic"),
+        display.quieted(call.quiet),
+    ):
+        value = call.spec.call(call)
+        if not is_run(value):
+            bind(shell, call.out, value)
+            if call.quiet and value is not None:
+                display.one_line(value)
+                display.mark_shown(value)
+            return value
+        if call.background:
+            bind(shell, call.out, value)
+            live.view_of(value).settle_alone()
+            display.mark_shown(value)
+            return value
+        return _foreground(shell, call, value)
+
+
+def _foreground(shell: Any, call: Call, run: Any) -> Any:
+    view = live.view_of(run)
+    try:
+        # The wait is cut into pieces for platforms whose lock waits no signal can end.
+        while not run.wait(0.5):
+            pass
+        if run.state != "cancelled":
+            result = run.result()
+    except KeyboardInterrupt:
+        raise _stop(shell, call, run, "Stopped") from None
+    except BaseException:
+        partial = _partial(run)
+        view.finish(partial if _has_something(partial) else None, failed=True)
+        raise
+    if run.state == "cancelled":
+        raise _stop(shell, call, run, "Cancelled")
+    bind(shell, call.out, result)
+    view.finish(result)
+    display.mark_shown(result)
+    return result
+
+
+def _stop(shell: Any, call: Call, run: Any, verb: str) -> Stopped:
+    """Cancel, wait a little, keep what there is; a second interrupt ends the waiting."""
+    run.cancel()
+    with contextlib.suppress(KeyboardInterrupt):
+        run.wait(GRACE)
+    result = _partial(run)
+    if result is not None:
+        bind(shell, call.out, result)
+    error = stopped(verb, run, call.out, result)
+    live.view_of(run).finish(result, note=error.message)
+    return error
+
+
+def stopped(verb: str, run: Any, out: str | None, result: Any) -> Stopped:
+    """Return the error of an interrupted run: where it stood, and where its result is."""
+    place = progress.counted(run.progress)
+    kept = (
+        "nothing was found yet" if result is None else f"what was found is {f'kept in {out}' if out else 'shown above'}"
+    )
+    at = f" at {place}" if place else ""
+    return Stopped(f"{verb}{at}; {kept}.", "Run the cell again to go on from there.", result=result)
+
+
+def _partial(run: Any) -> Any:
+    """Return what a run has found, marked as partial; None if it has nothing to give."""
+    result = None
+    if run.state == "cancelled" and run.wait(0):
+        result = run.result(timeout=0)
+    if result is None:
+        result = run.partial()
+    if result is not None and getattr(result, "partial", True) is False:
+        result.partial = True
+    return result
+
+
+def _has_something(result: Any) -> bool:
+    try:
+        return len(result) > 0
+    except TypeError:
+        return False
+
+
+def bind(shell: Any, name: str | None, value: Any) -> None:
+    """Bind a magic's value in the notebook's name space."""
+    if name is not None:
+        shell.user_ns[name] = value

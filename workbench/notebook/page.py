@@ -1,0 +1,339 @@
+"""The blocks of a result as one output: text, static HTML without script, a picture, and the states of its views.
+
+Every string that reaches HTML passes `escape`. Element ids come from a counter in the output, so the same result gives
+the same output.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from workbench.engine.units import format_bytes
+from workbench.notebook import charts, tables
+from workbench.notebook.config import settings
+from workbench.notebook.draw import Drawing
+from workbench.notebook.svg import clean_svg
+from workbench.notebook.theme import STYLE, plotly_template, root_class
+
+__all__ = ["Page", "escape", "note_html", "note_text", "plain", "wrap"]
+
+_VIEW_BYTES = 2 * 2**20  # a larger state stays out of the notebook
+_RANKED_ROWS = 200
+
+escape = html.escape
+
+
+def wrap(inner: str) -> str:
+    """Return HTML as one output: our root element with its style sheet."""
+    return f'<div class="{root_class(settings().theme)}"><style>{STYLE}</style>{inner}</div>'
+
+
+class Page:
+    """The blocks of one output, drawn once for text, HTML and views."""
+
+    def __init__(self, blocks: list[dict[str, Any]]) -> None:
+        self.blocks = blocks
+        self.views: list[dict[str, Any]] = []
+        self.states: list[tuple[str, dict[str, Any]]] = []
+        self.figures: list[dict[str, Any]] = []
+        self._drawings: list[Drawing] = []
+        self._posters: list[bytes] = []
+        self._assets = 0
+        self.lines: list[str] = []
+        self.parts: list[str] = []
+        self._tables = 0
+        self._clip_notes: list[str] = []
+        self._left = settings().clip_bytes
+        self._shown_clips = 0
+        for kind, group in _grouped(blocks):
+            if kind == "clip":
+                self._clips(group)
+            else:
+                for block in group:
+                    _DRAW.get(kind, Page._unknown)(self, block)
+
+    def text(self) -> str:
+        return "\n".join(part for part in self.lines if part)
+
+    def html(self) -> str:
+        return wrap("".join(self.parts))
+
+    def png(self) -> bytes | None:
+        if self._posters:
+            return _small_png(self._posters[0])
+        theme = settings().theme
+        return self._drawings[0].png(theme) if self._drawings else None
+
+    # blocks without a module
+
+    def _summary(self, block: dict[str, Any]) -> None:
+        self.lines.append(str(block["text"]))
+        self.parts.append(f'<div class="wb-summary">{escape(str(block["text"]))}</div>')
+
+    def _note(self, block: dict[str, Any]) -> None:
+        level = str(block.get("level", "info"))
+        self.lines.append(note_text(level, str(block["text"])))
+        self.parts.append(note_html(level, str(block["text"])))
+
+    def _table(self, block: dict[str, Any]) -> None:
+        frame, name = tables.as_pandas(block["frame"]), str(block.get("name") or "")
+        limit = settings().display_limit
+        if "limit" in block and limit == type(settings()).display_limit.default_value:
+            limit = int(block["limit"])  # a result's own number of rows, unless the reader has set another
+        self._tables += 1
+        self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else ""))
+        drawn = tables.table_html(frame, limit, title="" if self._tables > 1 else name)
+        if self._tables > 1:
+            drawn = f"<details><summary>{escape(name or 'Table')} ({len(frame):,} rows)</summary>{drawn}</details>"
+        self.parts.append(drawn)
+
+    def _figure(self, block: dict[str, Any]) -> None:
+        figure = plain(block["plotly"])
+        layout = figure.setdefault("layout", {})
+        layout.setdefault("template", plotly_template(settings().theme))
+        layout.setdefault("autosize", True)
+        self.figures.append(figure)
+        self.lines.append(str(block.get("alt") or "figure"))
+        state = _figure_state(figure)
+        if state["series"]:
+            self._chart(charts.curve(state), str(block.get("alt") or ""))
+        else:
+            self.parts.append(f'<div class="wb-muted">{escape(str(block.get("alt") or "figure"))}</div>')
+
+    def _svg(self, block: dict[str, Any]) -> None:
+        alt = str(block.get("alt") or "")
+        self.lines.append(alt)
+        drawn = clean_svg(str(block["svg"]))
+        self.parts.append(f"<div>{drawn}</div>" if drawn else f'<div class="wb-muted">{escape(alt)}</div>')
+
+    def _image(self, block: dict[str, Any]) -> None:
+        alt = str(block.get("alt") or "")
+        self.lines.append(alt)
+        size = "".join(f' {side}="{int(block[side])}"' for side in ("width", "height") if block.get(side))
+        source = _uri(block["data"], str(block.get("mime") or "image/jpeg"))
+        self.parts.append(f'<div><img src="{escape(source)}" alt="{escape(alt)}"{size}></div>')
+
+    def _plan(self, block: dict[str, Any]) -> None:
+        # Text outputs are lines in a log: the plan is one `explain()` away and stays out of them.
+        self.parts.append(f"<details><summary>Plan</summary>{block['plan'].explain('html')}</details>")
+
+    def _code(self, block: dict[str, Any]) -> None:
+        text = str(block["text"])
+        self.lines.append(text)
+        self.parts.append(f'<pre data-language="{escape(str(block.get("language") or ""))}">{escape(text)}</pre>')
+
+    def _unknown(self, block: dict[str, Any]) -> None:
+        raise ValueError(f"no block of kind {block.get('kind')!r} can be shown")
+
+    # blocks with a module
+
+    def _timeline(self, block: dict[str, Any]) -> None:
+        state = dict(block["state"])
+        self._left_out("bars", state, charts.BARS)
+        drawing = charts.timeline(state)
+        self._view("timeline", state, self._drawn(drawing))
+        self._cut_note("bars", block["state"], charts.BARS)
+
+    def _curve(self, block: dict[str, Any]) -> None:
+        state = dict(block["state"])
+        self.lines.append(f"Curves: {', '.join(str(one.get('name', '')) for one in state.get('series') or [])}")
+        longest = max((len(one["x"]) for one in state.get("series") or []), default=0)
+        state["series"] = [charts.thinned(one) for one in state.get("series") or []]
+        self._view("curve", state, self._drawn(charts.curve(state)))
+        if longest > charts.POINTS:
+            self._say(
+                f"{charts.POINTS:,} of {longest:,} points a series are drawn; each bucket's least and greatest are."
+            )
+
+    def _gantt(self, block: dict[str, Any]) -> None:
+        state = dict(block["state"])
+        self._left_out("bars", state, charts.GANTT_BARS)
+        drawing = charts.gantt(state)
+        self.lines.append(drawing.alt)
+        self._view("gantt", state, self._drawn(drawing))
+        self._cut_note("bars", block["state"], charts.GANTT_BARS)
+
+    def _ranked(self, block: dict[str, Any]) -> None:
+        import pandas as pd
+
+        state = dict(block["state"])
+        self._left_out("rows", state, _RANKED_ROWS)
+        columns = [str(column.get("label") or column["name"]) for column in state.get("columns") or []]
+        frame = pd.DataFrame(state.get("rows") or [], columns=columns)
+        limit = settings().display_limit
+        self.lines.append(tables.table_text(frame, limit))
+        self._view("ranked", state, tables.table_html(frame, limit))
+        self._cut_note("rows", block["state"], _RANKED_ROWS)
+
+    def _clips(self, blocks: list[dict[str, Any]]) -> None:
+        parts, left_out = [], 0
+        for block in blocks:
+            part, inside = self._clip(block)
+            parts.append(part)
+            left_out += not inside
+        self.parts.append(f'<div class="wb-clips">{"".join(parts)}</div>')
+        if left_out:
+            limit = settings().clip_bytes
+            more = format_bytes(4 * limit).replace(" ", "")
+            self._note(
+                {
+                    "level": "warning",
+                    "text": f"Showing {len(blocks) - left_out} of {len(blocks)} clips ({format_bytes(limit)}).\n"
+                    f'More: %config Workbench.clip_limit = "{more}"',
+                }
+            )
+
+    def _clip(self, block: dict[str, Any]) -> tuple[str, bool]:
+        """Return a clip as a `<figure>`, and whether its video is in it."""
+        state = dict(block.get("state") or {})
+        label = str(block.get("label") or block.get("title") or block.get("alt") or "clip")
+        path = str(block.get("path") or state.get("source") or "")
+        mime = str(state.get("mime") or "video/mp4")
+        data = block.get("data") or (state["asset"] if str(state.get("asset", "")).startswith("data:") else None)
+        uri = _uri(data, mime) if data else ""
+        size = len(uri) * 3 // 4
+        poster = _uri(block["poster"], "image/jpeg") if block.get("poster") else ""
+        if block.get("poster"):
+            self._posters.append(_bytes(block["poster"]))
+        name = f"a{self._assets}"
+        self._assets += 1
+        width = f' width="{int(state["width"])}"' if state.get("width") else ""
+        inside = bool(uri) and size <= self._left
+        self.lines.append(label if inside or not path else f"{label}: {path}")
+        caption = f"<figcaption>{escape(label)}{'' if inside or not path else f': {escape(path)}'}</figcaption>"
+        if not inside:
+            image = f'<img src="{escape(poster)}" alt="{escape(label)}"{width}>' if poster else ""
+            return f"<figure>{image}{caption}</figure>", False
+        self._left -= size
+        state["asset"] = name
+        still = f' poster="{escape(poster)}"' if poster else ""
+        video = (
+            f'<video controls preload="metadata" data-wb-asset="{name}" aria-label="{escape(label)}"{width}{still} '
+            f'src="{escape(uri)}"></video>'
+        )
+        return f"<figure>{self._slot('player', state, video)}{caption}</figure>", True
+
+    # below: shared by these
+
+    def _drawn(self, drawing: Drawing) -> str:
+        self._drawings.append(drawing)
+        return drawing.svg()
+
+    def _chart(self, drawing: Drawing, alt: str) -> None:
+        drawing.alt = alt or drawing.alt
+        self.parts.append(f"<div>{self._drawn(drawing)}</div>")
+
+    def _view(self, module: str, state: dict[str, Any], static: str) -> None:
+        self.parts.append(self._slot(module, state, static))
+
+    def _slot(self, module: str, state: dict[str, Any], static: str) -> str:
+        """Return the static form in an element that the module may take over."""
+        clean = plain(state)
+        if len(json.dumps(clean)) >= _VIEW_BYTES:
+            return f"<div>{static}</div>"
+        name = f"v{len(self.views)}"
+        self.views.append({"module": module, "id": name, "state": clean})
+        self.states.append((module, clean))
+        return f'<div data-wb-view="{name}">{static}</div>'
+
+    def _left_out(self, name: str, state: dict[str, Any], most: int) -> None:
+        state[name] = list(state.get(name) or [])[:most]
+
+    def _cut_note(self, name: str, state: Mapping[str, Any], most: int) -> None:
+        total = len(state.get(name) or [])
+        if total > most:
+            self._say(f"{most:,} of {total:,} {name} are drawn.")
+
+    def _say(self, text: str) -> None:
+        self.lines.append(text)
+        self.parts.append(f'<div class="wb-muted">{escape(text)}</div>')
+
+
+_DRAW: dict[str, Callable[[Page, dict[str, Any]], None]] = {
+    "summary": Page._summary, "note": Page._note, "table": Page._table, "figure": Page._figure, "svg": Page._svg,
+    "image": Page._image, "plan": Page._plan, "code": Page._code, "timeline": Page._timeline, "curve": Page._curve,
+    "gantt": Page._gantt, "ranked": Page._ranked,
+}  # fmt: skip
+
+
+def _grouped(blocks: list[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield runs of blocks of one kind."""
+    for kind, group in itertools.groupby(blocks, key=lambda block: str(block["kind"])):
+        yield kind, list(group)
+
+
+def note_text(level: str, text: str) -> str:
+    return f"{'note' if level == 'info' else level}: {text}"
+
+
+def note_html(level: str, text: str) -> str:
+    known = level if level in ("info", "warning", "error") else "info"
+    return f'<div class="wb-note wb-{known}" role="note">{escape(text)}</div>'
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: NumPy made plain, what is not finite made None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
+
+
+def _bytes(data: Any) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    return base64.b64decode(str(data).partition(",")[2] or str(data))
+
+
+def _uri(data: Any, mime: str) -> str:
+    """Return binary data (bytes, base64 text or a data URI) as a data URI."""
+    if isinstance(data, str):
+        return data if data.startswith("data:") else f"data:{mime};base64,{data}"
+    return f"data:{mime};base64,{base64.b64encode(bytes(data)).decode('ascii')}"
+
+
+def _small_png(picture: bytes, width: int = 320) -> bytes | None:
+    """Return a picture as a PNG of at most `width` px; None if it cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(picture)).convert("RGB")
+    except (UnidentifiedImageError, OSError):
+        return None
+    image.thumbnail((width, width))
+    out = io.BytesIO()
+    image.quantize(128).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _figure_state(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lines of a plotly figure as a curve's state, for its static form."""
+    series = []
+    for trace in figure.get("data") or []:
+        x, y = trace.get("x"), trace.get("y")
+        columns = isinstance(x, list) and isinstance(y, list) and len(x) == len(y)
+        drawn = trace.get("type", "scatter") in ("scatter", "scattergl", "bar")
+        if drawn and columns and all(isinstance(v, (int, float, type(None))) for v in [*x, *y]):
+            series.append({"name": trace.get("name") or "", "x": x, "y": y})
+    layout = figure.get("layout") or {}
+    titles = {axis: _title(layout.get(axis)) for axis in ("xaxis", "yaxis")}
+    return {"series": series, "x_label": titles["xaxis"], "y_label": titles["yaxis"]}
+
+
+def _title(axis: Any) -> str:
+    title = (axis or {}).get("title") or ""
+    return str(title.get("text") or "") if isinstance(title, Mapping) else str(title)
