@@ -3,7 +3,7 @@
 
 const STYLE = `
 .wb-player { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, CanvasText);
-  max-width: 854px; outline-offset: 2px; }
+  max-width: 854px; padding: 2px; outline-offset: -2px; }
 .wb-player-stage { position: relative; background: #000; overflow: hidden; }
 .wb-player-stage video, .wb-player-stage img { display: block; width: 100%; height: 100%; object-fit: fill; }
 .wb-player-stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
@@ -146,7 +146,10 @@ function render({ model, el }) {
   const offset = () => Number(model.get('offset')) || 0;
   const length = () => (Number.isFinite(video.duration) ? video.duration : 0);
   const found = () => [...(model.get('hits') || [])].sort((a, b) => a.start - b.start);
-  let [blobUrl, shown, target, writing, saved, callback, late, alive, frameReach] = [null, 0, null, false, 0, 0, 0, true, 0];
+  let [blobUrl, shown, aimed, target, writing, saved, callback, late] = [null, 0, 0, null, false, 0, 0, 0];
+  let [alive, frameReach] = [true, Infinity];
+  // Where the picture is or is about to be: keys pressed faster than seeks end still count one by one.
+  const here = () => (video.seeking || target !== null ? aimed : shown);
 
   // Show what belongs to the frame at `mediaTime` seconds of the clip.
   function show(mediaTime, tell = true) {
@@ -192,6 +195,7 @@ function render({ model, el }) {
     const frame = Math.max(0, Math.floor(clipTime * fps() + 1e-3));
     const middle = Math.min((frame + 0.5) / fps(), Math.max(0, length() - 0.25 / fps()));
     root.dataset.moved = '1';
+    aimed = frame / fps();
     if (still || video.readyState < 1 || video.seeking) {
       target = middle;
     } else if (Math.abs(video.currentTime - middle) > 1e-4) {
@@ -236,10 +240,10 @@ function render({ model, el }) {
 
   const step = by => {
     video.pause?.();
-    seek((Math.round(shown * fps()) + by) / fps());
+    seek((Math.round(here() * fps()) + by) / fps());
   };
   function jump(forward) {
-    const [now, edge] = [offset() + shown, 1 / fps()];
+    const [now, edge] = [offset() + here(), 1 / fps()];
     const next = forward ? found().find(hit => hit.start > now + edge) : found().filter(hit => hit.start < now - edge).pop();
     if (next) {
       seek(next.start - offset() + 1e-6);
