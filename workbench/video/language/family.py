@@ -1,0 +1,276 @@
+"""Query classes and the queries that they inherit from, compiled together to one `CompiledQuery`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.engine.errors import WorkbenchError, suggest
+from workbench.video.language.check import Conditions, join
+from workbench.video.language.items import check_keys, group_key, select_item
+from workbench.video.language.parse import Cell, QueryParts, parse_query, unsupported
+from workbench.video.language.scope import MISSING, Scope
+from workbench.video.language.shapes import Scale, line_shape
+from workbench.video.language.sorts import Reader, short
+from workbench.video.language.source import find_class
+from workbench.video.language.tree import And, CompiledQuery, Node, Relation, ScaleSpec, Variable
+from workbench.video.language.types import object_type
+from workbench.video.language.vocabulary import ObjectMeta, Query, QueryMeta
+
+
+@dataclass(slots=True)
+class _Written:
+    """A class of the inheritance of a query, with its statement and the names that it sees."""
+
+    cls: Any
+    cell: Cell
+    parts: QueryParts
+    scope: Scope
+    own: dict[str, type] = field(default_factory=dict)
+
+
+def compile_class(query: Any, namespace: Mapping[str, Any], video: str) -> CompiledQuery:
+    """Compile a query class: its own text and that of the queries that it inherits from.
+
+    Raises
+    ------
+    WorkbenchError
+        If a source is gone, or something in it is wrong.
+    """
+    family = [_written(cls, namespace) for cls in _family(query)]
+    if not family:
+        raise WorkbenchError("Query has no where line.", "Write class Name(Query): with a where line.")
+    scale = _scale(query)
+    warnings: list[tuple[str, str]] = []
+    kinds = _variables(family)
+    types = {name: object_type(cls, scale, warnings) for name, cls in kinds.items()}
+    shapes: dict[str, Any] = {}
+    conditions: list[Node] = []
+    written: list[tuple[_Written, Conditions]] = []
+    for one in family:
+        reader = Reader(one.cell.place, video, warnings)
+        checker = Conditions(one.scope, types, scale, reader, _sides(one), shapes)
+        written.append((one, checker))
+        if one.parts.where is not None:
+            condition = checker.where(one.parts.where)
+            _check_joins(checker, one, conditions, condition)
+            conditions.append(condition)
+    own, own_checker = written[-1]
+    if not conditions:
+        raise own.cell.place.error(
+            own.cls.__origin__.node or find_class(own.cls.__origin__, own.cls.__name__)[1],
+            f"{query.__name__} has no where line.",
+            "Add where = with a condition; where = True takes every object.",
+        )
+    where = conditions[0] if len(conditions) == 1 else join("and", _unique(conditions))
+    select = _clause(query, written, "select")
+    group = _clause(query, written, "group")
+    variables = tuple(Variable(name, kind) for name, kind in types.items())
+    compiled = CompiledQuery(
+        query.__name__, variables, where, select, group, scale, tuple(shapes.values()), tuple(warnings), _text(own)
+    )
+    _check_available(own_checker, own, compiled)
+    return compiled
+
+
+def _family(query: Any) -> list[Any]:
+    """Return the queries that this one inherits from and itself: parents first, in the order of their writing."""
+    found: list[Any] = []
+
+    def visit(cls: Any) -> None:
+        for base in cls.__bases__:
+            visit(base)
+        if isinstance(cls, QueryMeta) and cls is not Query and cls not in found:
+            found.append(cls)
+
+    visit(query)
+    return found
+
+
+def _written(cls: Any, namespace: Mapping[str, Any]) -> _Written:
+    origin = vars(cls).get("__origin__")
+    cell, node = find_class(origin, cls.__name__)
+    parts = parse_query(cell.place, node)
+    if parts.functions:
+        function = parts.functions[0]
+        raise cell.place.error(
+            function,
+            f"A property of a query is not available yet: {function.name} (line {function.lineno}).",
+            "Write it in a type: class Mine(Car): with @prop def ...",
+        )
+    scope = Scope(cell, (origin.names, origin.outside, namespace))
+    own: dict[str, type] = {}
+    for name, annotation, statement in parts.variables:
+        own[name] = _type(scope, name, annotation, statement)
+    return _Written(cls, cell, parts, scope, own)
+
+
+def _type(scope: Scope, name: str, annotation: ast.expr, statement: ast.stmt) -> type:
+    place, shown = scope.place, annotation
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        try:
+            annotation = ast.parse(annotation.value, mode="eval").body
+        except (SyntaxError, ValueError):
+            raise unsupported(place, shown) from None
+    if not isinstance(annotation, ast.Name | ast.Attribute):
+        raise unsupported(place, shown)
+    value = scope.find(annotation)
+    known = {each for each in scope.names() if isinstance(scope.get(each), ObjectMeta)}
+    text = ast.unparse(annotation)
+    if value is MISSING:
+        hint = suggest(text, known, f'Write "{name}: Object", or class {text}(Object): above the query.')
+        raise place.error(shown, f"'{text}' is not declared (line {statement.lineno}).", hint)
+    if not isinstance(value, ObjectMeta):
+        raise place.error(
+            shown,
+            f"{text} is not a type of object (line {statement.lineno}).",
+            suggest(text, known, f'Write "{name}: Object".'),
+        )
+    return value
+
+
+def _variables(family: list[_Written]) -> dict[str, type]:
+    """Return the variables of all parents, narrowed by their children."""
+    found: dict[str, tuple[type, str]] = {}
+    for one in family:
+        for name, annotation, _ in one.parts.variables:
+            kind = one.own[name]
+            if name in found and not issubclass(kind, found[name][0]):
+                before, parent = found[name]
+                if issubclass(before, kind) and parent not in {base.__name__ for base in one.cls.__mro__[1:]}:
+                    continue  # another parent knows it more exactly
+                raise one.cell.place.error(
+                    annotation,
+                    f"{name} is a {before.__name__} in {parent}, and {kind.__name__} is none.",
+                    f"Write {before.__name__} or a type derived from it.",
+                )
+            found[name] = (kind, one.cls.__name__)
+    return {name: kind for name, (kind, _) in found.items()}
+
+
+def _scale(query: Any) -> ScaleSpec | None:
+    """Return the scale of the cell or file of the query, or of the nearest parent that has one."""
+    for cls in query.__mro__:
+        if not isinstance(cls, QueryMeta) or cls is Query:
+            continue
+        if "__scale__" in vars(cls):
+            spec = cls.__scale__
+        else:
+            spec = _module_scale(cls)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _module_scale(cls: Any) -> ScaleSpec | None:
+    """Return the scale assigned at the top of the file or cell that a class was written in."""
+    origin = cls.__origin__
+    cell, _ = find_class(origin, cls.__name__)
+    found: dict[str, Scale] = {}
+    for statement in cell.module.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            name = statement.targets[0].id
+            value = origin.outside.get(name)
+            if isinstance(value, Scale) and isinstance(statement.value, ast.Call):
+                if found and name not in found:
+                    raise cell.place.error(
+                        statement,
+                        f"A cell has one scale; {name} is a second (line {statement.lineno}).",
+                        f"Remove {next(iter(found))} or {name}.",
+                    )
+                found[name] = value
+    return next(iter(found.values())).spec if found else None
+
+
+def _sides(one: _Written) -> tuple[str, ...]:
+    """Return the names of the sides of the lines that the condition crosses, in order; () if there is none."""
+    found: dict[str, None] = {}
+    for node in ast.walk(one.parts.where) if one.parts.where is not None else ():
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "crosses"
+            and node.args
+        ):
+            value = one.scope.find(node.args[0])
+            shape = None if value is MISSING else line_shape("", value)
+            if shape is None:
+                return ()
+            found.update(dict.fromkeys(shape.sides))
+    return tuple(found)
+
+
+def _check_joins(checker: Conditions, one: _Written, conditions: list[Node], condition: Node) -> None:
+    """Raise if an inherited condition and this one are of different kinds."""
+    where = one.parts.where
+    if not conditions or where is None or conditions[0].kind == "interval" == condition.kind:
+        return
+    if (conditions[0].kind == "interval") != (condition.kind == "interval"):
+        parent = f"the condition of {one.cls.__bases__[0].__name__}"
+        interval, frame = (short(where), parent) if condition.kind == "interval" else (parent, short(where))
+        raise checker.error(
+            where,
+            f"{interval} gives an interval and {frame} is true per frame.",
+            "Put the frame condition inside lasts(), or use during() or sequence().",
+        )
+
+
+def _unique(conditions: list[Node]) -> list[Node]:
+    """Return the conjuncts without repetition: what two parents share is asked once."""
+    joined = join("and", conditions)
+    return list(dict.fromkeys(joined.operands if isinstance(joined, And) else (joined,)))
+
+
+def _clause(query: Any, written: list[tuple[_Written, Conditions]], clause: str) -> tuple[Node, ...]:
+    """Return the checked `select` or `group` of the nearest class that has one."""
+    by_class = {one.cls: (one, checker) for one, checker in written}
+    for cls in query.__mro__:
+        if cls not in by_class:
+            continue
+        one, checker = by_class[cls]
+        nodes = getattr(one.parts, clause)
+        if nodes is None:
+            continue
+        if clause == "group":
+            keys = [group_key(checker, node) for node in nodes]
+            check_keys(checker, nodes, keys)
+            return tuple(dict.fromkeys(keys))
+        return tuple(dict.fromkeys(select_item(checker, node) for node in nodes))
+    return ()
+
+
+def _text(own: _Written) -> str:
+    """Return the text of the query, as it was written."""
+    _, node = find_class(own.cls.__origin__, own.cls.__name__)
+    return "\n".join(own.cell.place.lines[node.lineno - 1 : node.end_lineno])
+
+
+def _check_available(checker: Conditions, own: _Written, compiled: CompiledQuery) -> None:
+    """Raise for what the language knows and this version cannot run."""
+    _, node = find_class(own.cls.__origin__, own.cls.__name__)
+    scene = next((one for one in compiled.variables if one.type.is_a("Scene")), None)
+    if scene is not None:
+        raise checker.error(
+            _declaration(own, scene.name, node), "Scene is not available yet.", "Ask about objects: car: Car."
+        )
+    if not compiled.variables:
+        raise checker.error(
+            node, f"A query without variables is not available yet: {compiled.name}.", 'Declare one: "car: Car".'
+        )
+    relation = next((one for one in compiled.nodes() if isinstance(one, Relation)), None)
+    if relation is not None and relation.name == "same_as":
+        raise checker.error(node, "same_as() is not available yet.", "Use color.")
+    if len(compiled.variables) > 1:
+        names = [variable.name for variable in compiled.variables]
+        listed = ", ".join(names[:-1]) + f" and {names[-1]}"
+        raise checker.error(
+            _declaration(own, names[1], node),
+            f"A query about several objects is not available yet: {listed}.",
+            "Keep one of them.",
+        )
+
+
+def _declaration(own: _Written, name: str, node: ast.AST) -> ast.AST:
+    return next((statement for known, _, statement in own.parts.variables if known == name), node)
