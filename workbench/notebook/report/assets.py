@@ -248,7 +248,9 @@ def cut_clip(
         wanted = ((times >= start - 1e-6) & (times < end - 1e-6)).nonzero()[0]
         if not len(wanted):
             return None
-        clip = cut(Stretch(source, wanted, {}), height=480, key_parts=("report",), title="")
+        clip = cut(Stretch(source, wanted, {}), height=480, title="")
+        if clip is None:
+            return None
         content = clip.data
     except (WorkbenchError, OSError, ValueError, binascii.Error):
         return None

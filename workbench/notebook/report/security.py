@@ -26,8 +26,8 @@ _LOADING = {
 _DROPPED = frozenset({"base", "link"})
 _FRAMES = frozenset({"iframe", "frame", "embed", "object", "portal"})
 _SCRIPTS = ("javascript", "ecmascript", "x-javascript", "jscript")
-_JAVASCRIPT = frozenset(
-    {"", "module", "importmap"} | {f"{kind}/{s}" for kind in ("text", "application") for s in _SCRIPTS}
+_JAVASCRIPT = frozenset({"", "module", "importmap"}).union(
+    *({f"text/{name}", f"application/{name}"} for name in _SCRIPTS)
 )
 _URL = re.compile(r"""url\(\s*(?P<quote>["']?)(?!\s*(?:data:|blob:|\#))[^)]*\)""", re.IGNORECASE)
 _IMPORT = re.compile(r"@import[^;]*(;|$)", re.IGNORECASE)

@@ -3,7 +3,7 @@
 
 const STYLE = `
 .wb-player { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, CanvasText);
-  max-width: 854px; padding: 2px; outline-offset: -2px; }
+  width: 640px; max-width: 100%; box-sizing: border-box; padding: 2px; outline-offset: -2px; }
 .wb-player-stage { position: relative; background: #000; overflow: hidden; }
 .wb-player-stage video, .wb-player-stage img { display: block; width: 100%; height: 100%; object-fit: fill; }
 .wb-player-stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }

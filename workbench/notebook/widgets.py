@@ -1,0 +1,91 @@
+"""The widgets: synced traits in Python, the views in `static/*.js`, which the extension and the report use as well.
+
+Each trait is one entry of the state that the module of the same name reads. Final outputs of a notebook are never
+widgets: these live while something runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anywidget
+from traitlets import Bool, Dict, Float, Int, List, Unicode
+
+__all__ = ["PlayerWidget", "RunWidget", "TimelineWidget"]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class RunWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """Work in progress: one line, a bar and a Stop button.
+
+    `stopping` becomes True when Stop is pressed; observe it to cancel. Numbers that are not known are None.
+    """
+
+    _esm = _STATIC / "run.js"
+
+    run_id = Unicode().tag(sync=True)
+    title = Unicode().tag(sync=True)
+    #: queued, running, finished, cancelled, failed, lost
+    state = Unicode("queued").tag(sync=True)
+    done = Float(0.0, allow_none=True).tag(sync=True)
+    total = Float(None, allow_none=True).tag(sync=True)
+    unit = Unicode().tag(sync=True)
+    #: units per second over the last 10 s
+    rate = Float(0.0, allow_none=True).tag(sync=True)
+    eta_s = Float(None, allow_none=True).tag(sync=True)
+    stage = Unicode().tag(sync=True)
+    workers = Int(0).tag(sync=True)
+    elapsed = Float(0.0).tag(sync=True)
+    message = Unicode().tag(sync=True)
+    stopping = Bool(False).tag(sync=True)
+
+
+class TimelineWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """What was found when. Times are seconds of the source.
+
+    A click sets `time`, a drag sets `selected` to (start, end).
+    """
+
+    _esm = _STATIC / "timeline.js"
+
+    #: [{id, label}], top to bottom
+    lanes = List(Dict()).tag(sync=True)
+    #: [{lane, start, end, kind, label}]
+    bars = List(Dict()).tag(sync=True)
+    duration = Float(0.0).tag(sync=True)
+    #: [[start, end]]: searched (grey), skipped (hatched)
+    searched = List().tag(sync=True)
+    skipped = List().tag(sync=True)
+    selected = List(None, allow_none=True).tag(sync=True)
+    time = Float(0.0).tag(sync=True)
+
+
+class PlayerWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """A clip with boxes on exactly the frame that is shown.
+
+    Link its `time` with a timeline's: `traitlets.link((player, "time"), (timeline, "time"))`, or in the front end
+    alone with `ipywidgets.jslink`.
+    """
+
+    _esm = _STATIC / "player.js"
+
+    #: a data URI, or a URL relative to the page
+    asset = Unicode().tag(sync=True)
+    mime = Unicode("video/mp4").tag(sync=True)
+    #: the video that it is a part of, as the user wrote it
+    source = Unicode().tag(sync=True)
+    #: px of the source, in which boxes and regions are given
+    width = Int(0).tag(sync=True)
+    height = Int(0).tag(sync=True)
+    fps = Float(25.0).tag(sync=True)
+    #: seconds of the source
+    time = Float(0.0).tag(sync=True)
+    #: the second of the source at which the clip begins
+    offset = Float(0.0).tag(sync=True)
+    #: [{name, points: [[x, y], ...]}]
+    regions = List(Dict()).tag(sync=True)
+    #: [{start, end, label}]
+    hits = List(Dict()).tag(sync=True)
+    #: [[t, [[x1, y1, x2, y2, track, label, score], ...]], ...], t ascending in seconds of the source
+    frames = List().tag(sync=True)
