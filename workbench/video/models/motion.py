@@ -25,6 +25,11 @@ LEAST_CAR = 0.002  # of the picture
 TALL, WIDE = 1.3, 1.2
 SCORE = 0.9
 LABELS = ("person", "car", "suitcase", "object")
+SHAKE = 9  # px at working size: what stands this near in the background is no news (a camera that sways)
+NEAR = 12  # grey levels that count as equal; more where the exposure has changed, since no gain fits all colours
+NEAR_BY_GAIN = 60
+SHADOW_FROM = 0.3  # share of the background's brightness down to which a darker pixel is a shadow
+_COARSE = 4  # every fourth row and column tells the exposure
 _KEPT_WINDOWS = 4  # backgrounds in memory, for each process
 
 
@@ -53,6 +58,51 @@ def sample_frames(times: Floats, keyframes: NDArray[np.int64], window: int) -> N
     return np.sort(inside[order][best]).astype(np.int64)
 
 
+class Background:
+    """What a window looks like without anything moving; frozen, so that the order of questions does not matter.
+
+    Parameters
+    ----------
+    samples : list of ndarray (height, width, 3)
+        Frames of the window at working size.
+    """
+
+    def __init__(self, samples: Sequence[Image]) -> None:
+        import cv2
+
+        coarse = np.stack([image[::_COARSE, ::_COARSE] for image in samples]).astype(np.float32)
+        self._usual = np.median(coarse, axis=0) + 1
+        self._model = cv2.createBackgroundSubtractorMOG2(history=SAMPLES, varThreshold=16, detectShadows=True)
+        # With the default of 0.9 a bag seen in 18 of 48 frames would count as background.
+        self._model.setBackgroundRatio(0.5)
+        self._model.setShadowThreshold(SHADOW_FROM)
+        for count, image in enumerate(samples, start=1):
+            # 1/n weighs all frames alike; the default rate would favour the first ones.
+            self._model.apply(self._exposed(image)[0], learningRate=1 / count)
+        still = self._model.getBackgroundImage()
+        around = np.ones((SHAKE, SHAKE), np.uint8)
+        self._low, self._high = cv2.erode(still, around), cv2.dilate(still, around)
+
+    def _exposed(self, image: Image) -> tuple[Image, float]:
+        """Return the image at the window's usual exposure, and its own: a bright car makes cameras darken the rest."""
+        import cv2
+
+        gain = float(np.median((image[::_COARSE, ::_COARSE].astype(np.float32) + 1) / self._usual))
+        gain = min(max(gain, 0.25), 4.0)
+        return np.asarray(cv2.convertScaleAbs(image, alpha=1 / gain), np.uint8), gain
+
+    def foreground(self, image: Image) -> NDArray[np.uint8]:
+        """Return 255 where the image differs from the background, else 0."""
+        exposed, gain = self._exposed(image)
+        moving = self._model.apply(exposed, learningRate=0) == 255  # shadows are 127
+        rows, columns = np.nonzero(moving)
+        pixels = exposed[rows, columns].astype(np.int16)
+        away = np.maximum(self._low[rows, columns] - pixels, pixels - self._high[rows, columns]).max(axis=1)
+        mask = np.zeros(moving.shape, np.uint8)
+        mask[rows, columns] = np.where(away > NEAR + NEAR_BY_GAIN * abs(1 - gain), 255, 0)
+        return mask
+
+
 class Motion:
     """Background subtraction at most `height` px high.
 
@@ -67,7 +117,7 @@ class Motion:
 
     def __init__(self, height: int) -> None:
         self.height = height
-        self._models: OrderedDict[tuple[str, int], Any] = OrderedDict()
+        self._known: OrderedDict[tuple[str, int], Background] = OrderedDict()
         self._lock = threading.Lock()
 
     def open(self, source: Any) -> DetectionSession:
@@ -77,10 +127,8 @@ class Motion:
         def detect(images: Sequence[Image], frames: Sequence[int], times: Sequence[float]) -> list[Floats]:
             found = []
             for image, time in zip(images, times, strict=True):
-                window = int((time + 1e-6) // WINDOW)
                 with self._lock:
-                    model = self._background(source, name, window)
-                    mask = model.apply(self._small(image), learningRate=0)
+                    mask = self._background(source, name, int((time + 1e-6) // WINDOW)).foreground(self._small(image))
                 found.append(_boxes(mask, image.shape[1], image.shape[0]))
             return found
 
@@ -94,32 +142,22 @@ class Motion:
         width = max(1, round(image.shape[1] * self.height / image.shape[0]))
         return np.asarray(cv2.resize(image, (width, self.height), interpolation=cv2.INTER_AREA), np.uint8)
 
-    def _background(self, source: Any, name: str, window: int) -> Any:
-        import cv2
-
-        if (name, window) in self._models:
-            self._models.move_to_end((name, window))
-            return self._models[name, window]
-        model = cv2.createBackgroundSubtractorMOG2(history=SAMPLES, varThreshold=16, detectShadows=True)
-        # With the default of 0.9 a bag seen in 18 of 48 frames would count as background.
-        model.setBackgroundRatio(0.5)
-        wanted = sample_frames(source.times(), source.keyframes(), window)
-        for count, (_, _, image) in enumerate(source.frames_at(wanted), start=1):
-            # 1/n weighs all frames alike; the default rate would favour the first ones.
-            model.apply(self._small(image), learningRate=1 / count)
-        self._models[name, window] = model
-        while len(self._models) > _KEPT_WINDOWS:
-            self._models.popitem(last=False)
-        return model
+    def _background(self, source: Any, name: str, window: int) -> Background:
+        if (name, window) not in self._known:
+            wanted = sample_frames(source.times(), source.keyframes(), window)
+            samples = [self._small(image) for _, _, image in source.frames_at(wanted)]
+            self._known[name, window] = Background(samples)
+            while len(self._known) > _KEPT_WINDOWS:
+                self._known.popitem(last=False)
+        self._known.move_to_end((name, window))
+        return self._known[name, window]
 
 
 def _boxes(mask: NDArray[np.uint8], width: int, height: int) -> Floats:
     """Return labelled boxes (k, 6) in px of the source from a foreground mask."""
     import cv2
 
-    _, solid = cv2.threshold(mask, 200, 255, cv2.THRESH_BINARY)  # shadows are 127
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel)
+    solid = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
     contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     whole = mask.shape[0] * mask.shape[1]
@@ -130,6 +168,11 @@ def _boxes(mask: NDArray[np.uint8], width: int, height: int) -> Floats:
         if share < LEAST_AREA:
             continue
         x, y, wide, high = cv2.boundingRect(contour)
+        # A sliver along the picture's edge is what is left, or not yet there, of something outside.
+        if (y == 0 or y + high == mask.shape[0]) and 3 * high < wide:
+            continue
+        if (x == 0 or x + wide == mask.shape[1]) and 6 * wide < high:
+            continue
         tall, broad = high * down, wide * across
         label = "person" if tall >= TALL * broad else "car" if broad >= WIDE * tall and share >= LEAST_CAR else "object"
         rows.append((x * across, y * down, (x + wide) * across, (y + high) * down, SCORE, LABELS.index(label)))

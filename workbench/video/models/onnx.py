@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.engine.errors import WorkbenchError
 from workbench.video.models.base import DetectionSession, Floats, Image
