@@ -24,6 +24,9 @@ __all__ = ["Asset", "asset", "assets", "available", "fetch"]
 #: bytes per second at which a download is reckoned when the store weighs what to evict
 DOWNLOAD_SPEED = 1e6
 
+#: seconds without an answer after which a server is taken to be out of reach
+TIMEOUT = 15.0
+
 
 @dataclass(frozen=True)
 class Asset:
@@ -83,21 +86,26 @@ def fetch(name: str) -> Path:
         return kept
     mirror = os.environ.get("WORKBENCH_MIRROR", "").strip()
     reasons: list[str] = []
-    for place in _places(wanted, mirror):
+    for origin, place in _places(wanted, mirror):
         try:
             content = _read(place)
         except (OSError, ValueError, ImportError) as error:
-            reasons.append(_reason(place, mirror, error))
+            reasons.append(_reason(origin, error))
             continue
-        _check(wanted, content, "upstream" if place == wanted.url else "the mirror")
+        _check(wanted, content, origin)
         # The store may be unable to keep it, but a mirror's own file will do.
         return _keep(wanted, content, None if "://" in place else Path(place))
     if wanted.made_from:
         content = symbolic_size(fetch(wanted.made_from).read_bytes())
-        _check(wanted, content, f"{wanted.made_from}")
+        _check(wanted, content, wanted.made_from)
         return _keep(wanted, content, None)
-    why = "; ".join(reasons) if reasons else "it has no source upstream"
-    raise WorkbenchError(f"{name} cannot be had: {why}.", f"Run workbench fetch {name}, or set WORKBENCH_MIRROR.")
+    if not wanted.url:
+        reasons.append("it is only in mirrors")
+    if not mirror:
+        reasons.append("no mirror is set")
+    raise WorkbenchError(
+        f"{name} cannot be had: {', and '.join(reasons)}.", f"Run workbench fetch {name}, or set WORKBENCH_MIRROR."
+    )
 
 
 def available(name: str) -> bool:
@@ -136,29 +144,35 @@ def _manifest() -> dict[str, Asset]:
     return {entry["name"]: Asset(**entry) for entry in json.loads(text)["assets"]}
 
 
-def _places(wanted: Asset, mirror: str) -> list[str]:
+def _places(wanted: Asset, mirror: str) -> list[tuple[str, str]]:
+    """Return (what the reader calls it, path or URL), in the order in which they are tried."""
     places = []
     if mirror:
         joined = f"{mirror.rstrip('/')}/{wanted.path}"
-        places.append(joined if "://" in mirror else str(Path(mirror).expanduser() / wanted.path))
+        places.append(("the mirror", joined if "://" in mirror else str(Path(mirror).expanduser() / wanted.path)))
     if wanted.url:
-        places.append(wanted.url)
+        places.append(("upstream", wanted.url))
     return places
 
 
 def _read(place: str) -> bytes:
     if "://" not in place:
         return Path(place).read_bytes()
+    if place.startswith(("http://", "https://")):
+        # The standard library follows the proxy settings of the environment.
+        import urllib.request
+
+        with urllib.request.urlopen(place, timeout=TIMEOUT) as answer:
+            return answer.read()
     import fsspec
 
     with fsspec.open(place, "rb") as file:
         return file.read()
 
 
-def _reason(place: str, mirror: str, error: Exception) -> str:
-    if mirror and place.startswith((mirror.rstrip("/"), str(Path(mirror).expanduser()))):
-        return "the mirror does not have it" if isinstance(error, FileNotFoundError) else "the mirror does not answer"
-    return "upstream no longer has it" if isinstance(error, FileNotFoundError) else "there is no network"
+def _reason(origin: str, error: Exception) -> str:
+    missing = isinstance(error, FileNotFoundError) or getattr(error, "code", None) in (404, 410)
+    return f"{origin} does not have it" if missing else f"{origin} does not answer"
 
 
 def _check(wanted: Asset, content: bytes, origin: str) -> None:

@@ -169,6 +169,7 @@ class Store:
         if isinstance(content, bytes):
             kept = self._put(key, content, suffix, kind, cost_s)
         else:
+            os.stat(content)  # that there is no such file is the caller's error, not the store's
             kept = self._put(key, lambda path: shutil.copyfile(content, path), suffix, kind, cost_s)
         return self.get_file(key) if kept else None
 
@@ -248,7 +249,6 @@ class Store:
     def _put(self, key: str, content: bytes | Callable[[Path], object], suffix: str, kind: str, cost_s: float) -> bool:
         folder = self._folder(key)
         temporary = folder / f"{uuid.uuid4().hex}.tmp"
-        before = self._entry(key)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if isinstance(content, bytes):
@@ -256,35 +256,39 @@ class Store:
             else:
                 content(temporary)
             digest, size = _sha256(temporary), temporary.stat().st_size
-            name = f"{key}-{digest[:16]}{suffix}"
-            os.replace(temporary, folder / name)
             entry = {
-                "file": name,
+                "file": f"{key}-{digest[:16]}{suffix}",
                 "sha256": digest,
                 "bytes": size,
                 "kind": kind,
                 "cost_s": float(cost_s),
                 "created": time.time(),
             }
-            temporary.write_text(json.dumps(entry))
-            os.replace(temporary, self._sidecar(key))
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with self._lock:
+                self._commit(key, temporary, entry)
+        except BaseException as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             self._not_kept(error)
             return False
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        with self._lock:
-            self._verified.pop(key, None)
-            if before is not None and before["file"] != name:
-                (folder / before["file"]).unlink(missing_ok=True)
-            if self._bytes is not None:
-                self._bytes += size - (before["bytes"] if before else 0)
-            # Other processes write too: count anew from time to time.
-            if self._bytes is None or self._bytes > self.limit or time.monotonic() - self._counted > 60:
-                self.evict(keep=key)
         return True
+
+    def _commit(self, key: str, temporary: Path, entry: dict[str, Any]) -> None:
+        """Give the data its name, then write the file that names it; the lock is held."""
+        folder, before = self._folder(key), self._entry(key)
+        os.replace(temporary, folder / entry["file"])
+        temporary.write_text(json.dumps(entry))
+        os.replace(temporary, self._sidecar(key))
+        self._verified.pop(key, None)
+        if before is not None and before["file"] != entry["file"]:
+            (folder / before["file"]).unlink(missing_ok=True)
+        if self._bytes is not None:
+            self._bytes += entry["bytes"] - (before["bytes"] if before else 0)
+        # Other processes write too: count anew from time to time.
+        if self._bytes is None or self._bytes > self.limit or time.monotonic() - self._counted > 60:
+            self.evict(keep=key)
 
     def _get(self, key: str, suffix: str, read: Callable[[Path], T]) -> T | None:
         entry = self._entry(key)
