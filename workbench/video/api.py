@@ -1,0 +1,336 @@
+"""The functions of `workbench.video`: ask, detect, track, explain."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.engine.errors import Stopped, WorkbenchError, warn
+from workbench.engine.run import Run
+from workbench.video.execution.options import Options, check_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.engine.plan import Plan
+    from workbench.video.execution.job import VideoJob
+    from workbench.video.execution.notes import Notes
+    from workbench.video.execution.run import QueryWork
+    from workbench.video.language.tree import CompiledQuery
+    from workbench.video.models.base import DetectorSpec
+    from workbench.video.result.result import VideoResult
+    from workbench.video.source import Source
+
+__all__ = ["detect", "explain", "start_vquery", "tracks", "vquery"]
+
+#: seconds that an interrupted call waits for its run to wind up
+GRACE = 1.0
+
+
+def vquery(
+    source: Any,
+    query: Any,
+    *,
+    detector: Any = None,
+    start: Any = None,
+    end: Any = None,
+    every: int = 1,
+    limit: int | None = None,
+    accuracy: float | None = None,
+    fresh: bool = False,
+    namespace: Mapping[str, Any] | None = None,
+) -> VideoResult:
+    """Ask a video a question and wait for the answer.
+
+    Parameters
+    ----------
+    source : path-like, str, Sample or Source
+        A path, `"sample:street"`, or a source of one's own.
+    query : str or Query class
+        The text of a cell, or a class; in a text with several queries the last one runs.
+    detector : None, str, callable or DataFrame
+        A registered name, `f(images) -> list of DataFrame`, or a table of given boxes (then no model runs).
+    start, end : str or timedelta, optional
+        `"90s"`, `"2min"`, `"01:30"`: frames with `start <= time < end`.
+    every : int
+        Only frames whose index is a multiple of it.
+    limit : int, optional
+        Only the first events; the run stops as soon as these are certain.
+    accuracy : None
+        Exact; plans that trade accuracy for speed are not available yet.
+    fresh : bool
+        Ignore kept results and compute anew.
+    namespace : mapping, optional
+        Where names of a text are looked up that it does not declare; by default the caller's variables.
+
+    Returns
+    -------
+    VideoResult
+
+    Raises
+    ------
+    WorkbenchError
+        For a mistake in the query, the options or the source.
+    Stopped
+        A KeyboardInterrupt, if interrupted; `.result` is the partial answer.
+    """
+    run = start_vquery(
+        source, query, namespace=_callers(namespace), detector=detector, start=start, end=end, every=every,
+        limit=limit, accuracy=accuracy, fresh=fresh,
+    )  # fmt: skip
+    result = _waited(run)
+    for message, hint in _pairs(run):
+        warn(message, hint)
+    return result
+
+
+def start_vquery(
+    source: Any,
+    query: Any,
+    *,
+    namespace: Mapping[str, Any] | None = None,
+    detector: Any = None,
+    start: Any = None,
+    end: Any = None,
+    every: int = 1,
+    limit: int | None = None,
+    accuracy: float | None = None,
+    fresh: bool = False,
+) -> Run[VideoResult]:
+    """Check a query and start it; the parameters are those of `vquery`.
+
+    Returns
+    -------
+    Run
+        Of a `VideoResult`. Mistakes are raised here, not by the run.
+    """
+    options = check_options(start=start, end=end, every=every, limit=limit, accuracy=accuracy, fresh=fresh)
+    work = _work(source, query, namespace, detector, options)
+    names = ", ".join(item.name for item in work.sources)
+    run = Run.start(work, kind="vquery", title=f"{work.query.name} in {names}"[:80], unit="frames")
+    run.notes = work.notes  # type: ignore[attr-defined]  # for `vquery`, which repeats them as warnings
+    return run
+
+
+def explain(
+    source: Any,
+    query: Any,
+    *,
+    detector: Any = None,
+    start: Any = None,
+    end: Any = None,
+    every: int = 1,
+    limit: int | None = None,
+    accuracy: float | None = None,
+    namespace: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Return the plan of a query with its estimates; nothing runs. The parameters are those of `vquery`."""
+    options = check_options(start=start, end=end, every=every, limit=limit, accuracy=accuracy)
+    return _work(source, query, _callers(namespace), detector, options).plan
+
+
+def detect(
+    source: Any,
+    *,
+    detector: Any = None,
+    labels: str | Iterable[str] | None = None,
+    start: Any = None,
+    end: Any = None,
+    every: int = 1,
+    threshold: float | None = None,
+    fresh: bool = False,
+) -> pd.DataFrame:
+    """Return what a detector finds.
+
+    Parameters
+    ----------
+    source, detector, start, end, every, fresh
+        As for `vquery`.
+    labels : str or list of str, optional
+        Labels to keep.
+    threshold : float, optional
+        Least score; by default the detector's own. Nothing below 0.1 is ever kept.
+
+    Returns
+    -------
+    DataFrame
+        `video`, `frame`, `time` (s), `label`, `score`, `x1 y1 x2 y2` (px); by video, frame, falling score, x1, y1.
+    """
+    from workbench.video.execution.tables import detect_table
+
+    options = check_options(start=start, end=end, every=every, fresh=fresh)
+    if threshold is not None and (
+        isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
+    ):
+        raise WorkbenchError(f"threshold must be between 0 and 1, got {threshold!r}.", "Use threshold=0.3.")
+    job, notes = _job(source, detector, labels, options)
+    run = Run.start(
+        lambda run: detect_table(job, run, _labels(labels), threshold),
+        kind="detect", title=job.source.name[:80], unit="frames", total=len(job.frames),
+    )  # fmt: skip
+    return _table(run, notes, job)
+
+
+def tracks(
+    source: Any,
+    *,
+    detector: Any = None,
+    labels: str | Iterable[str] | None = None,
+    start: Any = None,
+    end: Any = None,
+    every: int = 1,
+    interpolate: bool = True,
+    fresh: bool = False,
+) -> pd.DataFrame:
+    """Return the tracks of what a detector finds.
+
+    Parameters
+    ----------
+    source, detector, start, end, every, fresh
+        As for `vquery`.
+    labels : str or list of str, optional
+        Labels to keep; ids do not change by it.
+    interpolate : bool
+        Whether gaps inside tracks are filled (`interpolated`; the score is NaN there).
+
+    Returns
+    -------
+    DataFrame
+        `video`, `frame`, `time` (s), `id`, `label`, `score`, `x1 y1 x2 y2` (px), `interpolated`; by video, id, frame.
+    """
+    from workbench.video.execution.tables import track_table
+
+    options = check_options(start=start, end=end, every=every, fresh=fresh)
+    job, notes = _job(source, detector, labels, options)
+    run = Run.start(
+        lambda run: track_table(job, run, _labels(labels), interpolate),
+        kind="tracks", title=job.source.name[:80], unit="frames", total=len(job.frames),
+    )  # fmt: skip
+    return _table(run, notes, job)
+
+
+# ----------------------------------------------------------------------------------------------------------- private
+
+
+def _work(source: Any, query: Any, namespace: Mapping[str, Any] | None, detector: Any, options: Options) -> QueryWork:
+    from workbench.video.execution.notes import Notes
+    from workbench.video.execution.run import QueryWork
+    from workbench.video.language.compile import compile_query
+
+    compiled: CompiledQuery = compile_query(query, namespace).__compiled__
+    sources = _sources(source)
+    spec = _detector(detector, sources, [variable.type.labels for variable in compiled.variables])
+    notes = Notes()
+    for message, hint in (*spec.notes, *compiled.warnings):
+        notes.add(message, hint)
+    _check_shapes(compiled, sources)
+    planned = _planned(compiled, sources, spec, options)
+    return QueryWork(compiled, planned.to_plan(), planned.conjuncts, sources, spec, options, notes)
+
+
+def _planned(compiled: CompiledQuery, sources: list[Source], spec: DetectorSpec, options: Options) -> Any:
+    from workbench.video.execution.options import processed_frames
+    from workbench.video.plan.logical import plan_query
+
+    frames = sum(len(processed_frames(source.times(), options)) for source in sources)
+    return plan_query(compiled, info=sources[0].info(), detector=spec.name, frames=frames)
+
+
+def _sources(source: Any) -> list[Source]:
+    from workbench.video.source import open_sources
+
+    found = open_sources(source)
+    if len(found) != 1:
+        raise WorkbenchError(
+            f"A query over {len(found)} videos is not available yet.", "Name one video, or ask them one after another."
+        )
+    return found
+
+
+def _detector(detector: Any, sources: list[Source], needed: list[Any]) -> DetectorSpec:
+    from workbench.video.models.registry import resolve
+
+    hints = {source.hint for source in sources}
+    return resolve(detector, hint=hints.pop() if len(hints) == 1 else None, labels_needed=needed)
+
+
+def _check_shapes(compiled: CompiledQuery, sources: list[Source]) -> None:
+    """Regions and lines must lie inside the picture, or they were drawn on another one."""
+    for source in sources:
+        info = source.info()
+        for shape in compiled.shapes:
+            for x, y in shape.in_pixels(info.width, info.height):
+                if not (-0.5 <= x <= info.width + 0.5 and -0.5 <= y <= info.height + 0.5):
+                    raise WorkbenchError(
+                        f"{shape.name} has a corner at ({x:g}, {y:g}) but {os.path.basename(source.name)} is "
+                        f"{info.width}x{info.height}.",
+                        'Use corners inside the picture, or "%" units.',
+                    )
+
+
+def _job(source: Any, detector: Any, labels: Any, options: Options) -> tuple[VideoJob, Notes]:
+    from workbench.video.execution.job import VideoJob
+    from workbench.video.execution.notes import Notes
+
+    wanted = _labels(labels)
+    sources = _sources(source)
+    spec = _detector(detector, sources, [] if wanted is None else [(label,) for label in wanted])
+    notes = Notes()
+    for message, hint in spec.notes:
+        notes.add(message, hint)
+    return VideoJob(sources[0], spec, options, notes), notes
+
+
+def _labels(labels: str | Iterable[str] | None) -> list[str] | None:
+    if labels is None:
+        return None
+    return [labels] if isinstance(labels, str) else [str(label) for label in labels]
+
+
+def _table(run: Run[pd.DataFrame], notes: Notes, job: VideoJob) -> pd.DataFrame:
+    table = _waited(run)
+    job.announce()
+    for message, hint in notes.pairs():
+        warn(message, hint, stacklevel=3)
+    return table
+
+
+def _waited(run: Run[Any]) -> Any:
+    """Wait for a run; an interrupt stops it and is raised again with what was found."""
+    try:
+        result = run.result()
+    except KeyboardInterrupt:
+        run.cancel()
+        with contextlib.suppress(KeyboardInterrupt):  # a second interrupt ends the waiting
+            run.wait(GRACE)
+        partial = run.result(timeout=0) if run.state == "cancelled" and run.wait(0) else run.partial()
+        raise Stopped(
+            f"Stopped at {run.progress.done:g} of {run.progress.total or 0:g} {run.progress.unit}.",
+            "Run it again to go on from there; the exception's .result holds what was found.",
+            result=partial,
+        ) from None
+    if run.state == "cancelled":
+        raise Stopped(
+            "The run was cancelled.", "Run it again to go on from there; the exception's .result holds what was found.",
+            result=result,
+        )  # fmt: skip
+    return result
+
+
+def _pairs(run: Run[Any]) -> list[tuple[str, str]]:
+    notes: Notes = run.notes  # type: ignore[attr-defined]
+    return notes.pairs()
+
+
+def _callers(namespace: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the variables of whoever called the public function, unless a namespace was given."""
+    if namespace is not None:
+        return namespace
+    frame = inspect.currentframe()
+    caller = frame.f_back.f_back if frame is not None and frame.f_back is not None else None
+    if caller is None:
+        return {}
+    return {**caller.f_globals, **caller.f_locals}

@@ -1,0 +1,274 @@
+"""One video of a run: its chunks, detections and tracks, and what of it was searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.engine import store as artefacts
+from workbench.engine.run import Run
+from workbench.engine.units import format_clock
+from workbench.video.execution.cache import DetectionCache, Detections, TrackCache
+from workbench.video.execution.chunks import Chunk, plan_chunks
+from workbench.video.execution.fold import VideoFold
+from workbench.video.execution.notes import Notes
+from workbench.video.execution.options import Options, processed_frames
+from workbench.video.execution.wave import FoundChunk, detections
+from workbench.video.models.base import DetectorSpec, model_threads
+from workbench.video.operators.track import TRACKER_VERSION
+from workbench.video.result.result import VideoFacts
+from workbench.video.source import Source
+from workbench.video.tracks import Frames, Tracks
+
+__all__ = ["VideoJob", "detection_key", "spans"]
+
+
+def detection_key(video_id: str, spec: DetectorSpec) -> str | None:
+    """Return what detections are kept under; None if nothing tells one version of the detector from the next."""
+    if not spec.cacheable or spec.kind == "given":
+        return None
+    return artefacts.key("detections of", video_id, spec.version, spec.size, spec.provider, spec.window)
+
+
+class VideoJob:
+    """The work on one video.
+
+    Parameters
+    ----------
+    source : Source
+    spec : DetectorSpec
+    options : Options
+    notes : Notes
+        Where fallbacks and failures are announced.
+    """
+
+    def __init__(self, source: Source, spec: DetectorSpec, options: Options, notes: Notes) -> None:
+        self.source, self.spec, self.options, self.notes = source, spec, options, notes
+        self.info = source.info()
+        self.times = source.times()
+        self.frames = processed_frames(self.times, options)
+        self.video_id = source.video_id()
+        self.chunks = plan_chunks(self.frames, source.keyframes())
+        self.detection_key = detection_key(self.video_id, spec)
+        base = self._fold_key()
+        self.track_cache = TrackCache(base)
+        self.detection_cache = DetectionCache(self.detection_key)
+        self.fold: VideoFold | None = None
+        #: frames that are behind us, processed or not
+        self.passed = 0
+        self.cached = 0
+        self.detect_seconds = 0.0
+        self.fold_seconds = 0.0
+        self.detected_rows = 0
+        self.tracks_from_store = False
+        self._tracks: Tracks | None = None
+        self._done: list[NDArray[np.int64]] = []
+        self._failures: list[tuple[int, str]] = []
+        self._damaged_chunks: list[int] = []
+        self._lost_chunks: list[tuple[int, str]] = []
+
+    @property
+    def given_tracks(self) -> bool:
+        """Whether the tracks are given, so that there is nothing to detect and nothing to fold."""
+        return self.spec.kind == "given" and bool(self.spec.payload.has_ids)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all frames are behind us."""
+        return self.passed >= len(self.frames)
+
+    @property
+    def next_time(self) -> float:
+        """Time of the first frame not yet looked at; the video's end when there is none."""
+        return float(self.times[self.frames[self.passed]]) if not self.complete else float("inf")
+
+    def advance(self, run: Run[Any] | None) -> Iterator[FoundChunk | None]:
+        """Work through the video; yield after each chunk that was folded (None: everything came at once)."""
+        if self.given_tracks or self._load_tracks():
+            if self.given_tracks:
+                self._tracks = self._given()
+            self.passed = len(self.frames)
+            yield None
+            return
+        fold = self.fold = VideoFold(
+            self.spec, self.frames, self.times[self.frames], self.info.width, self.info.height, self.track_cache
+        )
+        chunks = list(self.chunks)
+        if not self.options.fresh:
+            resumed = fold.resume([self.frames[chunk.start : chunk.stop] for chunk in chunks])
+            for chunk in chunks[:resumed]:
+                self._passed(chunk, self.frames[chunk.start : chunk.stop], len(chunk))
+            del chunks[:resumed]
+            if resumed:
+                yield None
+        try:
+            for part in self._wave(chunks, run):
+                fold.step(self.frames[part.chunk.start : part.chunk.stop], part.found, part.seconds)
+                self._took(part)
+                yield part
+        finally:
+            fold.save()
+        if self.complete:
+            self._tracks = fold.finish()
+
+    def detections(self, run: Run[Any] | None) -> Iterator[FoundChunk]:
+        """Detect on all frames, without tracking; yield the chunks in order."""
+        for part in self._wave(list(self.chunks), run):
+            self._took(part)
+            yield part
+
+    def tracks(self) -> Tracks:
+        """Return the tracks known now; may be called from another thread."""
+        if self._tracks is not None:
+            return self._tracks
+        if self.fold is None:
+            return self._none()
+        return self.fold.tracks()
+
+    def facts(self) -> VideoFacts:
+        """Return what was searched."""
+        done = np.concatenate([np.empty(0, np.int64), *self._done])
+        if self._tracks is not None and self.fold is None:
+            done = self._tracks.frames.frame
+        skipped = np.setdiff1d(self.frames[: self.passed], done)
+        wanted = (
+            self.options.start or 0.0,
+            min(self.info.duration, self.options.end if self.options.end is not None else np.inf),
+        )
+        return VideoFacts(
+            self.source,
+            self.info,
+            wanted,
+            spans(done, self.frames, self.times),
+            spans(skipped, self.frames, self.times),
+            len(done),
+            self.cached,
+        )
+
+    def announce(self) -> None:
+        """Say what could not be searched."""
+        name, total = self.source.name, len(self.chunks)
+        if self._lost_chunks:
+            numbers = [number for number, _ in self._lost_chunks]
+            self.notes.add(
+                f"{name}: {len(numbers)} of {total} parts failed ({self._clock(numbers)}): {self._lost_chunks[0][1]}",
+                "The rest was searched.",
+            )
+        if self._damaged_chunks:
+            numbers = self._damaged_chunks
+            self.notes.add(
+                f"{name}: {len(numbers)} of {total} parts cannot be decoded ({self._clock(numbers)}).",
+                "The rest was searched.",
+            )
+        if self._failures:
+            frames = sorted({frame for frame, _ in self._failures})
+            self.notes.add(
+                f"{name}: {self.spec.name} failed on {len(frames)} of {self.passed} frames ({self._failures[0][1]}).",
+                f"Those frames were not searched; the first is frame {frames[0]}.",
+            )
+
+    # ------------------------------------------------------------------------------------------------------ private
+
+    def _fold_key(self) -> str | None:
+        if self.detection_key is None or not len(self.frames):
+            return None
+        spec = self.spec
+        return artefacts.key(
+            "tracks of", self.detection_key, TRACKER_VERSION, tracker_version(spec), spec.small, spec.together,
+            spec.suitcases, self.options.every, int(self.frames[0]), int(self.frames[-1]),
+        )  # fmt: skip
+
+    def _load_tracks(self) -> bool:
+        if self.options.fresh:
+            return False
+        record = self.track_cache.record()
+        if not record.complete or len(record.chain) != len(self.chunks):
+            return False
+        self._tracks = self.track_cache.tracks(record.chain[-1]) if record.chain else None
+        if self._tracks is None:
+            return False
+        self.tracks_from_store = True
+        self.cached = len(self.frames)
+        return True
+
+    def _given(self) -> Tracks:
+        frames = Frames(self.frames, self.times[self.frames])
+        tracks: Tracks = self.spec.payload.tracks(frames, self.info.width, self.info.height, self.source.name)
+        return tracks
+
+    def _none(self) -> Tracks:
+        from workbench.video.tracks import empty_tracks
+
+        nothing = Frames(np.empty(0, np.int64), np.empty(0))
+        return empty_tracks(nothing, self.info.width, self.info.height, self.spec.labels)
+
+    def _wave(self, chunks: list[Chunk], run: Run[Any] | None) -> Iterator[FoundChunk]:
+        if self.spec.kind == "given":
+            return self._given_wave(chunks, run)
+        return detections(
+            self.source, self.spec, self.frames, chunks, self.detection_cache, run=run, threads=model_threads(),
+            fresh=self.options.fresh,
+        )  # fmt: skip
+
+    def _given_wave(self, chunks: list[Chunk], run: Run[Any] | None) -> Iterator[FoundChunk]:
+        look_up = self.spec.load(1).open(self.source)
+        names = np.array([*self.spec.labels, ""], dtype=np.str_)
+        for chunk in chunks:
+            if run is not None and run.cancelled.is_set():
+                return
+            frames = self.frames[chunk.start : chunk.stop]
+            parts = look_up([], frames.tolist(), self.times[frames].tolist())
+            rows = np.concatenate([np.empty((0, 6)), *parts])
+            frame = np.repeat(frames, [len(part) for part in parts])
+            label = names[rows[:, 5].astype(np.int64)]
+            yield FoundChunk(chunk, Detections(frames, frame, label, rows[:, 4], rows[:, :4]))
+
+    def _passed(self, chunk: Chunk, done: NDArray[np.int64], cached: int) -> None:
+        self._done.append(done)
+        self.passed = chunk.stop
+        self.cached += cached
+
+    def _took(self, part: FoundChunk) -> None:
+        self._passed(part.chunk, part.found.done, part.cached)
+        self.detect_seconds += part.seconds
+        self.detected_rows += len(part.found)
+        self._failures += part.failures
+        if part.damaged:
+            self.source.add_damage(part.damaged)
+            self._damaged_chunks.append(part.chunk.index)
+        if part.error:
+            self._lost_chunks.append((part.chunk.index, part.error))
+
+    def _clock(self, numbers: list[int]) -> str:
+        first, last = self.chunks[numbers[0]], self.chunks[numbers[-1]]
+        start = self.times[self.frames[first.start]]
+        end = self.times[self.frames[last.stop]] if last.stop < len(self.frames) else self.info.duration
+        return f"{format_clock(float(start))}-{format_clock(float(end))}"
+
+
+def tracker_version(spec: DetectorSpec) -> Any:
+    """Return what stands for the tracker in keys: its scores, or a registered tracker's name and version."""
+    if not isinstance(spec.tracking, str):
+        return list(spec.tracking)
+    from workbench.video.models.registry import tracker
+
+    return [spec.tracking, tracker(spec.tracking)[1]]
+
+
+def spans(
+    chosen: NDArray[np.int64], frames: NDArray[np.int64], times: NDArray[np.float64]
+) -> list[tuple[float, float]]:
+    """Return the ranges of time that chosen frames cover, each up to the next processed frame (see `Frames.span`)."""
+    if not len(chosen):
+        return []
+    all_frames = Frames(frames, times[frames])
+    at = all_frames.position(chosen)
+    cuts = np.flatnonzero(np.diff(at) > 1) + 1
+    found = []
+    for run in np.split(at, cuts):
+        last = int(run[-1])
+        found.append((float(all_frames.time[run[0]]), float(all_frames.time[last] + all_frames.span[last])))
+    return found

@@ -1,0 +1,268 @@
+"""A query at work: videos through detection, tracking and evaluation, with partial answers on the way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from workbench.engine.plan import Plan
+from workbench.engine.run import Run
+from workbench.video.execution.actuals import Actuals, actual_plan
+from workbench.video.execution.certain import certain_events, is_simple
+from workbench.video.execution.job import VideoJob
+from workbench.video.execution.notes import Notes
+from workbench.video.execution.options import Options
+from workbench.video.execution.pixels import PixelWave
+from workbench.video.language.tree import CompiledQuery, Node, Property
+from workbench.video.models.base import DetectorSpec
+from workbench.video.operators.answer import answer_tables, empty_tables
+from workbench.video.operators.evaluate import Evaluation, evaluate
+from workbench.video.operators.properties import reads_pixels
+from workbench.video.result.result import VideoFacts, VideoResult
+from workbench.video.source import Source
+from workbench.video.tracks import Tracks
+
+__all__ = ["QueryWork"]
+
+#: seconds between two partial answers
+_PAUSE = 0.25
+#: a partial answer that needs pixels waits until there is this much more video than at the last one
+_GROWTH = 1.5
+#: a run that is expected to take longer than this says so, s
+_LONG = 600.0
+
+
+@dataclass
+class _Answer:
+    """The evaluation of one video, and its tables."""
+
+    evaluation: Evaluation
+    tables: dict[str, pd.DataFrame]
+    frames: int
+    seconds: float
+
+
+@dataclass
+class QueryWork:
+    """What `Run.start` runs for a query.
+
+    Parameters
+    ----------
+    query : CompiledQuery
+    plan : Plan
+        With estimates.
+    conjuncts : sequence of Node
+        The operands of the condition in the order in which the planner takes them.
+    sources : sequence of Source
+        One; the loops are written for several.
+    spec : DetectorSpec
+    options : Options
+    notes : Notes
+    """
+
+    query: CompiledQuery
+    plan: Plan
+    conjuncts: Sequence[Node]
+    sources: Sequence[Source]
+    spec: DetectorSpec
+    options: Options
+    notes: Notes
+    jobs: list[VideoJob] = field(default_factory=list)
+    _answers: dict[int, _Answer] = field(default_factory=dict)
+    _waves: dict[int, PixelWave] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _began: float = 0.0
+
+    def __call__(self, run: Run[VideoResult]) -> VideoResult:
+        """Do the work; the value of the run."""
+        self._began = time.monotonic()
+        run.publish(lambda: self._result("running", run))
+        run.update(stage="open", unit="frames")
+        self.jobs = [VideoJob(source, self.spec, self.options, self.notes) for source in self.sources]
+        self._waves = {
+            index: PixelWave(job.source, job.video_id, self.options.fresh, run, notes=self.notes)
+            for index, job in enumerate(self.jobs)
+        }
+        run.update(done=0, total=sum(len(job.frames) for job in self.jobs), stage=self._stage())
+        try:
+            for index, job in enumerate(self.jobs):
+                self._video(index, job, run)
+                if run.cancelled.is_set() or self._enough():
+                    break
+            stopped = run.cancelled.is_set()
+            for index in range(len(self.jobs)):
+                self._answer(index, run, final=True)
+        finally:
+            for wave in self._waves.values():
+                wave.close()
+        stopped |= run.cancelled.is_set()
+        self._announce()
+        run.update(stage="stopped" if stopped else "done")
+        return self._result("stopped" if stopped else "done", run, final=True)
+
+    # ------------------------------------------------------------------------------------------------------ private
+
+    def _video(self, index: int, job: VideoJob, run: Run[VideoResult]) -> None:
+        simple = self.options.limit is not None and is_simple(self.query, self.spec)
+        pixels = _needs_pixels(self.query)
+        evaluated, published, warned = 0, 0.0, False
+        for part in job.advance(run):
+            run.update(done=sum(other.passed for other in self.jobs), skipped=sum(other.cached for other in self.jobs))
+            if run.cancelled.is_set():
+                return
+            if job.complete:
+                continue
+            due = job.passed >= evaluated * _GROWTH
+            if due and (pixels or simple):
+                # What needs pixels is worked out by the run itself, not by whoever looks at it.
+                answer = self._answer(index, run)
+                evaluated = job.passed
+                run.publish(lambda: self._result("running", run))
+                if simple and answer is not None and self._enough():
+                    return
+                run.update(stage=self._stage())
+            elif not pixels and time.monotonic() - published >= _PAUSE:
+                published = time.monotonic()
+                run.publish(lambda at=job.passed: self._partial(index, job, run, at))  # type: ignore[misc]
+            if part is not None and not warned:
+                warned = self._long(job, run)
+
+    def _partial(self, index: int, job: VideoJob, run: Run[VideoResult], frames: int) -> VideoResult:
+        """Return the answer for what is folded now; called by whoever asks for it, on their thread."""
+        with self._lock:
+            known = self._answers.get(index)
+            stale = known is None or known.frames < frames
+        if stale:
+            answer = self._evaluated(index, job.tracks(), None, ongoing=not job.complete)
+            with self._lock:
+                known = self._answers.get(index)
+                if known is None or known.frames < answer.frames:
+                    self._answers[index] = answer
+        return self._result("running", run)
+
+    def _answer(self, index: int, run: Run[VideoResult], *, final: bool = False) -> _Answer | None:
+        """Evaluate what is known of a video, with pixels, on the run's own thread."""
+        job, wave = self.jobs[index], self._waves[index]
+        if run.cancelled.is_set():
+            # No new work: what needs pixels that were never looked at stays unknown.
+            wave.only_known = True
+        run.update(stage="answer")
+        tracks = job.tracks()
+        wave.tracks, wave.run = tracks, run
+        wave.on_stage = lambda name: run.update(stage=name)
+        answer = self._evaluated(index, tracks, wave, ongoing=not job.complete)
+        if wave.interrupted and not wave.only_known:
+            # Cancelled in the middle of the calls: once more with the values that came.
+            wave.only_known = True
+            answer = self._evaluated(index, tracks, wave, ongoing=not job.complete)
+        with self._lock:
+            self._answers[index] = answer
+        return answer
+
+    def _evaluated(self, index: int, tracks: Tracks, wave: PixelWave | None, *, ongoing: bool) -> _Answer:
+        begin = time.perf_counter()
+        job = self.jobs[index]
+        evaluation = evaluate(
+            self.query, tracks, wave, conjuncts=self.conjuncts, ongoing=ongoing, video=job.source.name
+        )
+        tables = answer_tables(self.query, evaluation, tracks, job.source.name, limit=self.options.limit)
+        return _Answer(evaluation, tables, len(tracks.frames), time.perf_counter() - begin)
+
+    def _enough(self) -> bool:
+        """Whether the first events are certain."""
+        limit = self.options.limit
+        if limit is None:
+            return False
+        found = 0
+        for index, job in enumerate(self.jobs):
+            answer = self._answers.get(index)
+            if answer is None or not (job.complete or is_simple(self.query, self.spec)):
+                return False
+            found += len(answer.tables["events"]) if job.complete else certain_events(answer.tables["events"], job)
+            if found >= limit:
+                return True
+            if not job.complete:
+                return False
+        return False
+
+    def _result(self, status: str, run: Run[VideoResult], *, final: bool = False) -> VideoResult:
+        with self._lock:
+            answers = dict(self._answers)
+        facts = [job.facts() for job in self.jobs] or [_unopened(source) for source in self.sources]
+        first = answers.get(0)
+        tables = empty_tables(self.query) if first is None else first.tables
+        evaluation = None if first is None else first.evaluation
+        return VideoResult(
+            tables,
+            facts,
+            self.query,
+            self._plan(answers),
+            status=status,
+            notes=self.notes.lines(),
+            nearest=[line for line in evaluation.nearest if line] if evaluation is not None else [],
+            ongoing=None if evaluation is None or final else evaluation.ongoing[: len(tables["events"])],
+            run=None if final else run,
+        )
+
+    def _plan(self, answers: dict[int, _Answer]) -> Plan:
+        answer = answers.get(0)
+        if answer is None or not self.jobs:
+            return self.plan
+        return actual_plan(
+            self.plan, Actuals(self.jobs[0], answer.evaluation, answer.tables, answer.seconds, self._waves[0].tallies)
+        )
+
+    def _announce(self) -> None:
+        for index, job in enumerate(self.jobs):
+            job.announce()
+            answer = self._answers.get(index)
+            if answer is not None:
+                self._announce_errors(answer)
+
+    def _announce_errors(self, answer: _Answer) -> None:
+        errors, made = answer.evaluation.errors, answer.evaluation.properties.calls
+        pixels = {name for wave in self._waves.values() for name in wave.tallies}
+        for name, rows in errors.groupby("property", sort=False):
+            what = "crops" if name in pixels else "calls"
+            self.notes.add(
+                f"{name} failed on {len(rows)} of {made.get(str(name), len(rows))} {what} ({rows['error'].iloc[0]}).",
+                "Those values are missing; see .errors.",
+            )
+
+    def _stage(self) -> str:
+        return "track" if self.spec.kind == "given" else "detect"
+
+    def _long(self, job: VideoJob, run: Run[VideoResult]) -> bool:
+        """Say so if the run will take long, once the first chunks have shown how fast it is."""
+        progress = run.progress
+        if self.spec.kind == "given" or time.monotonic() - self._began < 2.0 or progress.eta_s is None:
+            return False
+        if progress.eta_s > _LONG:
+            workers = max(1, progress.workers)
+            self.notes.add(
+                f"About {_duration(progress.eta_s)} on {workers} worker{'' if workers == 1 else 's'}.",
+                "Try --limit 10, --every 5, or workbench.connect(...).",
+            )
+            run.update(message=f"about {_duration(progress.eta_s)}")
+        return True
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} h" if seconds >= 5400 else f"{max(1, round(seconds / 60))} min"
+
+
+def _unopened(source: Source) -> VideoFacts:
+    info = source.info()
+    return VideoFacts(source, info, (0.0, info.duration))
+
+
+def _needs_pixels(query: CompiledQuery) -> bool:
+    return any(
+        reads_pixels(query.variable(node.var).type, node.name)
+        for node in query.nodes()
+        if isinstance(node, Property) and node.var
+    )

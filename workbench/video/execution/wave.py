@@ -1,0 +1,178 @@
+"""Detections, chunk after chunk: from the store where they are kept, else from the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.engine import tasks
+from workbench.engine.run import Run
+from workbench.video.execution.cache import DetectionCache, Detections, no_detections
+from workbench.video.execution.chunks import Chunk
+from workbench.video.execution.functions import by_value
+from workbench.video.models.base import DetectorSpec
+from workbench.video.source import Source
+
+__all__ = ["DetectTask", "FoundChunk", "detections"]
+
+
+@dataclass(frozen=True)
+class DetectTask:
+    """What a worker needs for one chunk: everything, and nothing that it may change."""
+
+    source: Source
+    spec: DetectorSpec
+    frames: NDArray[np.int64]
+    threads: int
+
+
+@dataclass
+class FoundChunk:
+    """A chunk with its detections.
+
+    Attributes
+    ----------
+    chunk : Chunk
+    found : Detections
+        `.done` lacks the frames that could not be processed.
+    cached : int
+        How many of its frames came from the store.
+    seconds : float
+        What the workers took.
+    failures : list of (frame, error)
+        Frames on which the detector failed.
+    damaged : list of int
+        Frames that cannot be decoded.
+    error : str
+        Why the whole chunk failed, after three tries; empty if it did not.
+    """
+
+    chunk: Chunk
+    found: Detections
+    cached: int = 0
+    seconds: float = 0.0
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
+    error: str = ""
+
+
+def detections(
+    source: Source,
+    spec: DetectorSpec,
+    frames: NDArray[np.int64],
+    chunks: list[Chunk],
+    cache: DetectionCache,
+    *,
+    run: Run[Any] | None,
+    threads: int,
+    fresh: bool = False,
+) -> Iterator[FoundChunk]:
+    """Yield the chunks in order, each as soon as it and all before it are there.
+
+    Parameters
+    ----------
+    source, spec : Source, DetectorSpec
+    frames : int64 (n,)
+        All processed frames; chunks hold positions in it.
+    chunks : list of Chunk
+        Those wanted, in order.
+    cache : DetectionCache
+        What the workers find is written to it on arrival, in whatever order that is.
+    run : Run, optional
+        Its cancelling ends the iteration.
+    threads : int
+        Of one inference on a worker.
+    fresh : bool
+        Compute what is kept, too.
+    """
+    rest = list(chunks)
+    while rest and not fresh:
+        # What is kept at the beginning comes at once, before any worker is asked.
+        known = cache.read(frames[rest[0].start : rest[0].stop])
+        if len(known.done) < len(rest[0]):
+            break
+        if _cancelled(run):
+            return
+        yield _kept(rest.pop(0), known)
+    computed: dict[int, tuple[Chunk, Detections]] = {}  # by position among the tasks
+
+    def items() -> Iterator[DetectTask]:
+        # Pulled as workers come free, so the store is read just ahead of the work.
+        for chunk in rest:
+            wanted = frames[chunk.start : chunk.stop]
+            known = no_detections() if fresh else cache.read(wanted)
+            left = np.setdiff1d(wanted, known.done)
+            if len(left):
+                computed[len(computed)] = chunk, known
+                yield DetectTask(source, spec, left, threads)
+
+    def arrivals() -> Iterator[tasks.Outcome[Any]]:
+        with by_value(spec.payload if callable(spec.payload) else None):
+            for outcome in tasks.stream(detect_chunk, items(), run=run, key="detect"):
+                if outcome.value is not None:
+                    cache.write(outcome.value[0], outcome.seconds)
+                yield outcome
+
+    waiting = iter(rest)
+    for outcome in tasks.ordered(arrivals()) if rest else ():
+        target, known = computed[outcome.index]
+        computed[outcome.index] = target, no_detections()
+        for chunk in waiting:
+            if chunk.index == target.index:
+                yield _joined(chunk, known, outcome)
+                break
+            yield _kept(chunk, cache.read(frames[chunk.start : chunk.stop]))
+    for chunk in waiting:
+        if _cancelled(run):
+            return
+        yield _kept(chunk, cache.read(frames[chunk.start : chunk.stop]))
+
+
+def _cancelled(run: Run[Any] | None) -> bool:
+    return run is not None and run.cancelled.is_set()
+
+
+def detect_chunk(task: DetectTask) -> tuple[Detections, list[tuple[int, str]], list[int]]:
+    """Open, decode, infer: what a worker does with a chunk.
+
+    Returns
+    -------
+    Detections, list of (frame, error), list of int
+        What was found; frames on which the detector failed; frames that cannot be decoded.
+    """
+    from workbench.video.operators.detect import detect_frames, table_labels
+
+    detected = detect_frames(task.spec.load(task.threads), task.source, task.frames)
+    table = detected.table
+    columns = {name: table.column(name).to_numpy() for name in ("frame", "label", "score", "x1", "y1", "x2", "y2")}
+    names = np.array([*table_labels(table), ""], dtype=np.str_)
+    found = Detections(
+        detected.frames,
+        columns["frame"].astype(np.int64),
+        names[columns["label"]],
+        columns["score"].astype(np.float64),
+        np.column_stack([columns[name] for name in ("x1", "y1", "x2", "y2")]).astype(np.float64),
+    )
+    failed = [frame for frame, _ in detected.failures]
+    lost = np.setdiff1d(task.frames, np.concatenate((found.done, failed)).astype(np.int64))
+    return found, list(detected.failures), lost.tolist()
+
+
+def _kept(chunk: Chunk, found: Detections) -> FoundChunk:
+    return FoundChunk(chunk, found, cached=len(found.done))
+
+
+def _joined(chunk: Chunk, known: Detections, outcome: tasks.Outcome[Any]) -> FoundChunk:
+    if outcome.error is not None:
+        return FoundChunk(chunk, known, cached=len(known.done), error=_one_line(outcome.error))
+    found, failures, damaged = outcome.unwrap()
+    return FoundChunk(chunk, known.joined(found), len(known.done), outcome.seconds, failures, damaged)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,467 @@
+"""`VideoResult`: what a query found, as tables, pictures and clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from workbench.engine.errors import WorkbenchError, suggest
+from workbench.engine.plan import Plan
+from workbench.engine.result import Result
+from workbench.engine.units import as_seconds, format_clock
+from workbench.video.language.tree import CompiledQuery
+from workbench.video.result.clip import Clip, Stretch, cut, title_of, write_stretches
+from workbench.video.result.export import to_coco, to_mot
+from workbench.video.result.timeline import Timeline, timeline_of
+from workbench.video.source import Source, VideoInfo
+
+if TYPE_CHECKING:
+    from workbench.engine.run import Run
+
+__all__ = ["PartialFlag", "VideoFacts", "VideoResult"]
+
+#: tables by the names that `sql`, `polars` and `arrow` know
+TABLES = ("events", "objects", "frames", "groups", "errors")
+#: columns of `.searched`
+_SEARCHED = ("video", "start", "end")
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a result knows of one video that it searched.
+
+    Attributes
+    ----------
+    source : Source
+    info : VideoInfo
+    wanted : (float, float)
+        The range that was asked for, s.
+    searched, skipped : list of (start, end)
+        What was searched, and what could not be, s.
+    frames, cached : int
+        Processed frames, and how many of them came from the store.
+    """
+
+    source: Source
+    info: VideoInfo
+    wanted: tuple[float, float]
+    searched: list[tuple[float, float]] = field(default_factory=list)
+    skipped: list[tuple[float, float]] = field(default_factory=list)
+    frames: int = 0
+    cached: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the video that were searched."""
+        return sum(end - start for start, end in self.searched)
+
+
+class PartialFlag(int):
+    """True for the answer of an unfinished run; called, it gives what is known now."""
+
+    _result: VideoResult
+
+    @classmethod
+    def of(cls, result: VideoResult, value: bool) -> PartialFlag:
+        """Return the flag of a result."""
+        flag = cls(value)
+        flag._result = result
+        return flag
+
+    def __call__(self) -> VideoResult:
+        """Return a finished `VideoResult` of what is known now."""
+        return self._result._known_now()
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+
+class VideoResult(Result):
+    """Events of a query, the objects in them, and what led to them.
+
+    Attributes
+    ----------
+    events, objects, frames, groups, errors : DataFrame
+        See the design for columns and orders; times are seconds, boxes px of the source; units in `.attrs["units"]`.
+    searched : DataFrame
+        `video`, `start`, `end`: what of each video was searched.
+    status : str
+        `running`, `done`, `stopped` or `failed`.
+    notes : list of str
+        Everything announced: fallbacks, unreadable parts.
+    plan : Plan
+        What was done, with estimates beside actuals.
+    """
+
+    def __init__(
+        self,
+        tables: dict[str, pd.DataFrame],
+        videos: Sequence[VideoFacts],
+        query: CompiledQuery,
+        plan: Plan,
+        *,
+        status: str = "done",
+        notes: Sequence[str] = (),
+        nearest: Sequence[str] = (),
+        ongoing: NDArray[np.bool_] | None = None,
+        run: Run[VideoResult] | None = None,
+    ) -> None:
+        self._tables = tables
+        self.videos = list(videos)
+        self.query = query
+        self.plan = plan
+        self._status = status
+        self._unfinished = False
+        self.notes = list(notes)
+        self.nearest = list(nearest)
+        self.ongoing = np.zeros(len(tables["events"]), bool) if ongoing is None else ongoing
+        self._run = run
+
+    # ------------------------------------------------------------------------------------------------------- tables
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """One row for each event, by video, start, end and ids."""
+        return self._tables["events"]
+
+    @property
+    def objects(self) -> pd.DataFrame:
+        """One row for each object that an event binds."""
+        return self._tables["objects"]
+
+    @property
+    def frames(self) -> pd.DataFrame:
+        """One row for each event, frame and variable: the boxes."""
+        return self._tables["frames"]
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """Aggregates by group; empty for a query without aggregates and `group`."""
+        return self._tables["groups"]
+
+    @property
+    def errors(self) -> pd.DataFrame:
+        """One row for each property call that failed."""
+        return self._tables["errors"]
+
+    @cached_property
+    def searched(self) -> pd.DataFrame:
+        """What of each video was searched: `video`, `start`, `end` in seconds."""
+        rows = [(facts.source.name, start, end) for facts in self.videos for start, end in facts.searched]
+        frame = pd.DataFrame(rows, columns=list(_SEARCHED))
+        return frame.astype({"video": "str", "start": "float64", "end": "float64"})
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table by its name: events, objects, frames, groups, errors or searched."""
+        if name == "searched":
+            return self.searched
+        if name not in self._tables:
+            raise WorkbenchError(
+                f"A video result has no table '{name}'.", suggest(name, TABLES, f"Tables: {', '.join(TABLES)}.")
+            )
+        return self._tables[name]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `.groups` when there are groups, else `.events`."""
+        return self.groups if len(self.groups.columns) else self.events
+
+    def polars(self, table: str = "events") -> Any:
+        """Return a table for polars (which must be installed)."""
+        try:
+            import polars
+        except ImportError as error:
+            raise WorkbenchError("polars is not installed.", "Install workbench[all].") from error
+        return polars.from_arrow(self.arrow(table))
+
+    def arrow(self, table: str = "events") -> Any:
+        """Return a table as a `pyarrow.Table`."""
+        import pyarrow
+
+        return pyarrow.Table.from_pandas(self.table(table), preserve_index=False)
+
+    def to_arrow(self) -> Any:
+        """Return the main table as a `pyarrow.Table`."""
+        import pyarrow
+
+        return pyarrow.Table.from_pandas(self.to_pandas(), preserve_index=False)
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Return the answer of a DuckDB query over the tables, by their names.
+
+        Raises
+        ------
+        WorkbenchError
+            In DuckDB's words, if the query is wrong.
+        """
+        import duckdb
+
+        with duckdb.connect() as connection:
+            for name in (*TABLES, "searched"):
+                if len(self.table(name).columns):
+                    connection.register(name, self.arrow(name))
+            try:
+                return connection.execute(query).df()
+            except duckdb.Error as error:
+                raise WorkbenchError(str(error).split("\n")[0], f"Tables: {', '.join(TABLES)}, searched.") from error
+
+    def bind_views(self, name: str) -> list[str]:
+        """Make views of the tables on DuckDB's default connection: `name` (events), `name_objects` and so on.
+
+        Returns
+        -------
+        list of str
+            The names of the views.
+        """
+        import duckdb
+
+        made = []
+        for table in ("events", "objects", "frames", "groups"):
+            view = name if table == "events" else f"{name}_{table}"
+            if not len(self.table(table).columns):
+                # A view of an earlier result under this name would answer for this one.
+                duckdb.unregister(view)
+                continue
+            try:
+                duckdb.register(view, self.arrow(table))
+            except duckdb.Error as error:
+                self.notes.append(f"No DuckDB view {view}: {str(error).splitlines()[0]}")
+                continue
+            made.append(view)
+        return made
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.to_pandas().itertuples(index=False))
+
+    # ------------------------------------------------------------------------------------------------------ the run
+
+    @property
+    def status(self) -> str:
+        """`running`, `done`, `stopped` or `failed`."""
+        return self._status
+
+    @property  # type: ignore[override]
+    def partial(self) -> PartialFlag:
+        """Whether the run had not ended; `partial()` gives a finished result of what is known now."""
+        return PartialFlag.of(self, self._unfinished or self._status != "done")
+
+    @partial.setter
+    def partial(self, value: bool) -> None:
+        self._unfinished = bool(value)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the run behind this result; return whether it has ended."""
+        return True if self._run is None else self._run.wait(timeout)
+
+    def cancel(self) -> None:
+        """Stop the run behind this result, if it still runs; what was found stays."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def _known_now(self) -> VideoResult:
+        if self._run is None or self._status != "running":
+            return self
+        latest = self._run.partial()
+        return self if latest is None else latest
+
+    def explain(self, format: str = "text") -> Any:
+        """Return the plan with estimates beside actuals, as text (or `html`, `dict`)."""
+        return self.plan.explain(format)  # type: ignore[call-overload]
+
+    # ------------------------------------------------------------------------------------------- pictures and clips
+
+    def clip(self, i: int, pad: str = "1s", height: int = 480, boxes: bool = True) -> Clip:
+        """Return the clip of an event.
+
+        Parameters
+        ----------
+        i : int
+            The event's number, as in the column `event`.
+        pad : str
+            Time before and after it.
+        height : int
+            Lines at most.
+        boxes : bool
+            Whether the event's boxes are drawn.
+        """
+        event = self._event(i)
+        seconds = as_seconds(pad, "pad", clock=False)
+        if isinstance(height, bool) or not isinstance(height, (int, np.integer)) or height < 2:
+            raise WorkbenchError(f"height must be a whole number of at least 2, got {height!r}.", "Use height=480.")
+        title = title_of(int(event.event), float(event.start), float(event.end))
+        clip = cut(self._stretch(event, seconds, boxes), height=int(height), title=title)
+        assert clip is not None  # no limit was set
+        return clip
+
+    def thumbnail(self, id: int, video: str | None = None, height: int = 96) -> NDArray[np.uint8]:
+        """Return the best crop of an object, RGB, scaled to `height` lines."""
+        from workbench.video.result.crops import thumbnails
+
+        rows = self.objects[self.objects["id"] == id]
+        if video is not None:
+            rows = rows[rows["video"] == video]
+        if not len(rows):
+            where = "" if video is None else f" in {video}"
+            raise WorkbenchError(f"No object of this result has id {id}{where}.", "See .objects.")
+        row = rows.iloc[0]
+        facts = self._facts(str(row["video"]))
+        images = thumbnails(facts.source, rows.iloc[:1], height)
+        return np.ascontiguousarray(images[0][:, :, ::-1])
+
+    def to_mp4(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        events: Sequence[int] | None = None,
+        pad: str = "0.5s",
+        boxes: bool = True,
+        codec: str = "h264",
+    ) -> Path:
+        """Write events one after another into one video.
+
+        Parameters
+        ----------
+        path : path
+        events : sequence of int, optional
+            Numbers of events, in the order wanted; all by default.
+        pad : str
+            Time before and after each.
+        boxes : bool
+            Whether the boxes are drawn.
+        codec : str
+            `h264`, `vp9` or `av1`.
+        """
+        seconds = as_seconds(pad, "pad", clock=False)
+        numbers = list(self.events["event"]) if events is None else [int(number) for number in events]
+        if not numbers:
+            raise WorkbenchError("There is no event to write.", "Check len(result), or pass events=[...].")
+        stretches = [self._stretch(self._event(number), seconds, boxes) for number in numbers]
+        info = stretches[0].source.info()
+        size = max(2, info.width // 2 * 2), max(2, info.height // 2 * 2)
+        return write_stretches(Path(path), stretches, width=size[0], height=size[1], codec=codec)
+
+    def to_coco(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+        """Return (and write) the rows of `.frames` as COCO annotations."""
+        return to_coco(self.frames, {f.source.name: (f.info.width, f.info.height) for f in self.videos}, path)
+
+    def to_mot(self, path: str | os.PathLike[str]) -> Path:
+        """Write the rows of `.frames` as MOT text; a folder for several videos."""
+        return to_mot(self.frames, [facts.source.name for facts in self.videos], path)
+
+    def timeline(self, video: str | None = None) -> Timeline:
+        """Return the timeline of the (first) video."""
+        facts = self.videos[0] if video is None else self._facts(video)
+        kinds = np.where(self.ongoing, "ongoing", "event").tolist()
+        return timeline_of(
+            facts.source.name, facts.info.duration, self.events, self._event_labels(), kinds, self.searched,
+            facts.skipped,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------------- display
+
+    @property
+    def summary(self) -> str:
+        """The status line: events and objects, how far, how much was kept, and whether exact."""
+        from workbench.video.result.view import status_line
+
+        return status_line(self)
+
+    def view_data(self) -> dict[str, Any]:
+        """Return the blocks that the notebook, the report and the text form are drawn from."""
+        from workbench.video.result.view import blocks
+
+        return {"title": self.query.name, "blocks": blocks(self)}
+
+    def __repr__(self) -> str:
+        try:
+            return self.headline()
+        except Exception:  # a half-made result must not break a debugger
+            return "<VideoResult>"
+
+    def __str__(self) -> str:
+        from workbench.video.result.view import text
+
+        return text(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def headline(self) -> str:
+        """Return the one line: `VideoResult: 37 events, 21 objects in 1 video; 10:00 searched, exact`."""
+        events, objects, videos = len(self.events), len(self.objects), len(self.videos)
+        seconds = sum(facts.seconds for facts in self.videos)
+        state = {"done": "exact", "running": "running", "stopped": "stopped", "failed": "failed"}[self._status]
+        return (
+            f"VideoResult: {events} {_plural('event', events)}, {objects} {_plural('object', objects)} in {videos} "
+            f"{_plural('video', videos)}; {format_clock(round(seconds, 2))} searched, {state}"
+        )
+
+    # ------------------------------------------------------------------------------------------------------- private
+
+    def _facts(self, video: str) -> VideoFacts:
+        names = [facts.source.name for facts in self.videos]
+        if video not in names:
+            raise WorkbenchError(f"'{video}' was not searched.", suggest(video, names, f"Videos: {', '.join(names)}."))
+        return self.videos[names.index(video)]
+
+    def _event(self, i: int) -> Any:
+        rows = self.events[self.events["event"] == i]
+        if not len(rows):
+            count = len(self.events)
+            hint = f"Events are numbered 0 to {count - 1}." if count else "The result has no events."
+            raise WorkbenchError(f"There is no event {i}.", hint)
+        return next(rows.itertuples(index=False))
+
+    def _stretch(self, event: Any, pad: float, boxes: bool) -> Stretch:
+        facts = self._facts(event.video)
+        times = facts.source.times()
+        inside = (times >= event.start - pad - 1e-6) & (times < event.end + pad - 1e-6)
+        frames = np.flatnonzero(inside).astype(np.int64)
+        if not len(frames):
+            frames = np.array([event.frame_start], np.int64)
+        drawn: dict[int, tuple[NDArray[np.float64], list[str]]] = {}
+        if boxes:
+            rows = self.frames[self.frames["event"] == event.event]
+            for frame, group in rows.groupby("frame", sort=True):
+                labels = [f"{label} {id}" for label, id in zip(group["label"], group["id"], strict=True)]
+                drawn[int(frame)] = (group[["x1", "y1", "x2", "y2"]].to_numpy(np.float64), labels)
+            drawn = _held(drawn, frames)
+        return Stretch(facts.source, frames, drawn)
+
+    def _event_labels(self) -> list[str]:
+        names = [variable.name for variable in self.query.variables]
+        columns = [self.events[f"{name}_id"] for name in names]
+        return [
+            ", ".join(f"{name} {number}" for name, number in zip(names, ids, strict=True))
+            for ids in (zip(*columns, strict=True) if columns else [()] * len(self.events))
+        ]
+
+
+def _held(
+    drawn: dict[int, tuple[NDArray[np.float64], list[str]]], frames: NDArray[np.int64]
+) -> dict[int, tuple[NDArray[np.float64], list[str]]]:
+    """Between two processed frames of an event, show the boxes of the earlier one."""
+    known = np.array(sorted(drawn), np.int64)
+    if len(known) < 2:
+        return drawn
+    step = int(np.median(np.diff(known)))
+    last = np.searchsorted(known, frames, side="right") - 1
+    return {
+        int(frame): drawn[int(known[at])]
+        for frame, at in zip(frames, last, strict=True)
+        if at >= 0 and frame - known[at] < step
+    }
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"

@@ -1,0 +1,209 @@
+"""What a video result looks like: its status line, its text, and the blocks that the notebook draws."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.engine.render import table_text
+from workbench.engine.units import format_clock
+from workbench.video.language.tree import RegionShape
+from workbench.video.result.clip import Stretch, cut
+from workbench.video.result.crops import MOST, sheet
+
+if TYPE_CHECKING:
+    from workbench.video.result.result import VideoFacts, VideoResult
+
+__all__ = ["blocks", "status_line", "text"]
+
+#: rows of a table in the static form, and in text
+ROWS = 10
+#: the static form stays below 300 KB: a clip in it, before base64, at most this
+_CLIP_BYTES = 100_000
+_CLIP_SECONDS, _CLIP_LINES = 6.0, 240
+#: boxes in the player's state at most; it stays well under the 2 MiB that a view may have
+_MOST_FRAMES = 4000
+
+
+def status_line(result: VideoResult) -> str:
+    """Return `37 events, 21 cars | 02:10 of 10:00 | 41 s left | cached 62 % | exact`."""
+    wanted = sum(max(0.0, facts.wanted[1] - facts.wanted[0]) for facts in result.videos)
+    frames = sum(facts.frames for facts in result.videos)
+    cached = sum(facts.cached for facts in result.videos)
+    events = len(result.events)
+    parts = [
+        f"{events:,} event{'' if events == 1 else 's'}, {_objects(result)}",
+        f"{format_clock(_seconds(result))} of {format_clock(round(wanted, 2))}",
+    ]
+    eta = result._run.progress.eta_s if result.status == "running" and result._run is not None else None
+    if eta is not None:
+        parts.append(f"{_left(eta)} left")
+    if cached:
+        parts.append(f"cached {100 * cached // max(1, frames)} %")
+    parts.append("exact" if result.status in ("done", "running") else result.status)
+    return " | ".join(parts)
+
+
+def text(result: VideoResult) -> str:
+    """Return the headline and the first events; without events the nearest miss and the funnel."""
+    lines = [result.headline()]
+    if len(result.groups.columns):
+        lines.append(table_text(result.groups, ROWS))
+    elif len(result.events):
+        lines.append(table_text(result.events, ROWS))
+    if not len(result.events):
+        lines += _nearest(result)
+    lines += [f"note: {note}" for note in result.notes]
+    return "\n".join(lines)
+
+
+def blocks(result: VideoResult) -> list[dict[str, Any]]:
+    """Return the blocks of `view_data`."""
+    found: list[dict[str, Any]] = [{"kind": "summary", "text": status_line(result)}]
+    if not len(result.events):
+        found += [{"kind": "note", "level": "info", "text": line} for line in _nearest(result)]
+    found += [{"kind": "note", "level": "warning", "text": note} for note in result.notes]
+    for facts in result.videos:
+        timeline = result.timeline(facts.source.name)
+        found.append({"kind": "timeline", "state": timeline.state(), "alt": timeline.alt})
+    found += _sheet(result)
+    if result.status != "running" and len(result.events):
+        found += _player(result)
+    found += _tables(result)
+    found.append({"kind": "plan", "plan": result.plan})
+    return found
+
+
+def player_state(result: VideoResult, facts: VideoFacts) -> dict[str, Any]:
+    """Return the state of the player module over a video itself: its events, regions and boxes."""
+    name = facts.source.name
+    events = result.events[result.events["video"] == name]
+    path = getattr(facts.source, "path", None)
+    return {
+        "asset": "",
+        "mime": "video/mp4",
+        "source": _route(path),
+        "width": facts.info.width,
+        "height": facts.info.height,
+        "fps": facts.info.fps,
+        "time": float(events["start"].iloc[0]) if len(events) else 0.0,
+        "offset": 0.0,
+        "regions": [
+            {"name": shape.name, "points": [list(p) for p in shape.in_pixels(facts.info.width, facts.info.height)]}
+            for shape in result.query.shapes
+            if isinstance(shape, RegionShape)
+        ],
+        "hits": [
+            {"start": float(start), "end": float(end), "label": f"event {number}"}
+            for number, start, end in zip(events["event"], events["start"], events["end"], strict=True)
+        ],
+        "frames": _overlay(result, name),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- private
+
+
+def _player(result: VideoResult) -> list[dict[str, Any]]:
+    """Return a short clip of the first event, without burnt-in boxes: the player draws them."""
+    event = result._event(int(result.events["event"].iloc[0]))
+    facts = result._facts(event.video)
+    stretch = result._stretch(event, 0.5, False)
+    times = facts.source.times()
+    short = stretch.frames[times[stretch.frames] < times[stretch.frames[0]] + _CLIP_SECONDS]
+    title = f"event {int(event.event)}, {format_clock(event.start)}"
+    try:
+        clip = cut(
+            Stretch(stretch.source, short, {}), height=_CLIP_LINES, title=title, quality=30, most_bytes=_CLIP_BYTES
+        )
+    except Exception as error:
+        # The file is gone or damaged: the answer stands without its pictures, and says so.
+        return [{"kind": "note", "level": "warning", "text": f"No clip of {facts.source.name}: {error}"}]
+    if clip is None:
+        return []
+    state = player_state(result, facts) | {"asset": "", "mime": clip.mime, "offset": clip.offset, "time": 0.0}
+    last = float(times[short[-1]]) + 1.0
+    state["frames"] = [item for item in state["frames"] if clip.offset - 1.0 <= item[0] <= last]
+    # What was drawn on a smaller picture still has the source's coordinates: width and height are the source's.
+    block = {"kind": "clip", "state": state, "data": clip.data, "poster": clip.poster, "label": title}
+    return [block]
+
+
+def _sheet(result: VideoResult) -> list[dict[str, Any]]:
+    if not len(result.objects):
+        return []
+    parts = [
+        (facts.source, rows)
+        for facts in result.videos
+        if len(rows := result.objects[result.objects["video"] == facts.source.name])
+    ]
+    try:
+        picture = sheet(parts)
+    except Exception as error:
+        return [{"kind": "note", "level": "warning", "text": f"No pictures of the objects: {error}"}]
+    shown, total = min(MOST, len(result.objects)), len(result.objects)
+    alt = f"Best picture of {shown:,} of {total:,} objects" if shown < total else f"Best picture of {total:,} objects"
+    return [{"kind": "image", "data": picture, "mime": "image/jpeg", "alt": alt}] if picture else []
+
+
+def _tables(result: VideoResult) -> list[dict[str, Any]]:
+    names = ["events", "objects", "frames"]
+    if len(result.groups.columns):
+        names.insert(0, "groups")
+    if len(result.errors):
+        names.append("errors")
+    return [{"kind": "table", "name": name, "frame": result.table(name), "limit": ROWS} for name in names]
+
+
+def _overlay(result: VideoResult, video: str) -> list[list[Any]]:
+    """Return `[[t, [[x1, y1, x2, y2, track, label, score], ...]], ...]`, each object once a frame."""
+    rows = result.frames[result.frames["video"] == video].drop_duplicates(["frame", "id"]).sort_values(["frame", "id"])
+    found: list[list[Any]] = []
+    columns = ["frame", "time", "x1", "y1", "x2", "y2", "id", "label", "score"]
+    last = None
+    for frame, time, *box, number, label, score in rows[columns].itertuples(index=False, name=None):
+        if frame != last:
+            if len(found) >= _MOST_FRAMES:
+                break
+            found.append([float(time), []])
+            last = frame
+        found[-1][1].append(
+            [*(round(float(side), 1) for side in box), int(number), label, None if np.isnan(score) else round(score, 3)]
+        )
+    return found
+
+
+def _route(path: Any) -> str:
+    """Return a video's path as a front end may ask its server for it: relative to the notebook's folder, or ""."""
+    if path is None:
+        return ""
+    relative = os.path.relpath(path)
+    return "" if relative.startswith("..") else relative.replace(os.sep, "/")
+
+
+def _nearest(result: VideoResult) -> list[str]:
+    if result.status == "running":
+        return []
+    return result.nearest or ["No events."]
+
+
+def _objects(result: VideoResult) -> str:
+    count = len(result.objects)
+    kinds = {variable.type.name for variable in result.query.variables}
+    word = kinds.pop().lower() if len(kinds) == 1 else "object"
+    if word == "person":
+        return f"{count:,} {'person' if count == 1 else 'people'}"
+    plural = "ies" if word.endswith("y") else "es" if word.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{count:,} {word if count == 1 else (word[:-1] if plural == 'ies' else word) + plural}"
+
+
+def _seconds(result: VideoResult) -> float:
+    return round(sum(facts.seconds for facts in result.videos), 2)
+
+
+def _left(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
