@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,15 @@ def inject(notebook: Any, parameters: Mapping[str, Any]) -> None:
     notebook.cells.insert(at, cell)
 
 
-def execute(notebook: Any, folder: Path, *, timeout: float, allow_errors: bool) -> None:
-    """Run all cells in `folder`, in place.
+def execute(
+    notebook: Any,
+    folder: Path,
+    *,
+    timeout: float,
+    allow_errors: bool,
+    watch: Callable[[int], None] | None = None,
+) -> None:
+    """Run all cells in `folder`, in place; `watch` is told the index of each cell, text cells too, as it is reached.
 
     Raises
     ------
@@ -53,6 +60,7 @@ def execute(notebook: Any, folder: Path, *, timeout: float, allow_errors: bool) 
         store_widget_state=False,
         record_timing=False,
         resources={"metadata": {"path": os.fspath(folder)}},
+        on_cell_start=None if watch is None else lambda cell, cell_index: watch(cell_index),
     )
     hint = "Nothing was written. To write it anyway: --allow-errors"
     try:

@@ -17,7 +17,7 @@ from workbench.notebook.report.assets import Asset, frame
 from workbench.notebook.report.outputs import BASIC_TRACES, Outputs, filters, traces
 from workbench.notebook.report.security import data_script, inline_script, policy
 
-__all__ = ["Report", "estimate", "render", "report"]
+__all__ = ["Report", "check_folder", "estimate", "read", "render", "report", "save"]
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -99,8 +99,7 @@ def report(
     """
     source = _existing(Path(notebook))
     target = source.with_suffix(".html") if output is None else Path(output)
-    if not target.absolute().parent.is_dir():
-        raise _missing_folder(target.parent)
+    check_folder(target)
     size = as_bytes(limit, "limit")
     content = read(source)
     if parameters is not None or execute:
@@ -109,9 +108,12 @@ def report(
         if parameters:
             running.inject(content, parameters)
         running.execute(content, source.absolute().parent, timeout=timeout, allow_errors=allow_errors)
-    page, rows, warnings = render(
-        content, source, limit=size, hide_code=hide_code, title=title, trust_outputs=trust_outputs
-    )
+    return save(content, source, target, limit=size, hide_code=hide_code, title=title, trust_outputs=trust_outputs)
+
+
+def save(content: Any, source: Path, target: Path, *, limit: int, **options: Any) -> Report:
+    """Write the report of a notebook in memory; `source` says where it lies, `options` are those of `render`."""
+    page, rows, warnings = render(content, source, limit=limit, **options)
     _write(target, page)
     return Report(target, len(page), frame(rows), warnings)
 
@@ -237,6 +239,12 @@ def _existing(source: Path) -> Path:
         raise _missing_folder(folder)
     near = suggest(source.name, [path.name for path in folder.glob("*.ipynb")], quote="{}")
     raise WorkbenchError(f"No notebook at {source}.", near or "Give the path of an .ipynb file.")
+
+
+def check_folder(target: Path) -> None:
+    """Raise if the folder of `target` is not there: better before the work than after it."""
+    if not target.absolute().parent.is_dir():
+        raise _missing_folder(target.parent)
 
 
 def _missing_folder(folder: Path) -> WorkbenchError:

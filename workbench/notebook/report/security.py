@@ -26,9 +26,7 @@ _LOADING = {
 _DROPPED = frozenset({"base", "link"})
 _FRAMES = frozenset({"iframe", "frame", "embed", "object", "portal"})
 _SCRIPTS = ("javascript", "ecmascript", "x-javascript", "jscript")
-_JAVASCRIPT = frozenset({"", "module", "importmap"}).union(
-    *({f"text/{name}", f"application/{name}"} for name in _SCRIPTS)
-)
+_JAVASCRIPT = {"", "module", "importmap", *(f"{kind}/{name}" for kind in ("text", "application") for name in _SCRIPTS)}
 _URL = re.compile(r"""url\(\s*(?P<quote>["']?)(?!\s*(?:data:|blob:|\#))[^)]*\)""", re.IGNORECASE)
 _IMPORT = re.compile(r"@import[^;]*(;|$)", re.IGNORECASE)
 _WITHIN = re.compile(r"\s*(data:|blob:|#|$)", re.IGNORECASE)
