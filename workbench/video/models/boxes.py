@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from workbench.video.models.base import Floats, Image
 
-__all__ = ["iou_matrix", "letterbox", "merge_boxes", "nms", "select"]
+__all__ = ["iou_matrix", "letterbox", "nms", "select"]
 
 EMPTY: Floats = np.empty((0, 6))
 
@@ -61,17 +61,6 @@ def select(boxes: Floats, scores: Floats, labels: NDArray[np.int64], iou: float)
     apart = (boxes.max() - boxes.min() + 1.0) * labels[:, None]
     kept = nms(boxes + apart, scores, iou)
     return np.column_stack((boxes[kept], scores[kept], labels[kept].astype(np.float64)))
-
-
-def merge_boxes(rows: Floats, iou: float = 0.7) -> NDArray[np.int64]:
-    """Return the indices of (n, 6) rows that stay when boxes overlapping by more than `iou` become the better one.
-
-    Order: falling score; ties by x1, y1, label.
-    """
-    order = np.lexsort((rows[:, 5], rows[:, 1], rows[:, 0], -rows[:, 4]))
-    if len(order) < 2:
-        return order
-    return order[nms(rows[order, :4], rows[order, 4], iou)]
 
 
 def letterbox(image: Image, width: int, height: int, pad: int = 114) -> tuple[Image, float]:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.video.models.base import DetectorSpec, Thresholds
-from workbench.video.models.boxes import iou_matrix
 from workbench.video.models.given import read_mot
 from workbench.video.models.labels import SMALL, track_groups
 from workbench.video.operators.track_custom import CustomFold
@@ -27,133 +26,163 @@ TRACKER_VERSION = "1"
 CONFIRM_AT = 3  # detections until a track counts
 UNCONFIRMED_UNSEEN = 2  # processed frames without a box until an unconfirmed track ends
 CONFIRMED_UNSEEN = 2.0  # seconds without a box until a confirmed track ends
-GROW = 0.3  # of its size, on each side, before boxes are compared in step 1
-MATCH_GROWN = 0.2  # least IoU of grown boxes (steps 1 and 3)
+GROW = 0.3  # of its size, on each side, before boxes are compared in steps 1 and 3
+MATCH_GROWN = 0.2  # least IoU of grown boxes
 MATCH_LOW = 0.4  # least plain IoU with a box of low score (step 2)
 KEEP_VELOCITY = 0.7  # share of the old velocity; the first one seen counts half
 LEAST_STEP = 1e-3  # seconds; two frames of one time must not give an endless velocity
 
 _NO_INDEX: Ints = np.empty(0, np.int64)
+_PLAIN, _GROWN, _CENTER = slice(0, 4), slice(4, 8), slice(8, 12)
+_PLAIN_AREA, _GROWN_AREA = 12, 13
+_STEP, _HITS, _SERIAL, _ID, _GROUP = range(5)
 
 
-class _Group:
-    """The active tracks of one group, as columns; confirmed ones first to be matched, all in order of `serial`."""
+def _geometry(box: Floats) -> Floats:
+    """Return for boxes (n, 4) all that matching needs, (n, 14).
 
-    def __init__(self, thresholds: Thresholds) -> None:
-        self.low, self.high, self.new = thresholds
-        self.box: Floats = np.empty((0, 4))
-        self.velocity: Floats = np.empty((0, 2))  # of the centre, px/s
-        self.seen: Floats = np.empty(0)  # time of the last box
-        self.step: Ints = _NO_INDEX  # processed frame of the last box
-        self.hits: Ints = _NO_INDEX
-        self.serial: Ints = _NO_INDEX
-        self.id: Ints = _NO_INDEX  # 0: not confirmed
-        self.first: Floats = np.empty((0, 4))  # frame, x1, y1, label of the first box: they order the ids
-
-    columns = ("box", "velocity", "seen", "step", "hits", "serial", "id", "first")
-
-    def keep(self, which: NDArray) -> None:
-        for name in self.columns:
-            setattr(self, name, getattr(self, name)[which])
-
-    def advance(self, step: int, time: float, boxes: Floats, scores: Floats) -> tuple[Ints, Ints, Ints]:
-        """Match one frame's boxes (sorted by x1, y1) and update what was matched.
-
-        Returns
-        -------
-        tracks, rows : ndarray of int64
-            Pairs: positions of tracks here and of boxes.
-        fresh : ndarray of int64
-            Boxes that start a track of their own.
-        """
-        tracks: Ints = _NO_INDEX
-        rows: Ints = _NO_INDEX
-        rest = np.ones(len(boxes), bool)
-        if len(self.serial) and len(boxes):
-            tracks, rows = self._match(step, time, boxes, scores)
-            rest[rows] = False
-            self._update(step, time, tracks, boxes[rows])
-        return tracks, rows, np.flatnonzero(rest & (scores >= self.new))
-
-    def _match(self, step: int, time: float, boxes: Floats, scores: Floats) -> tuple[Ints, Ints]:
-        shift = self.velocity * (time - self.seen)[:, None]
-        predicted = self.box + np.concatenate((shift, shift), axis=1)
-        confirmed = self.id > 0
-        high = scores >= self.high
-        strong, weak = np.flatnonzero(high), np.flatnonzero(~high)
-        old, young = np.flatnonzero(confirmed), np.flatnonzero(~confirmed)
-        found: list[tuple[Ints, Ints]] = []
-        if len(strong):
-            # Steps 1 and 3 compare the same boxes: their overlaps are computed once.
-            overlap = iou_matrix(_grown(predicted), _grown(boxes[strong]))
-            first, second = _assign(overlap[old], MATCH_GROWN)
-            found.append((old[first], strong[second]))
-            left = np.delete(np.arange(len(strong)), second)
-            late = np.delete(old, first)
-        else:
-            left, late = _NO_INDEX, old
-        if len(weak) and len(late):
-            late = late[self.step[late] == step - 1]
-            first, second = _assign(iou_matrix(predicted[late], boxes[weak]), MATCH_LOW)
-            found.append((late[first], weak[second]))
-        if len(young) and len(left):
-            first, second = _assign(overlap[np.ix_(young, left)], MATCH_GROWN)
-            found.append((young[first], strong[left[second]]))
-        if not found:
-            return _NO_INDEX, _NO_INDEX
-        return np.concatenate([pair[0] for pair in found]), np.concatenate([pair[1] for pair in found])
-
-    def _update(self, step: int, time: float, tracks: Ints, boxes: Floats) -> None:
-        before = self.box[tracks]
-        moved = (boxes[:, :2] + boxes[:, 2:] - before[:, :2] - before[:, 2:]) / 2
-        seen = moved / np.maximum(time - self.seen[tracks], LEAST_STEP)[:, None]
-        first = (self.hits[tracks] == 1)[:, None]
-        self.velocity[tracks] = np.where(
-            first, 0.5 * seen, KEEP_VELOCITY * self.velocity[tracks] + (1 - KEEP_VELOCITY) * seen
+    Plain box, grown box and centre with the second half negated (x1, y1, -x2, -y2): one maximum then intersects two
+    boxes, and one sum moves one. Last the areas of both.
+    """
+    size = box[:, 2:] - box[:, :2]
+    center = (box[:, 2:] + box[:, :2]) / 2
+    margin = size * GROW
+    grown = (1 + 2 * GROW) * size
+    return np.column_stack(
+        (
+            box[:, :2], -box[:, 2:], box[:, :2] - margin, -box[:, 2:] - margin, center, -center,
+            size[:, 0] * size[:, 1], grown[:, 0] * grown[:, 1],
         )
-        self.box[tracks] = boxes
-        self.seen[tracks] = time
-        self.step[tracks] = step
-        self.hits[tracks] += 1
-
-    def start(self, step: int, time: float, boxes: Floats, serials: Ints, first: Floats) -> None:
-        count = len(serials)
-        self.box = np.concatenate((self.box, boxes))
-        self.velocity = np.concatenate((self.velocity, np.zeros((count, 2))))
-        self.seen = np.concatenate((self.seen, np.full(count, time)))
-        self.step = np.concatenate((self.step, np.full(count, step)))
-        self.hits = np.concatenate((self.hits, np.ones(count, np.int64)))
-        self.serial = np.concatenate((self.serial, serials))
-        self.id = np.concatenate((self.id, np.zeros(count, np.int64)))
-        self.first = np.concatenate((self.first, first))
-
-    def end(self, step: int, time: float) -> None:
-        """Drop the tracks that have not been seen for too long."""
-        missed = self.step < step
-        if missed.any():
-            gone = np.where(
-                self.id > 0, time - self.seen > CONFIRMED_UNSEEN + 1e-6, step - self.step >= UNCONFIRMED_UNSEEN
-            )
-            if gone.any():
-                self.keep(~gone)
+    )  # fmt: skip
 
 
-def _grown(boxes: Floats) -> Floats:
-    margin = (boxes[:, 2:] - boxes[:, :2]) * GROW
-    return np.concatenate((boxes[:, :2] - margin, boxes[:, 2:] + margin), axis=1)
+def _overlap(left: Floats, right: Floats, left_area: Floats, right_area: Floats) -> Floats:
+    """Return the IoU (n, m) of boxes whose second half is negated."""
+    edges = np.maximum(left[:, None, :], right)
+    size = edges[..., :2] + edges[..., 2:]
+    np.minimum(size, 0.0, out=size)
+    shared = size[..., 0] * size[..., 1]
+    return shared / (left_area[:, None] + right_area - shared)
 
 
-def _assign(overlap: Floats, least: float) -> tuple[Ints, Ints]:
-    """Return the pairs (rows, columns) of the best assignment among overlaps of at least `least`."""
-    possible = overlap >= least
-    rows, columns = np.nonzero(possible)
-    if len(rows) < 2 or (possible.sum(axis=0).max() == 1 and possible.sum(axis=1).max() == 1):
+def _assign(overlap: Floats, possible: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return the pairs (rows, columns) of the assignment with the largest sum of overlaps, among the possible ones."""
+    rows, columns = possible.nonzero()
+    count = len(rows)
+    if count < 2 or (len(set(rows.tolist())) == count and len(set(columns.tolist())) == count):
         return rows, columns
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(np.where(possible, overlap, 0.0), maximize=True)
     good = possible[rows, columns]
     return rows[good], columns[good]
+
+
+class _Active:
+    """The tracks that may still grow, as columns: confirmed ones first, by id, then the others, by serial."""
+
+    columns = ("data", "velocity", "seen", "whole", "first")
+
+    def __init__(self) -> None:
+        self.data: Floats = np.empty((0, 14))  # geometry of the last box
+        self.velocity: Floats = np.empty((0, 4))  # of the centre and its negative, px/s
+        self.seen: Floats = np.empty(0)  # time of the last box
+        self.whole: Ints = np.empty((0, 5), np.int64)  # processed frame of the last box, boxes, serial, id or 0, group
+        self.first: Floats = np.empty((0, 4))  # frame, x1, y1, label of the first box: they order the ids
+        self.confirmed = 0  # how many are
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def take(self, which: NDArray) -> None:
+        for name in self.columns:
+            setattr(self, name, getattr(self, name)[which])
+        self.confirmed = int(np.count_nonzero(self.whole[:, _ID]))
+
+    def match(
+        self, step: int, time: float, geometry: Floats, group: Ints, high: NDArray[np.bool_]
+    ) -> tuple[Ints, Ints]:
+        """Return pairs of positions: of tracks and of one frame's boxes. All groups at once; none meets another."""
+        known = self.confirmed
+        shift = self.velocity * (time - self.seen)[:, None]
+        overlap = _overlap(
+            self.data[:, _GROWN] + shift, geometry[:, _GROWN], self.data[:, _GROWN_AREA], geometry[:, _GROWN_AREA]
+        )
+        possible = overlap >= MATCH_GROWN
+        possible &= self.whole[:, _GROUP, None] == group
+        possible &= high
+        tracks, boxes = _assign(overlap[:known], possible[:known])
+        if len(boxes) == len(high):
+            return tracks, boxes
+        if len(tracks) < known and not high.all():
+            late = self.whole[:known, _STEP] == step - 1
+            late[tracks] = False
+            more = self._match_low(late.nonzero()[0], (~high).nonzero()[0], shift, geometry, group)
+            tracks, boxes = np.concatenate((tracks, more[0])), np.concatenate((boxes, more[1]))
+        if len(self) > known:
+            possible = possible[known:]
+            possible[:, boxes] = False
+            young, fresh = _assign(overlap[known:], possible)
+            tracks, boxes = np.concatenate((tracks, young + known)), np.concatenate((boxes, fresh))
+        return tracks, boxes
+
+    def _match_low(self, late: Ints, weak: Ints, shift: Floats, geometry: Floats, group: Ints) -> tuple[Ints, Ints]:
+        if not len(late) or not len(weak):
+            return _NO_INDEX, _NO_INDEX
+        mine, theirs = self.data[late], geometry[weak]
+        overlap = _overlap(
+            mine[:, _PLAIN] + shift[late], theirs[:, _PLAIN], mine[:, _PLAIN_AREA], theirs[:, _PLAIN_AREA]
+        )
+        possible = (overlap >= MATCH_LOW) & (self.whole[late, _GROUP, None] == group[weak])
+        rows, columns = _assign(overlap, possible)
+        return late[rows], weak[columns]
+
+    def update(self, step: int, time: float, tracks: Ints, geometry: Floats) -> None:
+        """Give tracks their new boxes."""
+        seen = geometry[:, _CENTER] - self.data[tracks, _CENTER]
+        seen /= np.maximum(time - self.seen[tracks], LEAST_STEP)[:, None]
+        hits = self.whole[tracks, _HITS]
+        self.velocity[tracks] = np.where(
+            (hits == 1)[:, None], 0.5 * seen, KEEP_VELOCITY * self.velocity[tracks] + (1 - KEEP_VELOCITY) * seen
+        )
+        self.data[tracks] = geometry
+        self.seen[tracks] = time
+        self.whole[tracks, _STEP] = step
+        self.whole[tracks, _HITS] = hits + 1
+
+    def start(self, step: int, time: float, geometry: Floats, serials: Ints, group: Ints, first: Floats) -> None:
+        """Add a track for each of these boxes."""
+        count = len(serials)
+        whole = np.column_stack(
+            (np.full(count, step), np.ones(count, np.int64), serials, np.zeros(count, np.int64), group)
+        )
+        self.data = np.concatenate((self.data, geometry))
+        self.velocity = np.concatenate((self.velocity, np.zeros((count, 4))))
+        self.seen = np.concatenate((self.seen, np.full(count, time)))
+        self.whole = np.concatenate((self.whole, whole))
+        self.first = np.concatenate((self.first, first))
+
+    def end(self, step: int, time: float) -> None:
+        """Drop the tracks that have not been seen for too long."""
+        if int(self.whole[:, _STEP].min()) == step:
+            return
+        gone = step - self.whole[:, _STEP] >= UNCONFIRMED_UNSEEN
+        gone[: self.confirmed] = time - self.seen[: self.confirmed] > CONFIRMED_UNSEEN + 1e-6
+        if gone.any():
+            self.take(~gone)
+
+    def confirm(self, next_id: int) -> dict[int, int]:
+        """Give ids from `next_id` on to the tracks that have their third box now; return id by serial."""
+        young = self.whole[self.confirmed :]
+        if not len(young) or int(young[:, _HITS].max()) < CONFIRM_AT:
+            return {}
+        ready = np.flatnonzero(young[:, _HITS] >= CONFIRM_AT) + self.confirmed
+        ready = ready[np.lexsort((self.whole[ready, _SERIAL], *self.first[ready].T[::-1]))]
+        self.whole[ready, _ID] = np.arange(next_id, next_id + len(ready))
+        given = dict(zip(self.whole[ready, _SERIAL].tolist(), self.whole[ready, _ID].tolist(), strict=True))
+        order = np.lexsort((self.whole[:, _SERIAL], self.whole[:, _ID], self.whole[:, _ID] == 0))
+        self.take(order)
+        return given
 
 
 class TrackFold:
@@ -189,7 +218,7 @@ class TrackFold:
         self.labels: tuple[str, ...] = ()
         self.tracking, self.small, self.dt = tracking, small, dt
         self.together, self.suitcases = together, suitcases
-        self._groups: dict[int, _Group] = {}
+        self._active = _Active()
         self._step, self._next_serial, self._next_id = 0, 0, 1
         self._rows: list[Rows] = []
         self._pending = Rows.empty()
@@ -204,11 +233,11 @@ class TrackFold:
             self._group_of = np.zeros(len(self.labels) + 1, np.int64)
             for group, members in enumerate(self._members):
                 self._group_of[list(members)] = group
-            self._low = np.array([self._thresholds(group)[0] for group in range(len(self._members))])
+            self._limits = np.array([self._thresholds(members) for members in self._members] or np.empty((0, 3)))
         return np.array([self.labels.index(label) for label in labels], np.int64)
 
-    def _thresholds(self, group: int) -> Thresholds:
-        small = self.small is not None and all(self.labels[label] in SMALL for label in self._members[group])
+    def _thresholds(self, members: Sequence[int]) -> Thresholds:
+        small = self.small is not None and all(self.labels[label] in SMALL for label in members)
         return self.small if small and self.small is not None else self.tracking
 
     def __len__(self) -> int:
@@ -226,46 +255,44 @@ class TrackFold:
         detections : sequence of ndarray (k, 6)
             For each frame its boxes in any order: x1 y1 x2 y2 in px, score, index into `labels`.
         """
-        sorted_ = sort_detections(detections, self._group_of, self._low)
-        matched: list[tuple[Ints, Ints, Ints]] = []  # serials, ids, rows of sorted_
+        found = sort_detections(detections, self._group_of, self._limits[:, 0])
+        geometry, active = _geometry(found.box), self._active
+        high = found.score >= self._limits[found.group, 1]
+        new = found.score >= self._limits[found.group, 2]
+        matched: list[tuple[Ints, Ints, Ints]] = []  # serials, ids, rows of `found`
         promoted: dict[int, int] = {}
-        for at, time in enumerate(times):
-            spans = {group: (start, stop) for group, start, stop in sorted_.spans[at]}
-            for group in sorted({*spans, *self._groups}):
-                start, stop = spans.get(group, (0, 0))
-                active = self._groups.get(group)
-                if active is None:
-                    active = self._groups[group] = _Group(self._thresholds(group))
-                boxes = sorted_.box[start:stop]
-                tracks, rows, fresh = active.advance(self._step, float(time), boxes, sorted_.score[start:stop])
+        for at, time in enumerate(np.asarray(times, np.float64).tolist()):
+            start, stop = found.starts[at], found.starts[at + 1]
+            rest = new[start:stop]
+            if len(active) and stop > start:
+                tracks, boxes = active.match(
+                    self._step, time, geometry[start:stop], found.group[start:stop], high[start:stop]
+                )
                 if len(tracks):
-                    matched.append((active.serial[tracks], active.id[tracks], rows + start))
-                if len(fresh):
-                    serials = np.arange(self._next_serial, self._next_serial + len(fresh))
-                    self._next_serial += len(fresh)
-                    first = np.column_stack(
-                        (np.full(len(fresh), frames[at]), boxes[fresh, :2], sorted_.label[fresh + start])
-                    )
-                    active.start(self._step, float(time), boxes[fresh], serials, first)
-                    matched.append((serials, np.zeros(len(fresh), np.int64), fresh + start))
-                active.end(self._step, float(time))
-                if not len(active.serial):
-                    del self._groups[group]
-            promoted |= self._confirm()
+                    rest = rest.copy()
+                    rest[boxes] = False
+                    boxes = boxes + start
+                    active.update(self._step, time, tracks, geometry[boxes])
+                    matched.append((active.whole[tracks, _SERIAL], active.whole[tracks, _ID], boxes))
+            fresh = rest.nonzero()[0] + start
+            if len(fresh):
+                matched.append(self._start(int(frames[at]), time, fresh, found, geometry))
+            if len(active):
+                active.end(self._step, time)
+                if given := active.confirm(self._next_id):
+                    promoted |= given
+                    self._next_id += len(given)
             self._step += 1
-        self._collect(sorted_, np.asarray(frames, np.int64), np.asarray(times, np.float64), matched, promoted)
+        self._collect(found, np.asarray(frames, np.int64), np.asarray(times, np.float64), matched, promoted)
 
-    def _confirm(self) -> dict[int, int]:
-        """Give ids to the tracks that have their third box now; return id by serial."""
-        ready = []
-        for active in self._groups.values():
-            for index in np.flatnonzero((active.id == 0) & (active.hits >= CONFIRM_AT)).tolist():
-                ready.append((tuple(active.first[index].tolist()), int(active.serial[index]), active, index))
-        given = {}
-        for _, serial, active, index in sorted(ready, key=lambda item: item[:2]):
-            active.id[index] = given[serial] = self._next_id
-            self._next_id += 1
-        return given
+    def _start(
+        self, frame: int, time: float, fresh: Ints, found: SortedDetections, geometry: Floats
+    ) -> tuple[Ints, Ints, Ints]:
+        serials = np.arange(self._next_serial, self._next_serial + len(fresh))
+        self._next_serial += len(fresh)
+        first = np.column_stack((np.full(len(fresh), frame), found.box[fresh, :2], found.label[fresh]))
+        self._active.start(self._step, time, geometry[fresh], serials, found.group[fresh], first)
+        return serials, np.zeros(len(fresh), np.int64), fresh
 
     def _collect(
         self,
@@ -292,8 +319,8 @@ class TrackFold:
         done = waiting.take(waiting.id > 0)
         if len(done):
             self._rows.append(done)
-        alive = [active.serial[active.id == 0] for active in self._groups.values()]
-        self._pending = waiting.take((waiting.id == 0) & np.isin(waiting.serial, np.concatenate([_NO_INDEX, *alive])))
+        alive = self._active.whole[self._active.confirmed :, _SERIAL]
+        self._pending = waiting.take((waiting.id == 0) & np.isin(waiting.serial, alive))
 
     def tracks(self, frames: Frames, width: int, height: int, interpolate: bool = True) -> Tracks:
         """Return the tracks confirmed so far.
@@ -326,15 +353,9 @@ class TrackFold:
         kept: dict[str, NDArray] = {
             "counters": np.array([self._step, self._next_serial, self._next_id, since], np.int64),
             "labels": np.array(self.labels, dtype=np.str_),
-            "group": np.repeat(
-                np.array(list(self._groups), np.int64), [len(active.serial) for active in self._groups.values()]
-            ),
         }
-        for name in _Group.columns:
-            empty = getattr(_Group(self.tracking), name)
-            kept[f"active_{name}"] = np.concatenate(
-                [empty, *(getattr(active, name) for active in self._groups.values())]
-            )
+        for name in _Active.columns:
+            kept[f"active_{name}"] = getattr(self._active, name)
         for name in Rows.columns:
             kept[f"pending_{name}"] = getattr(self._pending, name)
             kept[f"rows_{name}"] = getattr(rows, name)[since:]
@@ -360,12 +381,10 @@ class TrackFold:
         self._pending = Rows(*(last[f"pending_{name}"] for name in Rows.columns))
         self.labels = ()
         self.add_labels([str(label) for label in last["labels"]])
-        self._groups = {}
-        for group in np.unique(last["group"]).tolist():
-            active = self._groups[group] = _Group(self._thresholds(group))
-            mine = last["group"] == group
-            for name in _Group.columns:
-                setattr(active, name, last[f"active_{name}"][mine])
+        self._active = _Active()
+        for name in _Active.columns:
+            setattr(self._active, name, np.array(last[f"active_{name}"]))
+        self._active.take(np.arange(len(self._active)))
 
 
 def fold_for(spec: DetectorSpec, dt: float) -> TrackFold | CustomFold:

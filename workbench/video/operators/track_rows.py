@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.video.models.boxes import merge_boxes
 from workbench.video.tracks import Floats, Frames, Ints, Tracks
 
 __all__ = ["Rows", "SortedDetections", "assemble_tracks", "sort_detections"]
@@ -59,9 +58,9 @@ class SortedDetections:
     box: Floats
     score: Floats
     label: Ints
+    group: Ints
     at: Ints  # position of the frame in the chunk
-    #: for each frame of the chunk: (group, first row, row after the last)
-    spans: list[list[tuple[int, int, int]]]
+    starts: list[int]  # first row of each frame, and the number of rows
 
 
 def sort_detections(detections: Sequence[Floats], group_of: Ints, low: Floats) -> SortedDetections:
@@ -85,22 +84,18 @@ def sort_detections(detections: Sequence[Floats], group_of: Ints, low: Floats) -
     order = np.lexsort((label, -rows[:, 4], rows[:, 3], rows[:, 2], rows[:, 1], rows[:, 0], group, at))
     rows, at, label, group = rows[order], at[order], label[order], group[order]
     key = at * (len(low) + 1) + group
-    alive = _merged(rows, key)
-    rows, at, label, group, key = rows[alive], at[alive], label[alive], group[alive], key[alive]
-    spans: list[list[tuple[int, int, int]]] = [[] for _ in detections]
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(key)], strict=True):
-        if stop > start:
-            spans[at[start]].append((int(group[start]), start, stop))
-    return SortedDetections(np.ascontiguousarray(rows[:, :4]), rows[:, 4].copy(), label, at, spans)
+    alive = _merged(rows, key, label)
+    rows, at, label, group = rows[alive], at[alive], label[alive], group[alive]
+    starts = np.searchsorted(at, np.arange(len(detections) + 1)).tolist()
+    return SortedDetections(np.ascontiguousarray(rows[:, :4]), rows[:, 4].copy(), label, group, at, starts)
 
 
-def _merged(rows: Floats, key: Ints) -> NDArray[np.bool_]:
+def _merged(rows: Floats, key: Ints, label: Ints) -> NDArray[np.bool_]:
     """Return which rows stay when boxes of one key that overlap too much become the one of higher score."""
-    alive = np.ones(len(rows), bool)
     area = (rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])
-    crowded: set[int] = set()
-    # Detectors suppress overlaps themselves, so clashes are rare: look for them over the whole chunk at once.
+    rank = np.empty(len(rows), np.int64)
+    rank[np.lexsort((label, rows[:, 1], rows[:, 0], -rows[:, 4]))] = np.arange(len(rows))
+    better, worse = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for lag in range(1, len(rows)):
         same = np.flatnonzero(key[lag:] == key[:-lag])
         if not len(same):
@@ -109,13 +104,25 @@ def _merged(rows: Floats, key: Ints) -> NDArray[np.bool_]:
         wide = np.minimum(one[:, 2], two[:, 2]) - np.maximum(one[:, 0], two[:, 0])
         high = np.minimum(one[:, 3], two[:, 3]) - np.maximum(one[:, 1], two[:, 1])
         shared = np.maximum(wide, 0) * np.maximum(high, 0)
-        clash = shared > MERGE * (area[same] + area[same + lag] - shared)
-        crowded.update(key[same[clash]].tolist())
-    for one_key in crowded:
-        members = np.flatnonzero(key == one_key)
-        alive[members] = False
-        alive[members[merge_boxes(rows[members], MERGE)]] = True
-    return alive
+        clash = same[shared > MERGE * (area[same] + area[same + lag] - shared)]
+        first = rank[clash] < rank[clash + lag]
+        better.append(np.where(first, clash, clash + lag))
+        worse.append(np.where(first, clash + lag, clash))
+    return _survivors(len(rows), np.concatenate(better), np.concatenate(worse))
+
+
+def _survivors(count: int, better: Ints, worse: Ints) -> NDArray[np.bool_]:
+    """Return what greedy suppression by falling rank keeps, from all pairs that clash."""
+    alive = np.ones(count, bool)
+    while True:
+        open_ = alive[better] & alive[worse]
+        blocked = np.zeros(count, bool)
+        blocked[worse[open_]] = True
+        # What nothing better clashes with is sure to stay, and takes away what it clashes with.
+        beaten = worse[open_ & ~blocked[better]]
+        if not len(beaten):
+            return alive
+        alive[beaten] = False
 
 
 def assemble_tracks(
