@@ -26,6 +26,8 @@ def load(ipython: Any) -> None:
     from workbench.notebook.magics import base, cells, vquery, workbench
 
     holder = settings(ipython)
+    if not any(known is holder for known in ipython.configurables):
+        ipython.configurables.append(holder)  # after an unload: `%config` looks there
     undo: list[Callable[[], Any]] = []
     for spec in (vquery.SPEC, workbench.SPEC):
         base.register(holder, spec)

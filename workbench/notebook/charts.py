@@ -44,15 +44,16 @@ def timeline(state: Mapping[str, Any]) -> Drawing:
             chart.add(Bar(label + start * scale, y + 2, max(0.0, end - start) * scale, row - 6, "searched", radius=2))
         for start, end in state.get("skipped") or []:
             chart.add(Bar(label + start * scale, y + 2, max(0.0, end - start) * scale, row - 6, "muted", hatch=True))
-    kinds: dict[Any, int] = {}
+    kinds: dict[Any, int] = {"event": 0, "ongoing": 0}
     for bar in bars[:BARS]:
         y = top + row * rows.get(bar.get("lane"), 0)
-        colour = SERIES[kinds.setdefault(bar.get("kind"), len(kinds)) % len(SERIES)]
+        colour = SERIES[kinds.setdefault(bar.get("kind"), len(kinds) - 1) % len(SERIES)]
+        faint = 0.55 if bar.get("kind") == "ongoing" else 1.0
         span = f"{_clock(bar['start'])} – {_clock(bar['end'])}"
         title = f"{bar['label']}, {span}" if bar.get("label") else span
         width = max(2.0, (bar["end"] - bar["start"]) * scale)
         left = min(label + bar["start"] * scale, _WIDTH - 12 - width)
-        chart.add(Bar(left, y, width, row - 2, colour, title, radius=2 if width >= 6 else 0))
+        chart.add(Bar(left, y, width, row - 2, colour, title, faint, radius=2 if width >= 6 else 0))
     base = top + row * len(lanes)
     chart.add(Line(label, base, label + duration * scale, base))
     step = next((s for s in _CLOCK_STEPS if duration / s <= 8), duration / 6)
@@ -210,7 +211,7 @@ def _range(values: np.ndarray, margin: float = 0.0) -> tuple[float, float]:
 
 
 def _label_width(labels: Iterable[str]) -> float:
-    return min(180.0, max((6.4 * len(str(label)) + 10 for label in labels if label), default=0.0))
+    return min(180.0, max((6.4 * len(str(label)) + 14 for label in labels if label), default=0.0))
 
 
 def _fit(label: Any, width: float) -> str:

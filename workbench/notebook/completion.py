@@ -18,6 +18,8 @@ __all__ = ["complete_body", "complete_line", "install", "known_detectors"]
 
 _FILES = {"IPCompleter.file_matcher"}
 _MOST = 500
+#: those of `video.models.builtin`, which is too heavy to import for a completion; a test holds them together
+_BUILTIN = ("yolox-nano", "nanodet", "fastestdet", "light-person", "hog-person", "motion")
 #: text, kind
 Found = tuple[str, str]
 
@@ -172,9 +174,9 @@ def _variables(namespace: dict[str, Any], word: str) -> list[Found]:
 
 def known_detectors() -> list[str]:
     """Return the names of the detectors that are known without looking anything up."""
-    registry = sys.modules.get("workbench.video.models.registry")
-    names: Any = getattr(registry, "detector_names", None)
-    return list(names()) if callable(names) else ["yolox-nano", "motion"]
+    loaded = sys.modules.get("workbench.video.models.registry")
+    registered = list(getattr(loaded, "_REGISTERED", ())) if loaded is not None else []
+    return list(dict.fromkeys([*_BUILTIN, *registered]))
 
 
 # ------------------------------------------------------------------------------------------------------------ the body

@@ -22,10 +22,14 @@ _LITERAL = {"$$": "$", "{{": "{", "}}": "}"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One argument of the line: its text without quotes, and for each character whether it stood in quotes."""
+    """One argument of the line: its text without quotes, and for each character whether it stood in quotes.
+
+    `empty` holds the positions at which an empty pair of quotes stood.
+    """
 
     text: str
     quoted: tuple[bool, ...]
+    empty: tuple[int, ...] = ()
 
     @property
     def dashed(self) -> bool:
@@ -36,7 +40,9 @@ class Token:
 
     def cut(self, start: int, stop: int | None = None) -> Token:
         """Return the part between these positions."""
-        return Token(self.text[start:stop], self.quoted[start:stop])
+        end = len(self.text) if stop is None else stop
+        empty = tuple(position - start for position in self.empty if start <= position <= end)
+        return Token(self.text[start:end], self.quoted[start:end], empty)
 
 
 def split(line: str) -> list[Token]:
@@ -50,13 +56,16 @@ def split(line: str) -> list[Token]:
     tokens: list[Token] = []
     text: list[str] = []
     quoted: list[bool] = []
-    started, quote_mark, position = False, "", 0
+    empty: list[int] = []
+    started, quote_mark, position, opened = False, "", 0, 0
     while position < len(line):
         char = line[position]
         position += 1
         if quote_mark:
             if char == quote_mark:
                 quote_mark = ""
+                if len(text) == opened:
+                    empty.append(opened)
             else:
                 if char == "\\" and quote_mark == '"' and line[position : position + 1] in ('"', "\\"):
                     char, position = line[position], position + 1
@@ -64,10 +73,10 @@ def split(line: str) -> list[Token]:
                 quoted.append(True)
         elif char in " \t\r\n":
             if started:
-                tokens.append(Token("".join(text), tuple(quoted)))
-                text, quoted, started = [], [], False
+                tokens.append(Token("".join(text), tuple(quoted), tuple(empty)))
+                text, quoted, empty, started = [], [], [], False
         elif char in "'\"":
-            quote_mark, started = char, True
+            quote_mark, started, opened = char, True, len(text)
         else:
             if char == "\\":
                 if position == len(line):
@@ -83,7 +92,7 @@ def split(line: str) -> list[Token]:
             f"A quote {quote_mark} is not closed.", f"Close it, or write \\{quote_mark} for a quote itself."
         )
     if started:
-        tokens.append(Token("".join(text), tuple(quoted)))
+        tokens.append(Token("".join(text), tuple(quoted), tuple(empty)))
     return tokens
 
 
@@ -97,7 +106,7 @@ def split_items(tokens: list[Token]) -> list[Token]:
                 items.append(token.cut(start, position))
                 start = position + 1
         items.append(token.cut(start))
-    return [item for item in items if item.text or any(item.quoted)]
+    return [item for item in items if item.text or item.empty]
 
 
 def escape(text: str) -> str:

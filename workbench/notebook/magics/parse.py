@@ -46,6 +46,8 @@ def parse(spec: MagicSpec, line: str, body: str, scope: Scope) -> Call | None:
         return None
     _refuse_shift(spec, tokens)
     given, rest = _sort_out(spec, tokens)
+    if given["help"]:  # among other letters: `-qh`
+        return None
     options = {option.key: _value(spec, option, given.pop(option.key), scope) for option in spec.all_options}
     if options["background"] and not spec.background:
         raise WorkbenchError(
@@ -55,8 +57,7 @@ def parse(spec: MagicSpec, line: str, body: str, scope: Scope) -> Call | None:
     if spec.body == "required" and _blank(body):
         raise WorkbenchError(f"{spec.title}: the cell is empty.", spec.first_line)
     out, background, quiet = (options.pop(key) for key in ("out", "background", "quiet"))
-    if options.pop("help"):
-        return None
+    options.pop("help")
     return Call(spec, scope, arguments, options, body, _name(out), background, quiet)
 
 

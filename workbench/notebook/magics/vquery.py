@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from workbench.engine.errors import WorkbenchError
 from workbench.notebook.magics.base import Call, MagicSpec, Option, Positional, number, whole
 
 __all__ = ["SPEC"]
@@ -50,19 +51,18 @@ def run(call: Call) -> Any:
     from workbench.video.language.compile import compile_query
 
     options = dict(call.options)
-    explain, live = options.pop("explain"), options.pop("live")
+    explain = options.pop("explain")
+    if options.pop("live"):
+        raise WorkbenchError("--live is not available yet.", "Name a file that is finished.")
     namespace = call.scope.flat
     source = _source(call)
     options["detector"] = _detector(call, options["detector"])
-    query = compile_query(call.body, namespace)
+    video = os.path.basename(source) if isinstance(source, str) else None
+    query = compile_query(call.body, namespace, video=video)
     call.scope.notebook.update(getattr(query, "__exports__", {}))
     if explain:
         options.pop("fresh")
         return api.explain(source, query, **options)
-    if live:
-        from workbench.video import live as follow
-
-        source = follow(source)
     return api.start_vquery(source, query, namespace=namespace, **options)
 
 
@@ -80,9 +80,11 @@ def _source(call: Call) -> Any:
 
 def _detector(call: Call, detector: Any) -> Any:
     """Return a detector by its registered name, else the variable of that name."""
-    if isinstance(detector, str) and detector not in _detector_names() and detector in call.scope:
-        return call.scope.lookup(detector)
-    return detector
+    if not isinstance(detector, str) or detector not in call.scope:
+        return detector
+    from workbench.video.models.registry import detectors
+
+    return detector if detector in set(detectors()["name"]) else call.scope.lookup(detector)
 
 
 SPEC = MagicSpec(
