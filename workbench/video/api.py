@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.engine.plan import Plan
+    from workbench.video.execution.figures import planned
     from workbench.video.execution.job import VideoJob
     from workbench.video.execution.notes import Notes
     from workbench.video.execution.run import QueryWork
@@ -129,7 +130,7 @@ def explain(
 ) -> Plan:
     """Return the plan of a query with its estimates; nothing runs. The parameters are those of `vquery`."""
     options = check_options(start=start, end=end, every=every, limit=limit, accuracy=accuracy)
-    return _work(source, query, _callers(namespace), detector, options).plan
+    return _work(source, query, _callers(namespace), detector, options).plan.to_plan()
 
 
 def detect(
@@ -216,27 +217,20 @@ def tracks(
 
 
 def _work(source: Any, query: Any, namespace: Mapping[str, Any] | None, detector: Any, options: Options) -> QueryWork:
+    from workbench.video.execution.figures import planned
     from workbench.video.execution.notes import Notes
     from workbench.video.execution.run import QueryWork
     from workbench.video.language.compile import compile_query
 
-    compiled: CompiledQuery = compile_query(query, namespace).__compiled__
     sources = _sources(source)
+    compiled: CompiledQuery = compile_query(query, namespace, video=os.path.basename(sources[0].name)).__compiled__
     spec = _detector(detector, sources, [variable.type.labels for variable in compiled.variables])
     notes = Notes()
     for message, hint in (*spec.notes, *compiled.warnings):
         notes.add(message, hint)
     _check_shapes(compiled, sources)
-    planned = _planned(compiled, sources, spec, options)
-    return QueryWork(compiled, planned.to_plan(), planned.conjuncts, sources, spec, options, notes)
-
-
-def _planned(compiled: CompiledQuery, sources: list[Source], spec: DetectorSpec, options: Options) -> Any:
-    from workbench.video.execution.options import processed_frames
-    from workbench.video.plan.logical import plan_query
-
-    frames = sum(len(processed_frames(source.times(), options)) for source in sources)
-    return plan_query(compiled, info=sources[0].info(), detector=spec.name, frames=frames)
+    plan = planned(compiled, sources[0], spec, options)
+    return QueryWork(compiled, plan, sources, spec, options, notes)
 
 
 def _sources(source: Any) -> list[Source]:

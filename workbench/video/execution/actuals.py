@@ -11,7 +11,9 @@ import pandas as pd
 from workbench.engine.plan import Node, Plan
 from workbench.video.execution.job import VideoJob
 from workbench.video.execution.pixels import Tally
+from workbench.video.language.tree import Node as Condition
 from workbench.video.operators.evaluate import Evaluation
+from workbench.video.plan.logical import QueryPlan
 
 __all__ = ["Actuals", "actual_plan"]
 
@@ -27,24 +29,18 @@ class Actuals:
     tallies: Mapping[str, Tally]
 
 
-def actual_plan(plan: Plan, actual: Actuals) -> Plan:
-    """Return the plan with rows, milliseconds and cache hits filled in.
+def actual_plan(plan: QueryPlan, actual: Actuals) -> Plan:
+    """Return the plan's operators with rows, milliseconds and cache hits filled in beside the estimates."""
+    made, tests = plan.to_plan(), plan.filters()
 
-    Parameters
-    ----------
-    plan : Plan
-        With estimates; operators `decode detect track props filter intervals aggregate`.
-    actual : Actuals
-    """
-    return replace(plan, root=_filled(plan.root, actual))
+    def filled(node: Node) -> Node:
+        children = tuple(filled(child) for child in node.children)
+        return replace(node, children=children, **_figures(node, actual, tests))
 
-
-def _filled(node: Node, actual: Actuals) -> Node:
-    children = tuple(_filled(child, actual) for child in node.children)
-    return replace(node, children=children, **_figures(node, actual))
+    return replace(made, root=filled(made.root))
 
 
-def _figures(node: Node, actual: Actuals) -> dict[str, Any]:
+def _figures(node: Node, actual: Actuals, tests: Mapping[str, Condition]) -> dict[str, Any]:
     job, evaluation = actual.job, actual.evaluation
     match node.op:
         case "decode":
@@ -60,7 +56,8 @@ def _figures(node: Node, actual: Actuals) -> dict[str, Any]:
         case "props":
             return _of_property(node, actual)
         case "filter":
-            return _of_filter(node, actual)
+            stats = evaluation.stats.get(tests[node.detail]) if node.detail in tests else None
+            return {} if stats is None else {"rows": stats.rows_kept, "ms": stats.ms}
         case "intervals":
             return {"rows": len(evaluation), "ms": evaluation.seconds * 1e3}
         case "aggregate":
@@ -70,25 +67,8 @@ def _figures(node: Node, actual: Actuals) -> dict[str, Any]:
 
 
 def _of_property(node: Node, actual: Actuals) -> dict[str, Any]:
-    names = [name for name in actual.evaluation.properties.calls if name in _words(node.detail)]
-    tallies = [actual.tallies[name] for name in names if name in actual.tallies]
-    calls = sum(actual.evaluation.properties.calls[name] for name in names)
-    if not tallies:
-        return {"rows": calls}
-    made = sum(tally.calls for tally in tallies)
-    return {
-        "rows": calls,
-        "ms": sum(tally.seconds for tally in tallies) * 1e3,
-        "cache_hits": sum(tally.cached for tally in tallies) / made if made else None,
-    }
-
-
-def _of_filter(node: Node, actual: Actuals) -> dict[str, Any]:
-    # The root of the condition: its own rows, after all conjuncts.
-    stats = actual.evaluation.stats.get(actual.evaluation.query.where)
-    return {} if stats is None else {"rows": stats.rows_kept, "ms": stats.ms}
-
-
-def _words(text: str) -> set[str]:
-    words = "".join(letter if letter.isalnum() or letter == "_" else " " for letter in text).split()
-    return set(words)
+    name = node.detail.rpartition(".")[2]
+    made, tally = actual.evaluation.properties.calls.get(name, 0), actual.tallies.get(name)
+    if tally is None or not tally.calls:
+        return {"rows": made}
+    return {"rows": made, "ms": tally.seconds * 1e3, "cache_hits": tally.cached / tally.calls}

@@ -13,15 +13,16 @@ from workbench.engine.plan import Plan
 from workbench.engine.run import Run
 from workbench.video.execution.actuals import Actuals, actual_plan
 from workbench.video.execution.certain import certain_events, is_simple
+from workbench.video.execution.figures import learn
 from workbench.video.execution.job import VideoJob
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.options import Options
 from workbench.video.execution.pixels import PixelWave
-from workbench.video.language.tree import CompiledQuery, Node, Property
+from workbench.video.language.tree import CompiledQuery
 from workbench.video.models.base import DetectorSpec
 from workbench.video.operators.answer import answer_tables, empty_tables
 from workbench.video.operators.evaluate import Evaluation, evaluate
-from workbench.video.operators.properties import reads_pixels
+from workbench.video.plan.logical import QueryPlan
 from workbench.video.result.result import VideoFacts, VideoResult
 from workbench.video.source import Source
 from workbench.video.tracks import Tracks
@@ -53,10 +54,8 @@ class QueryWork:
     Parameters
     ----------
     query : CompiledQuery
-    plan : Plan
-        With estimates.
-    conjuncts : sequence of Node
-        The operands of the condition in the order in which the planner takes them.
+    plan : QueryPlan
+        The order of the conjuncts, and the estimates.
     sources : sequence of Source
         One; the loops are written for several.
     spec : DetectorSpec
@@ -65,8 +64,7 @@ class QueryWork:
     """
 
     query: CompiledQuery
-    plan: Plan
-    conjuncts: Sequence[Node]
+    plan: QueryPlan
     sources: Sequence[Source]
     spec: DetectorSpec
     options: Options
@@ -101,6 +99,8 @@ class QueryWork:
                 wave.close()
         stopped |= run.cancelled.is_set()
         self._announce()
+        if not stopped:
+            learn(self.plan, self._actuals(0, self._answers[0]), self.spec)
         run.update(stage="stopped" if stopped else "done")
         return self._result("stopped" if stopped else "done", run, final=True)
 
@@ -108,7 +108,7 @@ class QueryWork:
 
     def _video(self, index: int, job: VideoJob, run: Run[VideoResult]) -> None:
         simple = self.options.limit is not None and is_simple(self.query, self.spec)
-        pixels = _needs_pixels(self.query)
+        pixels = self.plan.reads_pixels
         evaluated, published, warned = 0, 0.0, False
         for part in job.advance(run):
             run.update(done=sum(other.passed for other in self.jobs), skipped=sum(other.cached for other in self.jobs))
@@ -167,7 +167,7 @@ class QueryWork:
         begin = time.perf_counter()
         job = self.jobs[index]
         evaluation = evaluate(
-            self.query, tracks, wave, conjuncts=self.conjuncts, ongoing=ongoing, video=job.source.name
+            self.query, tracks, wave, conjuncts=self.plan.conjuncts, ongoing=ongoing, video=job.source.name
         )
         tables = answer_tables(self.query, evaluation, tracks, job.source.name, limit=self.options.limit)
         return _Answer(evaluation, tables, len(tracks.frames), time.perf_counter() - begin)
@@ -211,10 +211,12 @@ class QueryWork:
     def _plan(self, answers: dict[int, _Answer]) -> Plan:
         answer = answers.get(0)
         if answer is None or not self.jobs:
-            return self.plan
-        return actual_plan(
-            self.plan, Actuals(self.jobs[0], answer.evaluation, answer.tables, answer.seconds, self._waves[0].tallies)
-        )
+            return self.plan.to_plan()
+        return actual_plan(self.plan, self._actuals(0, answer))
+
+    def _actuals(self, index: int, answer: _Answer) -> Actuals:
+        tallies = self._waves[index].tallies
+        return Actuals(self.jobs[index], answer.evaluation, answer.tables, answer.seconds, tallies)
 
     def _announce(self) -> None:
         for index, job in enumerate(self.jobs):
@@ -258,11 +260,3 @@ def _duration(seconds: float) -> str:
 def _unopened(source: Source) -> VideoFacts:
     info = source.info()
     return VideoFacts(source, info, (0.0, info.duration))
-
-
-def _needs_pixels(query: CompiledQuery) -> bool:
-    return any(
-        reads_pixels(query.variable(node.var).type, node.name)
-        for node in query.nodes()
-        if isinstance(node, Property) and node.var
-    )

@@ -1,0 +1,94 @@
+"""What runs have measured, kept for the plans of later ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from workbench.engine import store as artefacts
+from workbench.video.execution.actuals import Actuals
+from workbench.video.execution.job import detection_key
+from workbench.video.execution.options import Options, processed_frames
+from workbench.video.language.show import show
+from workbench.video.language.tree import CompiledQuery
+from workbench.video.models.base import DetectorSpec
+from workbench.video.plan.cost import Figures
+from workbench.video.plan.logical import QueryPlan, plan_query
+from workbench.video.source import Source
+
+__all__ = ["learn", "planned"]
+
+_LAYOUT = 1
+
+
+def planned(query: CompiledQuery, source: Source, spec: DetectorSpec, options: Options) -> QueryPlan:
+    """Return the plan of a query over a video, with what was measured there before.
+
+    The same query keeps the order of its first run, since another order would ask for values that were never computed;
+    the estimates are the newest.
+    """
+    base = _base(source, spec)
+    store = artefacts.store()
+    latest = Figures.from_dict(store.get_json(_latest(base)))
+    if spec.kind == "given" and spec.payload.has_ids:
+        latest = replace(latest, ms={**latest.ms, "track": 0.0})
+    frames = len(processed_frames(source.times(), options))
+
+    def plan(figures: Figures) -> QueryPlan:
+        return plan_query(
+            query,
+            info=source.info(),
+            detector="given" if spec.kind == "given" else spec.name,
+            frames=frames,
+            every=options.every,
+            figures=figures,
+        )
+
+    first = store.get_json(_of_query(base, query))
+    made = plan(latest)
+    return made if first is None else replace(made, conjuncts=plan(Figures.from_dict(first)).conjuncts)
+
+
+def learn(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> None:
+    """Keep what a run has measured on a video."""
+    job, evaluation, store = actual.job, actual.evaluation, artefacts.store()
+    base = _base(job.source, spec)
+    if not store.has(_of_query(base, plan.query)):
+        store.put_json(_of_query(base, plan.query), plan.figures.to_dict(), kind="figures")
+    ms: dict[str, float] = {}
+    computed = job.passed - job.cached
+    if spec.kind != "given" and computed:
+        ms["detect"] = job.detect_seconds * 1e3 / computed
+    if not job.tracks_from_store and job.passed and job.fold is not None:
+        ms["track"] = job.fold_seconds * 1e3 / job.passed
+    types = {variable.name: variable.type.name for variable in plan.query.variables}
+    for var, name in plan.properties:
+        tally = actual.tallies.get(name)
+        if tally is not None and tally.calls > tally.cached:
+            ms[f"{types[var]}.{name}"] = tally.seconds * 1e3 / (tally.calls - tally.cached)
+    tracks = evaluation.properties.tracks
+    figures = plan.figures.learn(
+        ms=ms,
+        kept={
+            node: (evaluation.stats[node].rows_in, evaluation.stats[node].rows_kept)
+            for node in plan.filters().values()
+            if node in evaluation.stats
+        },
+        rows_per_frame=len(tracks) / len(tracks.frames) if len(tracks) else None,
+        rows_per_track=len(tracks) / len(tracks.ids) if len(tracks) else None,
+    )
+    if figures != plan.figures:
+        store.put_json(_latest(base), figures.to_dict(), kind="figures")
+
+
+def _base(source: Source, spec: DetectorSpec) -> str:
+    video = source.video_id()
+    return detection_key(video, spec) or artefacts.key("figures of", video, spec.version)
+
+
+def _latest(base: str) -> str:
+    return artefacts.key("figures", _LAYOUT, base)
+
+
+def _of_query(base: str, query: CompiledQuery) -> str:
+    types = [(variable.name, variable.type.name, variable.type.labels) for variable in query.variables]
+    return artefacts.key("figures of query", _LAYOUT, base, types, show(query.where))
