@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.video.language.tree import Aggregate, Every, Node, ObjectType, Property, RegionOf
-from workbench.video.operators.columns import TIME_TOLERANCE, Column
+from workbench.video.operators.columns import TIME_TOLERANCE, Column, typed
 from workbench.video.operators.evaluate import Evaluation, Evaluator
 from workbench.video.operators.properties import is_costly
 from workbench.video.tracks import Bools, Ints
@@ -76,9 +76,15 @@ class EventValues:
 
     def _at(self, node: Property | RegionOf, pairs: Bools) -> Column:
         """Return a value at all pairs of (event, matched frame); known at least where `pairs` is true."""
-        need = np.zeros(len(self.found.space), bool)
+        space = self.found.space
+        need = np.zeros(len(space), bool)
         need[self.rows[pairs]] = True
-        return self._evaluator.value(node, need).take(self.rows)
+        column = self._evaluator.value(node, need)
+        if isinstance(node, Property) and is_costly(self._type(node.var), node.name):
+            # the values as they were given: a typed column depends on which other rows were asked for
+            column = self.found.columns.get(self._type(node.var).name, node.name).objects()
+            return column.take(space.track_rows(node.var)[self.rows])
+        return column.take(self.rows)
 
     def _type(self, var: str) -> ObjectType:
         return self.found.query.variable(var).type
@@ -139,6 +145,8 @@ def aggregate(node: Aggregate, values: EventValues, group: Ints, groups: int) ->
     owner, column = group[event[known]], column.take(known)
     order = np.argsort(owner, kind="stable")
     owner, column = owner[order], column.take(order)
+    if column.values.dtype.kind == "O":
+        column = typed(column.values, column.valid)
     if node.name == "count":
         seen = {(g, _hashable(value)) for g, value in zip(owner.tolist(), column.python(), strict=True)}
         counts = np.bincount(np.array([g for g, _ in seen], np.int64), minlength=groups)

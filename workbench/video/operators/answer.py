@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workbench.video.language.tree import Aggregate, CompiledQuery, Every, Node, Property, RegionOf
 from workbench.video.operators.aggregate import COORDINATES, EventValues, aggregate, bucket, column_names
-from workbench.video.operators.columns import Column
+from workbench.video.operators.columns import Column, typed
 from workbench.video.operators.evaluate import Evaluation, Evaluator
 from workbench.video.tracks import Frames, Ints, Tracks, empty_tracks
 
@@ -79,11 +80,8 @@ def empty_tables(query: CompiledQuery) -> dict[str, pd.DataFrame]:
         query.name, query.variables, query.where, query.select, query.group, None, query.shapes, query.warnings
     )
     tables = answer_tables(query, evaluate(unscaled, none), none, "")
-    for table in tables.values():
-        units = table.attrs["units"]
-        table.drop(table.index, inplace=True)
-        table.attrs["units"] = units
-    return tables
+    # aggregates over nothing make one row of groups, and there is no video to name in it
+    return {name: table.iloc[:0] for name, table in tables.items()}
 
 
 # ------------------------------------------------------------------------------------------------------------ columns
@@ -94,18 +92,34 @@ def _text(values: Any) -> pd.Series:
 
 
 def _series(column: Column, kind: str | None = None) -> pd.Series:
-    """Return a column as a series: text as str, whole numbers as int64 unless some are missing."""
-    values, valid = column.values, column.valid
-    dtype = kind or {"b": "bool", "i": "int64", "f": "float64", "U": "str"}.get(values.dtype.kind, "object")
+    """Return a column as a series: text as str, whole numbers as int64 unless some are missing.
+
+    `kind` None stands for a property of one's own: what its known values are tells the dtype, object without any.
+    """
+    if kind is None:
+        column = typed(_objects_of(column), column.valid)
+        kind = {"b": "bool", "i": "int64", "f": "float64", "U": "str"}.get(column.values.dtype.kind, "object")
+        kind = kind if column.valid.any() else "object"
+    values, valid, dtype = column.values, column.valid, kind
     if dtype == "str":
         return _text(column.python())
     if dtype == "int64" and not valid.all():
         dtype = "float64"
     if dtype == "float64":
-        return pd.Series(np.where(valid, values.astype(float), np.nan))
+        known = np.full(len(values), np.nan)
+        known[valid] = values[valid]
+        return pd.Series(known)
     if dtype == "bool" and not valid.all():
         return pd.Series(pd.array(column.python(), dtype="boolean"))
-    return pd.Series(column.python(), dtype=object) if dtype == "object" else pd.Series(values.astype(dtype))
+    if dtype == "object":
+        return pd.Series(_objects_of(column), dtype=object)
+    return pd.Series(np.array(column.python(), dtype))
+
+
+def _objects_of(column: Column) -> NDArray[np.object_]:
+    values = np.empty(len(column), object)
+    values[:] = column.python()
+    return values
 
 
 def _kind(query: CompiledQuery, node: Property | RegionOf) -> str | None:
@@ -244,12 +258,11 @@ def _once(
         mine = np.isin(ids, bound[:, number]) & ~valid
         need = np.zeros(count, bool)
         need[rows[mine]] = True
-        column = found.properties.column(variable.type, name, need).take(rows)
+        found.properties.column(variable.type, name, need)
+        column = found.columns.get(variable.type.name, name).objects().take(rows)
         for index in np.flatnonzero(mine & column.valid).tolist():
             values[index], valid[index] = column.python([index])[0], True
-    from workbench.video.operators.columns import typed
-
-    return _series(typed(values, valid) if len(ids) else Column(values, valid), kind)
+    return _series(Column(values, valid), kind)
 
 
 def _frames(query: CompiledQuery, found: Evaluation, tracks: Tracks, video: str) -> pd.DataFrame:
@@ -335,9 +348,6 @@ def _key(query: CompiledQuery, node: Node, found: Evaluation, values: EventValue
 
 
 def _key_series(query: CompiledQuery, node: Property | RegionOf, column: list[Any]) -> pd.Series:
-    from workbench.video.operators.columns import typed
-
     values = np.empty(len(column), object)
     values[:] = column
-    valid = np.array([value is not None for value in column], bool)
-    return _series(typed(values, valid) if len(column) else Column(values, valid), _kind(query, node))
+    return _series(Column(values, np.array([value is not None for value in column], bool)), _kind(query, node))

@@ -40,7 +40,7 @@ def call_property(prop: UserProperty, arguments: dict[str, list[Any]], count: in
     Returns
     -------
     CallResults
-        A call that raises gives None, and each of its items a row of `failed`.
+        A call that raises gives None and a row of `failed`; a batch that raises is tried again item by item.
     """
     columns = [arguments[name] for name in prop.arguments]
     own = Unbound(prop.name)
@@ -59,7 +59,15 @@ def call_property(prop: UserProperty, arguments: dict[str, list[Any]], count: in
         try:
             values[start:stop] = _batch(prop, own, [column[start:stop] for column in columns], stop - start)
         except Exception as error:
-            failed += [(call, describe(error), trace(error)) for call in range(start, stop)]
+            if stop - start == 1:
+                failed.append((start, describe(error), trace(error)))
+                continue
+            # one by one, so that an item's value never depends on which others shared its batch
+            for call in range(start, stop):
+                try:
+                    values[call : call + 1] = _batch(prop, own, [column[call : call + 1] for column in columns], 1)
+                except Exception as single:
+                    failed.append((call, describe(single), trace(single)))
     return CallResults(values, failed)
 
 

@@ -313,6 +313,10 @@ class AskedColumn:
             self._typed = typed(self.values, self.valid)
         return self._typed
 
+    def objects(self) -> Column:
+        """Return the values as Python objects, as they were given."""
+        return Column(self.values, self.valid)
+
 
 class PropertyColumns:
     """The property columns of one video's tracks, by (type, property).

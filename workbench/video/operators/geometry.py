@@ -78,10 +78,15 @@ def border_distance(points: Floats, polygon: Points) -> Floats:
 
 def _segment_distance(points: Floats, x1: float, y1: float, x2: float, y2: float) -> Floats:
     dx, dy = x2 - x1, y2 - y1
+    from_start = points - np.array((x1, y1))
+    along = from_start[:, 0] * dx + from_start[:, 1] * dy
     square = dx * dx + dy * dy
-    along = ((points[:, 0] - x1) * dx + (points[:, 1] - y1) * dy) / square if square else np.zeros(len(points))
-    along = np.clip(along, 0.0, 1.0)
-    return length(np.column_stack((points[:, 0] - (x1 + along * dx), points[:, 1] - (y1 + along * dy))))
+    to_ends = np.minimum(length(from_start), length(points - np.array((x2, y2))))
+    if not square:
+        return to_ends
+    # beside the segment: the height over it, which rounds once where products of coordinates are exact
+    height = np.abs(dx * from_start[:, 1] - dy * from_start[:, 0]) / np.sqrt(square)
+    return np.where((along >= 0) & (along <= square), height, to_ends)
 
 
 def polygon_area(polygon: Points) -> float:

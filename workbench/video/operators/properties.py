@@ -31,9 +31,7 @@ from workbench.video.operators.motion_props import BUILT_IN, MODEL, History, bui
 from workbench.video.operators.vote import MOST_CROPS, best_crops, crop_quality, vote, votes_needed
 from workbench.video.tracks import Bools, Ints, Tracks
 
-__all__ = ["ERROR_COLUMNS", "Properties", "is_costly", "is_once", "reads_pixels"]
-
-ERROR_COLUMNS = {"property": "str", "video": "str", "id": "int64", "frame": "int64", "error": "str", "traceback": "str"}
+__all__ = ["Properties", "is_costly", "is_once", "reads_pixels"]
 
 _PIXELS = ("image", "images")
 
@@ -106,8 +104,17 @@ class Properties:
     def errors(self) -> pd.DataFrame:
         """Return the failed calls, by property, id and frame."""
         rows = sorted(set(self._errors))
-        table = [(name, self.video, number, frame, error, text) for name, number, frame, error, text in rows]
-        return pd.DataFrame(table, columns=list(ERROR_COLUMNS)).astype(ERROR_COLUMNS)
+        names, ids, frames, errors, texts = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+        return pd.DataFrame(
+            {
+                "property": pd.Series(list(names), dtype="str"),
+                "video": pd.Series([self.video] * len(rows), dtype="str"),
+                "id": np.array(ids, np.int64),
+                "frame": np.array(frames, np.int64),
+                "error": pd.Series(list(errors), dtype="str"),
+                "traceback": pd.Series(list(texts), dtype="str"),
+            }
+        )
 
     # --------------------------------------------------------------------------------------------------------- asking
 
