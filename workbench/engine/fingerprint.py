@@ -7,12 +7,14 @@ import builtins
 import dis
 import functools
 import hashlib
+import importlib.util
 import inspect
 import re
 import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 from workbench.engine.keys import key
@@ -66,6 +68,8 @@ class _Reader:
 
     def read(self, value: Any, name: str) -> Any:
         """Return plain data that stands for the value."""
+        if callable(value) and (known := self._installed(value)):
+            return known
         while isinstance(value, functools.partial | types.MethodType | staticmethod | classmethod) or (
             hasattr(value, "__wrapped__") and not isinstance(value, type | types.FunctionType)
         ):
@@ -79,9 +83,9 @@ class _Reader:
         if isinstance(value, types.ModuleType):
             return self._module(value)
         if isinstance(value, types.FunctionType):
-            return self._installed(value) or self._once(value, name, self._function)
+            return self._once(value, name, self._function)
         if isinstance(value, type):
-            return self._installed(value) or self._once(value, name, self._class)
+            return self._once(value, name, self._class)
         if isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType | types.WrapperDescriptorType):
             return self._builtin(value, name)
         return self._data(value, name)
@@ -99,21 +103,37 @@ class _Reader:
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         for word, cell in cells.items():
             try:
-                reads[word] = self.read(cell.cell_contents, word)
+                content = cell.cell_contents
             except ValueError:  # not filled yet
                 reads[word] = ("empty",)
-        for word in sorted(set(_global_names(code))):
-            if word in function.__globals__:
-                reads[f"global {word}"] = self.read(function.__globals__[word], word)
-            elif hasattr(builtins, word):
-                reads[f"global {word}"] = ("builtin", word)
             else:
-                reads[f"global {word}"] = ("undefined",)
-        arguments = inspect.getfullargspec(function).args
+                reads[word] = self.read(content, word)
+        for path in sorted(set(_global_paths(code))):
+            reads["global " + ".".join(path)] = self._global(path, function.__globals__)
+        for module in sorted(set(_imports(code, function.__globals__))):
+            reads[f"import {module}"] = self._imported(module)
+        arguments = code.co_varnames[: code.co_argcount]
         defaults = function.__defaults__ or ()
         given = dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=False))
         given.update(function.__kwdefaults__ or {})
         return ("function", _body(function), {word: self.read(v, word) for word, v in given.items()}, reads)
+
+    def _global(self, path: tuple[str, ...], namespace: dict[str, Any]) -> Any:
+        """Describe a global, and of the user's own modules only the attribute that is read."""
+        word, *rest = path
+        if word not in namespace:
+            return ("builtin", word) if hasattr(builtins, word) else ("undefined",)
+        value = namespace[word]
+        while rest and isinstance(value, types.ModuleType) and not _version(value) and hasattr(value, rest[0]):
+            word = rest.pop(0)
+            value = getattr(value, word)
+        return self.read(value, word)
+
+    def _imported(self, name: str) -> Any:
+        try:
+            return self._module(importlib.import_module(name))
+        except ImportError:
+            return ("missing",)
 
     def _class(self, cls: type, name: str) -> Any:
         passed = {"__dict__", "__weakref__", "__module__", "__doc__", "__qualname__", "__annotations__"}
@@ -130,11 +150,18 @@ class _Reader:
         return ("class", cls.__name__, [self.read(base, base.__name__) for base in cls.__bases__], members)
 
     def _installed(self, value: Any) -> Any:
-        """Describe what comes from an installed package by name and version, without looking inside."""
-        module = sys.modules.get(getattr(value, "__module__", None) or "")
-        if module is None or not (version := _version(module)):
+        """Describe what an installed package has under a name, by that and its version, without looking inside."""
+        module = sys.modules.get(getattr(value, "__module__", None) or type(value).__module__)
+        name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+        if module is None or not isinstance(name, str) or not (version := _version(module)):
             return None
-        return ("installed", value.__module__, value.__qualname__, version)
+        found: Any = module
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        # A function at the top of a module is fixed by the version, even if a decorated one has taken its name.
+        if isinstance(value, types.FunctionType) and value.__globals__ is vars(module):
+            found = value if not value.__closure__ and "<locals>" not in name else found
+        return ("installed", module.__name__, name, version) if found is value else None
 
     def _module(self, module: types.ModuleType) -> Any:
         version = _version(module)
@@ -161,12 +188,6 @@ class _Reader:
             return (type(value).__name__, [self.read(item, name) for item in value])
         if type(value) is dict:
             return ("dict", [(self.read(word, name), self.read(item, name)) for word, item in value.items()])
-        # NumPy functions (ufuncs and the like) and instances that a package vouches for by name
-        module = getattr(value, "__module__", None)
-        if callable(value) and isinstance(getattr(value, "__name__", None), str) and not hasattr(value, "__dict__"):
-            home = sys.modules.get(module or type(value).__module__)
-            if home is not None and (version := _version(home)):
-                return ("installed", home.__name__, value.__name__, version)
         try:
             return ("data", key(value))
         except TypeError:
@@ -174,10 +195,19 @@ class _Reader:
 
 
 def _version(module: types.ModuleType) -> str:
-    """Return the version of the package a module belongs to, "" for a module of the user's own."""
+    """Return the version of the installed package a module belongs to, "" for a module of the user's own.
+
+    A package that is being worked on has a version too, but its code changes under it: only what lies where packages
+    are installed counts.
+    """
     top = module.__name__.partition(".")[0]
-    if top in sys.stdlib_module_names and top != "__main__":
+    if top == "__main__":
+        return ""
+    if top in sys.stdlib_module_names:
         return "python " + ".".join(map(str, sys.version_info[:2]))
+    places = PurePath(getattr(module, "__file__", None) or "").parts
+    if not {"site-packages", "dist-packages"} & set(places):
+        return ""
     for known in (module, sys.modules.get(top)):
         version = getattr(known, "__version__", None)
         if isinstance(version, str):
@@ -185,13 +215,39 @@ def _version(module: types.ModuleType) -> str:
     return ""
 
 
-def _global_names(code: types.CodeType) -> Iterator[str]:
+def _global_paths(code: types.CodeType) -> Iterator[tuple[str, ...]]:
+    """Yield the globals that are read, each with the attributes that are read from it at once: ("np", "sum")."""
+    path: list[str] = []
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield instruction.argval
+        if path and instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            path.append(instruction.argval)
+            continue
+        if path and instruction.opname != "CACHE":
+            yield tuple(path)
+            path = []
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
+            path = [instruction.argval]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _global_names(constant)
+            yield from _global_paths(constant)
+
+
+def _imports(code: types.CodeType, namespace: dict[str, Any]) -> Iterator[str]:
+    """Yield the full names of the modules that a function imports in its body."""
+    level = 0
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_CONST" and isinstance(instruction.argval, int):
+            level = instruction.argval
+        if instruction.opname == "IMPORT_NAME":
+            package = namespace.get("__package__") or ""
+            yield (
+                importlib.util.resolve_name("." * level + instruction.argval, package)
+                if level
+                else (instruction.argval)
+            )
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _imports(constant, namespace)
 
 
 def _body(function: types.FunctionType) -> Any:

@@ -91,6 +91,6 @@ def table_html(frame: Any, limit: int = LIMIT) -> str:
 
 def _cell(value: Any) -> str:
     """Write one value; what is missing is an empty cell."""
-    if value is None or value != value or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value):
         return ""
     return f"{value:,.4g}" if isinstance(value, float) else str(value)

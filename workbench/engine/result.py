@@ -130,4 +130,5 @@ class Table(Result):
         return {"blocks": [*summary, {"kind": "table", "name": self.title, "frame": self.frame}]}
 
     def __repr__(self) -> str:
-        return f"<Table {self.title!r}: {len(self.frame)} rows>" if self.title else f"<Table: {len(self.frame)} rows>"
+        rows = f"{len(self.frame):,} row{'' if len(self.frame) == 1 else 's'}"
+        return f"<Table {self.title!r}: {rows}>" if self.title else f"<Table: {rows}>"
