@@ -31,7 +31,7 @@ from workbench.notebook.progress import (
     with_note,
 )
 
-__all__ = ["View", "attended", "install", "settle", "view_of"]
+__all__ = ["View", "attended", "install", "note_hook", "settle", "view_of"]
 
 Mode = Literal["magic", "quiet", "background", "call", "none"]
 
@@ -289,31 +289,37 @@ def _where(shell: Any) -> dict[str, str]:
     return place
 
 
-def install(shell: Any) -> Any:
-    """Follow all runs from now on, and show our warnings as notes; the returned function ends that."""
-    from workbench.engine import run as engine_run
-
-    shown_before = warnings.showwarning
+def note_hook(otherwise: Any) -> Any:
+    """Return a `warnings.showwarning` that shows ours as notes, and gives all others to `otherwise`."""
 
     def show_warning(
         message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
     ) -> None:
         if not issubclass(category, WorkbenchWarning) or file is not None:
-            shown_before(message, category, filename, lineno, file, line)
+            otherwise(message, category, filename, lineno, file, line)
             return
         holder = _attended.get()
-        if holder is not None and holder.mode != "none":
-            holder.warnings.append(message)
+        if holder is not None:
+            holder.warnings.append(message)  # the magic shows them after its result
         else:
             display.message(str(message), "warning")
 
+    return show_warning
+
+
+def install(shell: Any) -> Any:
+    """Follow all runs from now on, and show our warnings as notes; the returned function ends that."""
+    from workbench.engine import run as engine_run
+
+    shown_before = warnings.showwarning
+    hook = note_hook(shown_before)
     forget = engine_run.on_start(_observe)
-    warnings.showwarning = show_warning
+    warnings.showwarning = hook
     shell.events.register("post_run_cell", _after_cell)
 
     def remove() -> None:
         forget()
-        if warnings.showwarning is show_warning:
+        if warnings.showwarning is hook:
             warnings.showwarning = shown_before
         with contextlib.suppress(ValueError):
             shell.events.unregister("post_run_cell", _after_cell)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async, url_path_join
-from tornado import web
+from tornado.web import HTTPError, authenticated
 
 from workbench.engine.errors import WorkbenchError
 
@@ -24,6 +25,13 @@ __all__ = ["handlers"]
 
 #: seconds that a cancelled run has to end by itself before its kernel is interrupted
 PATIENCE = 2.0
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _guarded(method: _Method) -> _Method:
+    """Let only who is logged in, and may use `workbench`, call a handler's method."""
+    return cast(_Method, authenticated(authorized(method)))
 
 
 class _Handler(APIHandler):  # type: ignore[misc]
@@ -37,8 +45,7 @@ class _Handler(APIHandler):  # type: ignore[misc]
 class RunsHandler(_Handler):
     """`GET workbench/runs`."""
 
-    @web.authenticated
-    @authorized
+    @_guarded
     async def get(self) -> None:
         """Answer with the records of all kernels, newest first."""
         from workbench.notebook import runs
@@ -49,8 +56,7 @@ class RunsHandler(_Handler):
 class RunHandler(_Handler):
     """`DELETE workbench/runs/<run_id>`."""
 
-    @web.authenticated
-    @authorized
+    @_guarded
     async def delete(self, run_id: str) -> None:
         """Remove the record of a run that is over."""
         from workbench.notebook import runs
@@ -58,9 +64,9 @@ class RunHandler(_Handler):
         try:
             await _aside(runs.remove, run_id)
         except KeyError:
-            raise web.HTTPError(404, f"No run {run_id}.") from None
+            raise HTTPError(404, f"No run {run_id}.") from None
         except runs.Ended:
-            raise web.HTTPError(409, "The run has not ended.") from None
+            raise HTTPError(409, "The run has not ended.") from None
         self.set_status(204)
         self.finish()
 
@@ -68,8 +74,7 @@ class RunHandler(_Handler):
 class CancelHandler(_Handler):
     """`POST workbench/runs/<run_id>/cancel`."""
 
-    @web.authenticated
-    @authorized
+    @_guarded
     async def post(self, run_id: str) -> None:
         """Ask the kernel that holds the run to cancel it; interrupt it if it does not."""
         from workbench.notebook import runs
@@ -77,9 +82,9 @@ class CancelHandler(_Handler):
         try:
             state = await _aside(runs.request_cancel, run_id)
         except KeyError:
-            raise web.HTTPError(404, f"No run {run_id}.") from None
+            raise HTTPError(404, f"No run {run_id}.") from None
         except runs.Ended:
-            raise web.HTTPError(409, "The run has already ended.") from None
+            raise HTTPError(409, "The run has already ended.") from None
         background: set[asyncio.Task[None]] = self.settings.setdefault("workbench_cancels", set())
         task = asyncio.get_running_loop().create_task(self._insist(run_id))
         background.add(task)
@@ -103,8 +108,7 @@ class CancelHandler(_Handler):
 class ReportHandler(_Handler):
     """`GET` and `POST workbench/report`."""
 
-    @web.authenticated
-    @authorized
+    @_guarded
     async def get(self) -> None:
         """Answer with what the report would hold; nothing is written."""
         from workbench.notebook.report.exporter import estimate
@@ -113,17 +117,16 @@ class ReportHandler(_Handler):
         async with self._turn():
             self.answer(200, await self._made(partial(estimate, source, roots=self._roots())))
 
-    @web.authenticated
-    @authorized
+    @_guarded
     async def post(self) -> None:
         """Answer with the report as a download. The notebook is not executed."""
         body = self.get_json_body() or {}
         if not isinstance(body, dict) or not isinstance(body.get("path", ""), str):
-            raise web.HTTPError(400, "No notebook is named.")
+            raise HTTPError(400, "No notebook is named.")
         source = self._notebook(body.get("path", ""))
-        options = {"hide_code": bool(body.get("hide_code", False)), "limit": str(body.get("limit", "20MiB"))}
+        hide, limit = bool(body.get("hide_code", False)), str(body.get("limit", "20MiB"))
         async with self._turn():
-            page: bytes = await self._made(partial(_page, source, roots=self._roots(), **options))
+            page: bytes = await self._made(partial(_page, source, roots=self._roots(), hide_code=hide, limit=limit))
         name = source.with_suffix(".html").name
         self.set_attachment_header(name)
         self.finish(page, set_content_type="text/html; charset=utf-8")
@@ -132,7 +135,7 @@ class ReportHandler(_Handler):
         try:
             return await _aside(work)
         except WorkbenchError as error:
-            raise web.HTTPError(400, " ".join(error.lines())) from error
+            raise HTTPError(400, " ".join(error.lines())) from error
 
     def _turn(self) -> asyncio.Lock:
         """Return the lock of this user: one report at a time."""
@@ -152,27 +155,26 @@ class ReportHandler(_Handler):
     def _notebook(self, path: str) -> Path:
         """Return the file that a path of the contents manager names; links are followed, then checked."""
         if not path.strip("/"):
-            raise web.HTTPError(400, "No notebook is named.")
+            raise HTTPError(400, "No notebook is named.")
         root = self._root()
         if "\0" in path:
-            raise web.HTTPError(400, "No notebook is named.")
+            raise HTTPError(400, "No notebook is named.")
         named = root / path.strip("/")
         found = Path(os.path.realpath(named))
         if not found.is_relative_to(root):
-            raise web.HTTPError(403, "That is outside the server's folder.")
+            raise HTTPError(403, "That is outside the server's folder.")
         hidden = any(part.startswith(".") for part in found.relative_to(root).parts)
         if not found.is_file() or (hidden and not getattr(self.contents_manager, "allow_hidden", False)):
-            raise web.HTTPError(404, "There is no such file.")
+            raise HTTPError(404, "There is no such file.")
         if found.suffix != ".ipynb":
-            raise web.HTTPError(400, "That is not a notebook.")
+            raise HTTPError(400, "That is not a notebook.")
         return found
 
 
 class StatusHandler(_Handler):
     """`GET workbench/status`."""
 
-    @web.authenticated
-    @authorized
+    @_guarded
     async def get(self) -> None:
         """Answer with the rows of `workbench doctor`."""
         from workbench import doctor

@@ -31,6 +31,8 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     rounded = float(f"{value:.4g}")
+    if math.isinf(rounded):  # the greatest floats round up to no float at all
+        return f"{value:.4g}"
     exponent = math.floor(math.log10(abs(rounded)))
     if exponent < -5 or exponent > 14:
         return f"{value:.4g}"

@@ -48,9 +48,12 @@ def execute(
 
     wanted = notebook.metadata.get("kernelspec", {}).get("name", "python3")
     try:
-        KernelSpecManager().get_kernel_spec(wanted)
+        spec = KernelSpecManager().get_kernel_spec(wanted)
     except NoSuchKernel:
         wanted = "python3"
+        spec = KernelSpecManager().get_kernel_spec(wanted)
+    # ipykernel warns at each start that its loopback sockets are not encrypted.
+    ours = any("ipykernel" in word for word in spec.argv)
     client = NotebookClient(
         notebook,
         timeout=timeout if timeout > 0 else None,
@@ -59,6 +62,7 @@ def execute(
         interrupt_on_timeout=allow_errors,
         store_widget_state=False,
         record_timing=False,
+        extra_arguments=["--IPKernelApp.log_level=40"] if ours else [],
         resources={"metadata": {"path": os.fspath(folder)}},
         on_cell_start=None if watch is None else lambda cell, cell_index: watch(cell_index),
     )
@@ -98,7 +102,11 @@ def _sentence(name: str, value: str) -> str:
 
 def _literal(name: str, value: Any) -> str:
     """Return Python text for a value; only plain data can be a parameter."""
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, str):
+        # As papermill writes it, so that both give the same cell.
+        escaped = value.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+        return f'"{escaped}"'
+    if value is None or isinstance(value, bool | int):
         return repr(value)
     if isinstance(value, float):
         return repr(value) if value == value and abs(value) != float("inf") else f"float({str(value)!r})"
