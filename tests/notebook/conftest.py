@@ -77,6 +77,8 @@ def front(_shell: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
     before = dict(_shell.user_ns)
     yield front
     for name in set(_shell.user_ns) - set(before):
+        if name.startswith("_"):
+            continue  # IPython's own: `_`, `_1`, `_i`
         del _shell.user_ns[name]
     holder = settings(_shell)
     for name, trait in holder.traits(config=True).items():

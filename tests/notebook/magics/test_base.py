@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import workbench as wb
+from tests.notebook import slow
 from workbench.notebook.magics.base import COMMON, specs, whole
 from workbench.notebook.magics.vquery import SPEC
 from workbench.notebook.magics.workbench import SPEC as WORKBENCH
@@ -74,14 +75,16 @@ def test_loading_registers_all_and_has_no_side_effects(front: Any) -> None:
 
     assert set(specs()) >= {"vquery", "workbench"}
     code = (
-        "from IPython.core.interactiveshell import InteractiveShell as S; s = S.instance(); import sys, threading, time;"
-        "before = time.perf_counter(); s.run_line_magic('load_ext', 'workbench'); took = time.perf_counter() - before;"
+        "from IPython.core.interactiveshell import InteractiveShell as S; s = S.instance(); "
+        "import sys, threading, time; count = threading.active_count(); before = time.process_time();"
+        "s.run_line_magic('load_ext', 'workbench'); took = time.process_time() - before;"
         "heavy = {'torch','cv2','plotly','numba','triton','distributed','duckdb','av','onnxruntime','ipywidgets'};"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
-        "print(threading.active_count(), took < 0.5)"
+        "print(sorted(heavy & set(sys.modules)), threading.active_count() - count, took)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == "True", done.stdout + done.stderr
+    heavy, threads, took = done.stdout.rsplit(maxsplit=2)
+    assert (heavy, threads) == ("[]", "0"), done.stdout + done.stderr
+    assert float(took) < 0.5, "CPU seconds, as the machine may be busy"
 
 
 def test_loading_twice_and_unloading(front: Any) -> None:
@@ -96,7 +99,7 @@ def test_loading_twice_and_unloading(front: Any) -> None:
         assert not any(getattr(matcher, "matcher_identifier", "") == "workbench" for matcher in matchers)
     finally:
         load(front.shell)
-        front.shell.run_line_magic("reload_ext", "tests.notebook.slow")
+        slow.load_ipython_extension(front.shell)
     assert front.shell.find_cell_magic("vquery") is not None
 
 

@@ -141,7 +141,7 @@ def test_any_options_written_as_a_line_read_back_equal(options: dict[str, Any], 
     # A quoted positional may not follow a list, which runs to the next option: `write_line` puts positionals first.
     call = parse(ECHO, write_line(ECHO, arguments, options), "", Scope({}, {}))
     assert call is not None
-    got = {key: value for key, value in call.options.items() if value not in (None, False)}
+    got = {key: value for key, value in call.options.items() if value is not None and value is not False}
     got |= {"out": call.out} if call.out else {}
     got |= {"quiet": True} if call.quiet else {}
     assert got == options
