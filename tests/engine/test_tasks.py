@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench.engine import session
+from workbench.engine import local, session
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.run import Run
 from workbench.engine.tasks import Outcome, ordered, stream
@@ -204,7 +204,25 @@ def test_work_that_kills_each_worker_is_given_up(cluster: Any) -> None:
     assert outcomes[0].value == 0
     assert isinstance(outcomes[1].error, WorkbenchError)
     assert "each worker that took it died" in str(outcomes[1].error)
-    cluster.wait_for_workers(2, timeout=30)
+    deadline = time.monotonic() + 60
+    while session.workers() < 2 and time.monotonic() < deadline:
+        session.heal()
+        time.sleep(0.1)
+    assert session.workers() == 2
+
+
+def test_a_worker_that_dask_gave_up_is_replaced(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "PATIENCE", 0.5)
+    nanny = cluster.cluster.workers[0]
+    cluster.sync(nanny.close)
+    answers = stream(lambda item: time.sleep(0.05), iter(int, 1), in_flight=2)
+    deadline = time.monotonic() + 60
+    for _ in answers:
+        if session.workers() == 2 or time.monotonic() > deadline:
+            break
+    answers.close()
+    assert session.workers() == 2
+    assert cluster.cluster.workers[0] is not nanny
 
 
 def test_cancel_ends_the_stream_and_releases_the_futures(cluster: Any) -> None:

@@ -6,20 +6,27 @@ import logging
 import os
 import signal
 import socket
+import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError
 
-__all__ = ["default_workers", "quiet", "scale", "silence", "start"]
+__all__ = ["default_workers", "heal", "quiet", "scale", "silence", "start"]
 
 #: where Dask's dashboard is looked for; another free port is taken where this one is in use
 DASHBOARD_PORT = 8787
 
 #: above every level of the logging module
 SILENT = logging.CRITICAL + 1
+
+#: seconds that Dask has to restart a worker before it is replaced
+PATIENCE = 5.0
+
+_missing: weakref.WeakKeyDictionary[Any, dict[Any, float]] = weakref.WeakKeyDictionary()
 
 #: HTTP routes of the scheduler; the proxy to workers' pages is left out, as it imports a whole Jupyter server
 ROUTES = [
@@ -88,6 +95,39 @@ def scale(cluster: Any, workers: int) -> None:
     if len(cluster.worker_spec) != workers:
         cluster.scale(workers)
         cluster.wait_for_workers(workers, timeout=60)
+
+
+def heal(cluster: Any) -> None:
+    """Replace workers that Dask has given up: those that died again while they were being restarted.
+
+    Returns at once. Called now and then while there is work; a worker is replaced when it is found missing for
+    `PATIENCE` seconds with no process on its way.
+    """
+    from distributed.core import Status
+
+    present = {worker.name for worker in list(cluster.scheduler.workers.values())}
+    missing = _missing.setdefault(cluster, {})
+    broken = []
+    for name in list(cluster.worker_spec):
+        nanny = cluster.workers.get(name)
+        dead = nanny is None or nanny.status in (Status.closed, Status.failed) or not nanny.is_alive()
+        if name in present or not dead:
+            missing.pop(name, None)
+        elif time.monotonic() - missing.setdefault(name, time.monotonic()) > PATIENCE:
+            broken.append(name)
+    if not broken:
+        return
+    for name in broken:
+        missing.pop(name)
+
+    async def replace() -> None:
+        for name in broken:
+            nanny = cluster.workers.pop(name, None)
+            if nanny is not None:
+                await nanny.close()
+        cluster.scale(len(cluster.worker_spec))
+
+    cluster.loop.add_callback(replace)
 
 
 def quiet() -> None:

@@ -19,7 +19,7 @@ from workbench.engine.errors import WorkbenchError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["address", "close", "connect", "is_started", "local_workers", "on_worker_lost", "session", "workers"]
+__all__ = ["address", "close", "connect", "heal", "is_started", "local_workers", "on_worker_lost", "session", "workers"]
 
 #: seconds that a cluster may take to answer
 CONNECT_TIMEOUT = 10.0
@@ -146,6 +146,13 @@ def workers() -> int:
             count = len(client.scheduler_info(n_workers=-1)["workers"])
         _counted = (time.monotonic(), count)
     return count
+
+
+def heal() -> None:
+    """See that a local cluster has the workers it should have; returns at once, and is cheap to call."""
+    cluster = _cluster
+    if cluster is not None:
+        local.heal(cluster)
 
 
 def is_started() -> bool:

@@ -103,6 +103,7 @@ def stream(
     stop_listening = session.on_worker_lost(submission.on_worker_lost(run))
     pending = enumerate(items)
     exhausted = False
+    looked = time.monotonic()
     try:
         while True:
             limit = in_flight if in_flight is not None else 2 * max(1, session.workers())
@@ -115,6 +116,9 @@ def stream(
                     submission.submit(index, item)
             if _cancelled(run) or (exhausted and not len(submission)):
                 return
+            if time.monotonic() - looked > 1.0:
+                session.heal()
+                looked = time.monotonic()
             outcome = submission.next(run)
             if outcome is not None:
                 yield outcome
