@@ -191,8 +191,8 @@ def read_mot(path: str | Path, *, label: str = "person") -> pd.DataFrame:
     -------
     DataFrame
         `frame`, `id` (left out if the file has -1 throughout: detections without tracks), `label`, `score`,
-        `x1 y1 x2 y2`, sorted by frame and id. Lines with score 0 are not to be considered, as MOTChallenge has it,
-        and are left out.
+        `x1 y1 x2 y2`, sorted by frame and id. All lines are kept; MOTChallenge marks what is not to be considered
+        with score 0.
 
     Raises
     ------
@@ -216,9 +216,7 @@ def read_mot(path: str | Path, *, label: str = "person") -> pd.DataFrame:
     if values.shape[1] < 6 or not np.isfinite(values[:, :6]).all():
         raise WorkbenchError(f"{place.name} is not in MOT format.", "Lines are frame,id,x,y,width,height,score,...")
     score = values[:, 6] if values.shape[1] > 6 else np.ones(len(values))
-    # Ground truth marks boxes that do not count with 0; detections have any other score.
-    truth = (values[:, 1] >= 0).all()
-    values, score = (values[score != 0], score[score != 0]) if truth else (values, score)
+    truth = bool((values[:, 1] >= 0).all())
     table = pd.DataFrame(
         {
             "frame": values[:, 0].astype(np.int64) - 1,
