@@ -12,7 +12,7 @@ from workbench.engine.units import as_seconds
 from workbench.video.language import catalogue
 from workbench.video.language.catalogue import METHODS
 from workbench.video.language.parse import Position, position, too_deep, unsupported
-from workbench.video.language.scope import MISSING, as_collection, as_scalar
+from workbench.video.language.scope import MISSING, as_collection, as_scalar, root
 from workbench.video.language.shapes import line_shape, region_shape
 from workbench.video.language.sorts import Sort, Value, metric, read_quantity, short
 from workbench.video.language.tree import (
@@ -212,7 +212,7 @@ class Conditions(Values):
         if isinstance(function, ast.Attribute):
             if var := self.variable(function.value):
                 return self._method(node, var, function.attr)
-            if self.scope.find(function) is MISSING and not self.scope.word(function):
+            if self.scope.find(function) is MISSING and not self.variable(root(function)):
                 raise self.undeclared(function)
         word = self.scope.word(function)
         if word == "lasts":

@@ -19,6 +19,8 @@ from workbench.video.language.tree import And, CompiledQuery, Node, Relation, Sc
 from workbench.video.language.types import object_type
 from workbench.video.language.vocabulary import ObjectMeta, Query, QueryMeta
 
+_NAMES = (ast.Name, ast.Attribute)
+
 
 @dataclass(slots=True)
 class _Written:
@@ -103,7 +105,9 @@ def _written(cls: Any, namespace: Mapping[str, Any]) -> _Written:
     scope = Scope(cell, (origin.names, origin.outside, namespace))
     own: dict[str, type] = {}
     for name, annotation, statement in parts.variables:
-        own[name] = _type(scope, name, annotation, statement)
+        # of a class that Python has run, what it made of an expression is known
+        run = getattr(cls, "__annotations__", {}).get(name) if not isinstance(annotation, _NAMES) else None
+        own[name] = run if isinstance(run, ObjectMeta) else _type(scope, name, annotation, statement)
     return _Written(cls, cell, parts, scope, own)
 
 
@@ -114,7 +118,7 @@ def _type(scope: Scope, name: str, annotation: ast.expr, statement: ast.stmt) ->
             annotation = ast.parse(annotation.value, mode="eval").body
         except (SyntaxError, ValueError):
             raise unsupported(place, shown) from None
-    if not isinstance(annotation, ast.Name | ast.Attribute):
+    if not isinstance(annotation, _NAMES):
         raise unsupported(place, shown)
     value = scope.find(annotation)
     known = {each for each in scope.names() if isinstance(scope.get(each), ObjectMeta)}

@@ -338,9 +338,6 @@ def _check_head(place: Place, node: ast.ClassDef, keywords: tuple[str, ...] = ()
         raise unsupported(place, node.decorator_list[0], "@" + ast.unparse(node.decorator_list[0]))
     if getattr(node, "type_params", None):
         raise unsupported(place, node, "[...]")
-    for base in node.bases:
-        if not isinstance(base, ast.Name | ast.Attribute):
-            raise unsupported(place, base)
     for keyword in node.keywords:
         if keyword.arg not in keywords:
             name = keyword.arg or "**"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import datetime as dt
 import math
 import numbers
@@ -68,9 +69,7 @@ class Scope:
 
     def undeclared(self, node: ast.expr, hint: str = "") -> WorkbenchError:
         """Return the error for a name that nothing declares."""
-        base = node
-        while isinstance(base, ast.Attribute):
-            base = base.value
+        base = root(node)
         name = base.id if isinstance(base, ast.Name) else ast.unparse(node)
         if base is not node and self.get(name) is not MISSING:
             name = ast.unparse(node)
@@ -155,10 +154,8 @@ class Scope:
             made = {"Region": vocabulary.Region, "Line": vocabulary.Line, "Scale": vocabulary.Scale}
             make = made.get(self.word(function))
         if make is None:
-            if isinstance(function, ast.Name) and self.find(function) is MISSING and not hasattr(ast, function.id):
-                near = suggest(function.id, [*self.names()], "")
-                if near:
-                    raise self.undeclared(function)
+            if isinstance(function, ast.Name) and self.find(function) is MISSING and not hasattr(builtins, function.id):
+                raise self.undeclared(function)
             raise unsupported(self.place, node)
         arguments: list[Any] = []
         for argument in node.args:
@@ -190,6 +187,13 @@ class Scope:
 # ---------------------------------------------------------------------------------------------- values of a notebook
 
 
+def root(node: ast.expr) -> ast.expr:
+    """Return what a chain of attributes, calls and indices starts from."""
+    while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node
+
+
 def as_scalar(value: Any) -> Any:
     """Return a bool, int, float, str, None or Quantity for a value that a query can compare with, else `MISSING`."""
     if value is None or isinstance(value, (bool, str, Quantity)):
@@ -213,7 +217,7 @@ def as_collection(value: Any) -> tuple[Any, ...] | None:
         if callable(getattr(value, method, None)) and not isinstance(value, type):
             value = getattr(value, method)()
             break
-    if not isinstance(value, Iterable) or isinstance(value, Quantity):
+    if not isinstance(value, Iterable) or hasattr(value, "columns"):  # a table is no collection of values
         return None
     scalars = [as_scalar(part) for part in value]
     if any(part is MISSING for part in scalars):

@@ -14,7 +14,7 @@ from workbench.video.language import catalogue
 from workbench.video.language.catalogue import AGGREGATES, METHODS, NUMBER, PROPERTIES
 from workbench.video.language.inert import Word
 from workbench.video.language.parse import position, unsupported
-from workbench.video.language.scope import MISSING, Scope, as_collection, as_scalar
+from workbench.video.language.scope import MISSING, Scope, as_collection, as_scalar, root
 from workbench.video.language.sorts import Reader, Sort, Value, metric, short
 from workbench.video.language.tree import (
     Arithmetic,
@@ -116,6 +116,12 @@ class Values:
                     f"{name} is a method (line {node.lineno}).",
                     f"Write {var}.{METHODS[name].text.split(':')[0]}.",
                 )
+            if known is not None:
+                raise self.error(
+                    node,
+                    f"{kind.name} has no property '{name}' (line {node.lineno}).",
+                    f"{name} is a property of {known.owner}.",
+                )
             own = [one.name for one in kind.properties]
             names = [one.name for one in PROPERTIES.values() if kind.is_a(one.owner)] + own
             raise self.error(
@@ -184,9 +190,9 @@ class Values:
 
     def undeclared(self, node: ast.expr) -> WorkbenchError:
         """Return the error for a name that neither the query nor anything else declares."""
-        base: ast.expr = node
-        while isinstance(base, ast.Attribute):
-            base = base.value
+        base = root(node)
+        if self.variable(base):  # a property of a property
+            return unsupported(self.scope.place, node)
         if isinstance(base, ast.Name) and base is not node and self.scope.get(base.id) is MISSING:
             name = base.id
             kinds = {kind.lower(): kind for kind in catalogue.TYPES}
@@ -403,7 +409,7 @@ class Values:
                 f"A query inside a query is not available yet (line {node.lineno}).",
                 f"Inherit from it: class Name({found.__name__}):",
             )
-        if found is MISSING and isinstance(node.func, ast.Attribute):
+        if found is MISSING and isinstance(node.func, ast.Attribute) and not self.variable(root(node.func)):
             return self.undeclared(node.func)
         if found is MISSING and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
             name = node.func.id
