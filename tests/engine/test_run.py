@@ -11,7 +11,7 @@ import pytest
 from workbench.engine import run as run_module
 from workbench.engine.errors import WorkbenchWarning
 from workbench.engine.result import Table
-from workbench.engine.run import Progress, Run, RunCancelled, on_start, runs
+from workbench.engine.run import Run, RunCancelled, on_start, runs
 
 
 def start(work: Any, **options: Any) -> Run[Any]:
@@ -151,9 +151,7 @@ def test_partial_is_made_only_when_asked_and_once_for_each_version() -> None:
 
 def test_progress_is_what_was_said() -> None:
     run: Run[int] = Run(kind="k", title="t", unit="frames", total=10)
-    assert run.progress == Progress(
-        total=10, unit="frames", elapsed=run.progress.elapsed, rate=0.0, state="queued", workers=run.progress.workers
-    ) or isinstance(run.progress, Progress)
+    assert (run.progress.state, run.progress.done, run.progress.rate, run.progress.eta_s) == ("queued", 0, 0, None)
     run.update(done=4, stage="decode", message="hm")
     progress = run.progress
     assert (progress.done, progress.total, progress.unit) == (4, 10, "frames")
@@ -162,12 +160,6 @@ def test_progress_is_what_was_said() -> None:
     run.update(total=None, unit="rows")
     assert run.progress.total == 10
     assert run.progress.unit == "rows"
-
-
-def test_percent_is_floored() -> None:
-    assert Progress(done=999.9, total=1000).percent == 99
-    assert Progress(done=1000, total=1000).percent == 100
-    assert Progress(done=5).percent is None
 
 
 def test_rate_is_over_the_last_ten_seconds(clock: Clock) -> None:
@@ -212,16 +204,6 @@ def test_no_eta_without_total_or_after_the_end(clock: Clock) -> None:
     done = Run.start(lambda run: run.update(done=1, total=2), kind="k", title="t")
     assert done._ended.wait(5)
     assert done.progress.eta_s is None
-
-
-def test_many_updates_keep_few_samples(clock: Clock) -> None:
-    run: Run[int] = Run(kind="k", title="t")
-    for step in range(20_000):
-        clock.now += 0.001
-        run.update(done=step)
-    run.progress  # noqa: B018
-    assert len(run._samples) < 500
-    assert run.progress.rate == pytest.approx(1000, rel=0.02)
 
 
 def test_observers_see_updates_publications_events_and_the_end() -> None:

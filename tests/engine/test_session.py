@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 import workbench
-from workbench.engine import local, session
+from workbench.engine import session
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.run import Run
 from workbench.engine.tasks import stream
@@ -53,48 +52,12 @@ def test_all_ports_are_on_loopback(cluster: Any) -> None:
     assert session.address() == cluster.scheduler.address
 
 
-def test_the_dashboard_comes_when_it_is_looked_at(cluster: Any) -> None:
-    assert cluster.dashboard_link.startswith("http://127.0.0.1:")
-    for _ in range(2):
-        with urllib.request.urlopen(cluster.dashboard_link, timeout=30) as page:
-            assert page.status == 200
-            assert b"Dask Diagnostic UI" in page.read()
-    with urllib.request.urlopen(cluster.dashboard_link.replace("status", "health"), timeout=30) as page:
-        assert page.read() == b"ok"
-
-
-def test_workers_are_scaled(cluster: Any) -> None:
-    assert session.session(workers=3) is cluster
-    assert session.workers() == 3
-    session.session(workers=2)
-    deadline = time.monotonic() + 10
-    while session.workers() != 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert session.workers() == 2
-
-
 def test_workers_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     session.close()
     monkeypatch.setenv("WORKBENCH_WORKERS", "3")
     assert session.workers() == 3
     assert not session.is_started()
     assert session.address() == ""
-    monkeypatch.delenv("WORKBENCH_WORKERS")
-    assert 1 <= session.workers() <= 8
-    monkeypatch.setenv("WORKBENCH_WORKERS", "many")
-    with pytest.raises(WorkbenchError, match="WORKBENCH_WORKERS is a whole number of at least 1; got 'many'"):
-        session.workers()
-
-
-def test_a_busy_port_makes_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as busy:
-        busy.bind(("127.0.0.1", 0))
-        busy.listen()
-        port = busy.getsockname()[1]
-        monkeypatch.setattr(local, "DASHBOARD_PORT", port)
-        with session.local_workers(1) as client:  # a warning would be an error here
-            assert f":{port}/" not in client.dashboard_link
-            assert client.dashboard_link.startswith("http://127.0.0.1:")
 
 
 @pytest.mark.parametrize(

@@ -9,79 +9,18 @@ import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from workbench.engine.errors import warn
+from workbench.engine.progress import Event, Progress, Rate, State
 
 __all__ = ["Event", "Progress", "Run", "RunCancelled", "State", "on_start", "runs", "stop_all"]
 
 T = TypeVar("T")
 
-State = Literal["queued", "running", "finished", "cancelled", "failed"]
-
-#: seconds over which the rate is measured
-RATE_WINDOW = 10.0
-
 
 class RunCancelled(Exception):
     """Raised by `run.check()` in work whose run was cancelled; the run then ends with its partial result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A moment of a run.
-
-    Attributes
-    ----------
-    done : float
-        Units done, those found in a cache included.
-    total : float or None
-        Units in all; None if unknown.
-    unit : str
-        What is counted ("frames").
-    rate : float
-        Units per second over the last 10 s, those found in a cache not counted.
-    eta_s : float or None
-        Seconds left, `(total - done) / rate`; None if the total is unknown or nothing moves.
-    stage : str
-        What is being done.
-    workers : int
-        Workers of the session now; 0 if the run does not use it.
-    elapsed : float
-        Seconds since the start.
-    message : str
-        A remark for the reader.
-    state : str
-        "queued", "running", "finished", "cancelled" or "failed".
-    """
-
-    done: float = 0.0
-    total: float | None = None
-    unit: str = ""
-    rate: float = 0.0
-    eta_s: float | None = None
-    stage: str = ""
-    workers: int = 0
-    elapsed: float = 0.0
-    message: str = ""
-    state: State = "queued"
-
-    @property
-    def percent(self) -> int | None:
-        """Whole percent, floored, so 100 means done; None if the total is unknown."""
-        if not self.total:
-            return None
-        return int(min(1.0, max(0.0, self.done / self.total)) * 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened in a run: Unix time, kind, and data."""
-
-    time: float
-    kind: str
-    data: dict[str, Any] = field(default_factory=dict)
 
 
 class Run(Generic[T]):
@@ -122,7 +61,7 @@ class Run(Generic[T]):
         self._done, self._skipped = 0.0, 0.0
         self._total, self._unit, self._stage, self._message = total, unit, "", ""
         self._lost, self._redone = 0, 0
-        self._samples: deque[tuple[float, float]] = deque([(self._begin, 0.0)])
+        self._rate = Rate(self._begin)
         self._events: deque[Event] = deque(maxlen=1000)
         self._observers: list[Callable[[Run[T]], object]] = []
         self._make_partial: Callable[[], T] | None = None
@@ -169,7 +108,7 @@ class Run(Generic[T]):
         """Where the run stands now."""
         with self._lock:
             now = self._finish if self._finish is not None else time.monotonic()
-            done, total, rate = self._done, self._total, self._rate(now)
+            done, total, rate = self._done, self._total, self._rate.per_second(now, self._done - self._skipped)
             running = self.state in ("queued", "running")
             eta = (total - done) / rate if running and total is not None and rate > 0 and total >= done else None
             return Progress(
@@ -306,7 +245,7 @@ class Run(Generic[T]):
             if done is not None:
                 self._done = done
             if done is not None or skipped is not None:
-                self._sample(time.monotonic())
+                self._rate.add(time.monotonic(), self._done - self._skipped)
         self._notify()
 
     def publish(self, make_partial: Callable[[], T]) -> None:
@@ -340,7 +279,7 @@ class Run(Generic[T]):
         with self._lock:
             self.state, self.started = "running", time.time()
             self._begin = time.monotonic()
-            self._samples = deque([(self._begin, 0.0)])
+            self._rate = Rate(self._begin)
         self.event("started")
         state: State = "finished"
         value: T | None = None
@@ -366,22 +305,6 @@ class Run(Generic[T]):
         self._ended.set()
         self.event(state)
         self._settled.set()
-
-    def _rate(self, now: float) -> float:
-        """Units per second over the last 10 s: against the last sample that is at least that old."""
-        samples = self._samples
-        while len(samples) > 1 and samples[1][0] <= now - RATE_WINDOW:
-            samples.popleft()
-        when, count = samples[0]
-        span = min(now - when, RATE_WINDOW)
-        return max(0.0, (self._done - self._skipped - count) / span) if span > 0 else 0.0
-
-    def _sample(self, now: float) -> None:
-        count = self._done - self._skipped
-        if len(self._samples) > 1 and now - self._samples[-2][0] < 0.05:
-            self._samples[-1] = (now, count)  # keeps at most about 200 samples
-        else:
-            self._samples.append((now, count))
 
     def _remark(self) -> str:
         if not self._lost:

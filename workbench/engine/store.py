@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from workbench.engine import formats
 from workbench.engine.errors import warn
 from workbench.engine.keys import key
 from workbench.engine.units import as_bytes
@@ -100,53 +100,19 @@ class Store:
         bool
             Whether it was kept; False, with one warning, if the disk is full or cannot be written.
         """
-
-        def write(path: Path) -> None:
-            import pyarrow as pa
-
-            options = pa.ipc.IpcWriteOptions(compression="lz4")
-            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as writer:
-                writer.write_table(table)
-
-        return self._put(key, write, ".arrow", kind, cost_s)
+        return self._put(key, lambda path: formats.write_table(path, table), ".arrow", kind, cost_s)
 
     def get_table(self, key: str) -> pa.Table | None:
         """Return the table, or None if there is none."""
-
-        def read(path: Path) -> pa.Table:
-            import pyarrow as pa
-
-            return pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
-
-        return self._get(key, ".arrow", read)
+        return self._get(key, ".arrow", formats.read_table)
 
     def put_arrays(self, key: str, arrays: dict[str, np.ndarray], *, kind: str, cost_s: float = 0.0) -> bool:
         """Keep named NumPy arrays (no objects); see `put_table`."""
-
-        def write(path: Path) -> None:
-            import numpy as np
-
-            for name, array in arrays.items():
-                if np.asarray(array).dtype.hasobject:
-                    raise TypeError(f"array {name!r} holds Python objects")
-            with path.open("wb") as file:
-                # Under numbers, so that an array may have any name.
-                numbered: dict[str, Any] = {f"a{i}": array for i, array in enumerate(arrays.values())}
-                np.savez(file, names=_names(arrays), **numbered)
-
-        return self._put(key, write, ".npz", kind, cost_s)
+        return self._put(key, lambda path: formats.write_arrays(path, arrays), ".npz", kind, cost_s)
 
     def get_arrays(self, key: str) -> dict[str, np.ndarray] | None:
         """Return the arrays by name, or None if there are none."""
-
-        def read(path: Path) -> dict[str, np.ndarray]:
-            import numpy as np
-
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                names = json.loads(file["names"].tobytes())
-                return {name: file[f"a{i}"] for i, name in enumerate(names)}
-
-        return self._get(key, ".npz", read)
+        return self._get(key, ".npz", formats.read_arrays)
 
     def put_json(self, key: str, value: Any, *, kind: str, cost_s: float = 0.0) -> bool:
         """Keep what JSON can hold; see `put_table`."""
@@ -400,12 +366,6 @@ def store() -> Store:
         if place not in _stores:
             _stores[place] = Store(*place)
         return _stores[place]
-
-
-def _names(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    import numpy as np
-
-    return np.frombuffer(json.dumps(list(arrays)).encode(), dtype=np.uint8)
 
 
 def _sha256(path: Path) -> str:
