@@ -44,17 +44,20 @@ def test_values_come_back_as_they_are() -> None:
     assert notebook.cells[0].metadata.tags == ["injected-parameters"]
 
 
-def test_the_cell_is_the_one_that_papermill_writes() -> None:
+@pytest.mark.parametrize("tags", [["parameters"], [], ["injected-parameters"]])
+def test_the_cell_is_the_one_that_papermill_writes(tmp_path: Path, tags: list[str]) -> None:
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
-    cells = [nb.code("n = 1", tags=["parameters"]), nb.code("n")]
-    values = {"n": 2, "name": "x", "flag": True, "none": None, "items": [1, 2.5, "a"]}
     spec = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    ours = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
-    theirs = parameterize_notebook(ours, values)
+    cells = [nb.text("# t"), nb.code("n = 1", tags=tags), nb.code("n")]
+    path = nb.write(tmp_path / "n.ipynb", cells, kernelspec=spec)
+    values = {"n": 2, "name": 'x \\ "y"\n', "flag": True, "none": None, "items": [1, 2.5, "a"], "map": {"a": 1}}
+    theirs = parameterize_notebook(load_notebook_node(str(path)), values)
+    ours = nbformat.read(path, as_version=4)
     inject(ours, values)
     assert [cell.source.strip() for cell in ours.cells] == [cell.source.strip() for cell in theirs.cells]
-    assert [cell.metadata.get("tags") for cell in ours.cells] == [cell.metadata.get("tags") for cell in theirs.cells]
+    assert [cell.metadata.get("tags", []) for cell in ours.cells] == [cell.metadata.tags for cell in theirs.cells]
 
 
 def test_an_object_is_no_parameter() -> None:

@@ -13,14 +13,20 @@ __all__ = ["cell_number", "execute", "inject"]
 
 
 def inject(notebook: Any, parameters: Mapping[str, Any]) -> None:
-    """Insert the cell that sets `parameters`, as papermill does: after the cell tagged `parameters`, else first."""
+    """Insert the cell that sets `parameters` where papermill does.
+
+    In place of an injected one, else after the cell tagged `parameters`, else first.
+    """
     import nbformat
 
-    tagged = [[*cell.metadata.get("tags", ())] for cell in notebook.cells]
-    notebook.cells = [
-        cell for cell, tags in zip(notebook.cells, tagged, strict=True) if "injected-parameters" not in tags
-    ]
-    at = next((i + 1 for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", ())), 0)
+    def first(tag: str) -> int | None:
+        tagged = (index for index, cell in enumerate(notebook.cells) if tag in cell.metadata.get("tags", ()))
+        return next(tagged, None)
+
+    earlier, declared = first("injected-parameters"), first("parameters")
+    if earlier is not None:
+        del notebook.cells[earlier]
+    at = earlier if earlier is not None else 0 if declared is None else declared + 1
     lines = ["# Parameters", *(f"{name} = {_literal(name, value)}" for name, value in parameters.items())]
     cell = nbformat.v4.new_code_cell("\n".join(lines), metadata={"tags": ["injected-parameters"]})
     cell["id"] = "injected-parameters"  # a random one would make two reports differ

@@ -65,7 +65,7 @@ function lastUntil(frames, time) {
 // How long an entry may stand: twice the usual step, so that boxes do not outlive their object.
 function reach(frames) {
   const steps = frames.slice(1).map((entry, index) => entry[0] - frames[index][0]).sort((a, b) => a - b);
-  return steps.length > 0 ? 2 * steps[steps.length >> 1] : Infinity;
+  return steps.length > 0 ? 2 * steps[steps.length >> 1] : 0;
 }
 
 function drawPicture(canvas, model, boxes) {
@@ -145,7 +145,9 @@ function render({ model, el }) {
   const fps = () => Number(model.get('fps')) || 25;
   const offset = () => Number(model.get('offset')) || 0;
   const length = () => (Number.isFinite(video.duration) ? video.duration : 0);
-  const found = () => [...(model.get('hits') || [])].sort((a, b) => a.start - b.start);
+  // Hits of which at least a part is in this clip.
+  const found = () => (model.get('hits') || []).filter(hit => hit.end > offset() && hit.start < offset() + length())
+    .sort((a, b) => a.start - b.start);
   let [blobUrl, shown, aimed, target, writing, saved, callback, late] = [null, 0, 0, null, false, 0, 0, 0];
   let [alive, frameReach] = [true, Infinity];
   // Where the picture is or is about to be: keys pressed faster than seeks end still count one by one.
@@ -228,7 +230,7 @@ function render({ model, el }) {
 
   function drawHits() {
     hits.replaceChildren();
-    for (const hit of length() > 0 ? found() : []) {
+    for (const hit of found()) {
       const [from, to] = [hit.start, hit.end].map(at => Math.min(Math.max((at - offset()) / length(), 0), 1) * 100);
       if (to > 0 && from < 100) {
         const mark = element('span', '', hits, { title: `${hit.label || 'hit'}, ${clock(hit.start)} to ${clock(hit.end)}` });
@@ -246,7 +248,7 @@ function render({ model, el }) {
     const [now, edge] = [offset() + here(), 1 / fps()];
     const next = forward ? found().find(hit => hit.start > now + edge) : found().filter(hit => hit.start < now - edge).pop();
     if (next) {
-      seek(next.start - offset() + 1e-6);
+      seek(Math.max(0, next.start - offset() + 1e-6));
     }
   }
   function toggle() {
@@ -280,8 +282,13 @@ function render({ model, el }) {
   }
   function timeChanged() {
     const inClip = (Number(model.get('time')) || 0) - offset();
-    if (!writing && (video.readyState < 1 || (inClip > -0.5 / fps() && inClip <= length() + 0.5 / fps()))) {
+    if (writing) {
+      return;
+    }
+    if (video.readyState < 1 || (inClip > -0.5 / fps() && inClip <= length() + 0.5 / fps())) {
       seek(inClip);
+    } else {
+      text.textContent = `${clock(offset() + inClip)} is not in this clip (${clock(offset())} to ${clock(offset() + length())}).`;
     }
   }
   function assetChanged() {
