@@ -243,7 +243,7 @@ def describe(name: str) -> str:
 
 # ------------------------------------------------------------------------------------- names in a half-written cell
 
-_CLASS = re.compile(r"^(?P<indent>[ \t]*)class\s+(?P<name>\w+)\s*(?:\((?P<bases>[^)\n]*)\)?)?", re.M)
+_CLASS = re.compile(r"^(?P<indent>[ \t]*)class\s+(?P<name>\w+)\s*(?:\((?P<bases>[^)\n]*)\)?)?[^\n]*", re.M)
 _ASSIGN = re.compile(r"^(\w+)\s*=\s*(?:\w+\.)*(Region|Line|Scale)\b", re.M)
 _VALUE = re.compile(r"^(\w+)\s*=(?!=)", re.M)
 _VARIABLE = re.compile(r"^[ \t]+(\w+)[ \t]*:[ \t]*(?:\w+\.)*(\w+)[ \t]*(?:#.*)?$", re.M)
@@ -266,7 +266,7 @@ def classes_in(text: str) -> list[CellClass]:
     """Return the classes of a cell, finished or not, in order (lines count from 0, the last one excluded)."""
     heads = list(_CLASS.finditer(text))
     found = []
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip(heads, [*heads[1:], None], strict=False):
         stop = following.start() if following else len(text)
         body = text[head.end() : stop]
         outside = re.search(r"^[^\s#)]", body, re.M)

@@ -51,7 +51,9 @@ def _show(node: Node) -> tuple[str, int]:
         case Constant(value=tuple() as values, dimension=dimension):
             return f"({', '.join(_constant(value, dimension) for value in values)})", _ATOM
         case Constant(value=value, dimension=dimension, text=text):
-            return f'"{text}"' if text and isinstance(value, (int, float)) else _constant(value, dimension), _ATOM
+            # what was calculated from quantities has their text, which is no quantity itself
+            written = text and '"' not in text and isinstance(value, (int, float))
+            return f'"{text}"' if written else _constant(value, dimension), _ATOM
         case Property(var=var, name=name):
             return f"{var}.{name}" if var else name, _ATOM
         case RegionOf(var=var, regions=regions):
