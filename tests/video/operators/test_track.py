@@ -15,6 +15,7 @@ from tests.video.models.mirror import mirrored, needs_mirror
 from tests.video.operators.naive_track import NaiveTracker
 from workbench.engine.errors import WorkbenchError
 from workbench.video.models import registry
+from workbench.video.models.boxes import iou_matrix
 from workbench.video.models.registry import register_tracker, resolve
 from workbench.video.operators.detect import detect_frames, per_frame
 from workbench.video.operators.track import TrackFold, fold_for, read_mot, tracker_version
@@ -294,16 +295,12 @@ def scores(found: Tracks, truth: pd.DataFrame) -> pd.Series:
 
         met = motmetrics.MOTAccumulator(auto_id=False)
         people = found.label_names() == "person"
+        theirs = dict(iter(truth.groupby("frame")))
         for frame in found.frames.frame.tolist():
             mine = np.flatnonzero(people & (found.frame == frame))
-            theirs = truth[truth["frame"] == frame]
-            true_boxes = theirs[["x1", "y1", "x2", "y2"]].to_numpy()
-            from workbench.video.models.boxes import iou_matrix
-
-            distance = 1 - iou_matrix(true_boxes, found.box[mine])
-            met.update(
-                theirs["id"].to_numpy(), found.id[mine], np.where(distance > 0.5, np.nan, distance), frameid=frame
-            )
+            true = theirs.get(frame, truth.iloc[:0])
+            distance = 1 - iou_matrix(true[["x1", "y1", "x2", "y2"]].to_numpy(), found.box[mine])
+            met.update(true["id"].to_numpy(), found.id[mine], np.where(distance > 0.5, np.nan, distance), frameid=frame)
         return motmetrics.metrics.create().compute(met, metrics=["idf1", "mota"], name="all").iloc[0]
 
 

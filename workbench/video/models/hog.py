@@ -12,7 +12,7 @@ from workbench.video.models.boxes import select
 __all__ = ["HogPerson", "load_hog"]
 
 #: The detector's window keeps a margin around the person; these shares of its box are left off on each side.
-_MARGIN = (0.1, 0.07)
+_MARGIN = (0.22, 0.11)
 
 
 class HogPerson:
