@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["by_value"]
+__all__ = ["by_value", "own_modules"]
+
+# cloudpickle's list of modules is global, and two runs may send functions of one module at the same time.
+_lock = threading.Lock()
+_held: dict[str, int] = {}
 
 
 @contextlib.contextmanager
@@ -21,20 +27,69 @@ def by_value(function: Callable[..., Any] | None) -> Iterator[None]:
     """
     import cloudpickle
 
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    if module is None or not _is_own(module) or module.__name__ in cloudpickle.list_registry_pickle_by_value():
-        yield
-        return
-    cloudpickle.register_pickle_by_value(module)
+    modules = own_modules(function)
+    with _lock:
+        for module in modules:
+            if not _held.get(module.__name__):
+                cloudpickle.register_pickle_by_value(module)
+            _held[module.__name__] = _held.get(module.__name__, 0) + 1
     try:
         yield
     finally:
-        cloudpickle.unregister_pickle_by_value(module)
+        with _lock:
+            for module in modules:
+                _held[module.__name__] -= 1
+                if not _held[module.__name__]:
+                    cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_own(module: Any) -> bool:
+def own_modules(function: Any) -> list[ModuleType]:
+    """Return the person's own modules that a function is from or reads, by name."""
+    found: dict[str, ModuleType] = {}
+    _collect(function, found, set())
+    return [found[name] for name in sorted(found)]
+
+
+def _collect(value: Any, found: dict[str, ModuleType], seen: set[int]) -> None:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, ModuleType):
+        module: Any = value
+    else:
+        module = sys.modules.get(str(getattr(value, "__module__", None)))
+    if isinstance(module, ModuleType) and _is_own(module):
+        found[module.__name__] = module
+    if isinstance(value, FunctionType):
+        if isinstance(module, ModuleType) and module.__name__.partition(".")[0] != "workbench" and not _is_own(module):
+            installed = module.__name__ != "__main__" and getattr(module, "__file__", None) is not None
+            if installed:
+                return  # what an installed function reads is installed too
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
+        names = {name for code in _codes(value.__code__) for name in code.co_names}
+        for item in (*cells, *(value.__globals__[name] for name in sorted(names) if name in value.__globals__)):
+            if isinstance(item, (ModuleType, FunctionType, type)):
+                _collect(item, found, seen)
+
+
+def _is_own(module: ModuleType) -> bool:
     name, file = module.__name__, getattr(module, "__file__", None)
     if name == "__main__" or file is None or name.partition(".")[0] == "workbench":
         return False
     installed = {sysconfig.get_path(scheme) for scheme in ("stdlib", "platstdlib", "purelib", "platlib")}
     return not any(Path(file).is_relative_to(folder) for folder in installed)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:  # a name that is bound only later
+        return False
+    return True

@@ -35,6 +35,8 @@ _PAUSE = 0.25
 _GROWTH = 1.5
 #: a run that is expected to take longer than this says so, s
 _LONG = 600.0
+#: how long to watch before such a guess, s
+_AFTER = 2.0
 
 
 @dataclass
@@ -241,7 +243,7 @@ class QueryWork:
     def _long(self, job: VideoJob, run: Run[VideoResult]) -> bool:
         """Say so if the run will take long, once the first chunks have shown how fast it is."""
         progress = run.progress
-        if self.spec.kind == "given" or time.monotonic() - self._began < 2.0 or progress.eta_s is None:
+        if self.spec.kind == "given" or time.monotonic() - self._began < _AFTER or progress.eta_s is None:
             return False
         if progress.eta_s > _LONG:
             workers = max(1, progress.workers)

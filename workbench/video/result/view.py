@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.engine.errors import WorkbenchError
 from workbench.engine.render import table_text
 from workbench.engine.units import format_clock
 from workbench.video.language.tree import RegionShape
@@ -110,17 +111,17 @@ def _player(result: VideoResult) -> list[dict[str, Any]]:
     """Return a short clip of the first event, without burnt-in boxes: the player draws them."""
     event = result._event(int(result.events["event"].iloc[0]))
     facts = result._facts(event.video)
-    stretch = result._stretch(event, 0.5, False)
-    times = facts.source.times()
-    short = stretch.frames[times[stretch.frames] < times[stretch.frames[0]] + _CLIP_SECONDS]
     title = f"event {int(event.event)}, {format_clock(event.start)}"
     try:
+        stretch = result._stretch(event, 0.5, False)
+        times = facts.source.times()
+        short = stretch.frames[times[stretch.frames] < times[stretch.frames[0]] + _CLIP_SECONDS]
         clip = cut(
             Stretch(stretch.source, short, {}), height=_CLIP_LINES, title=title, quality=30, most_bytes=_CLIP_BYTES
         )
-    except Exception as error:
+    except (WorkbenchError, OSError) as error:
         # The file is gone or damaged: the answer stands without its pictures, and says so.
-        return [{"kind": "note", "level": "warning", "text": f"No clip of {facts.source.name}: {error}"}]
+        return [_no_pictures(f"No clip of {facts.source.name}", error)]
     if clip is None:
         return []
     state = player_state(result, facts) | {"asset": "", "mime": clip.mime, "offset": clip.offset, "time": 0.0}
@@ -141,11 +142,15 @@ def _sheet(result: VideoResult) -> list[dict[str, Any]]:
     ]
     try:
         picture = sheet(parts)
-    except Exception as error:
-        return [{"kind": "note", "level": "warning", "text": f"No pictures of the objects: {error}"}]
+    except (WorkbenchError, OSError) as error:
+        return [_no_pictures("No pictures of the objects", error)]
     shown, total = min(MOST, len(result.objects)), len(result.objects)
     alt = f"Best picture of {shown:,} of {total:,} objects" if shown < total else f"Best picture of {total:,} objects"
     return [{"kind": "image", "data": picture, "mime": "image/jpeg", "alt": alt}] if picture else []
+
+
+def _no_pictures(what: str, error: Exception) -> dict[str, Any]:
+    return {"kind": "note", "level": "warning", "text": f"{what}: {str(error).splitlines()[0]}"}
 
 
 def _tables(result: VideoResult) -> list[dict[str, Any]]:
