@@ -433,6 +433,33 @@ def test_relations_are_checked_for_n_variables(monkeypatch: pytest.MonkeyPatch) 
     assert query.where.variables() == {"a", "b"}
 
 
+def test_a_class_is_compiled_anew_when_what_it_reads_was_edited() -> None:
+    first = compile_query(Module).__compiled__
+    again = compile_query(Module).__compiled__
+    assert again == first
+    assert again is not first
+    before = first.variables[0].type.properties[0].fingerprint
+    try:
+        globals()["SHIFT"] = 5
+        changed = compile_query(Module).__compiled__.variables[0].type.properties[0].fingerprint
+    finally:
+        globals()["SHIFT"] = 0
+    assert changed != before
+    assert compile_query(Module).__compiled__ == first
+
+
+def test_a_cell_keeps_only_what_it_names() -> None:
+    names = {"big": object(), "limit": 3, "yard": YARD}
+    text = (
+        "class T(Car):\n    @prop\n    def f(self, x1): return limit\n"
+        "class Q(Query):\n    x: T\n    where = x.f > limit\n"
+    )
+    cls = compile_query(text, names)
+    assert set(cls.__origin__.outside) == {"limit"}
+    function = cls.__compiled__.variables[0].type.properties[0].function
+    assert "big" not in function.__globals__
+
+
 def test_compiling_a_class_again_gives_the_same() -> None:
     cls = compile_query("class Q(Query):\n    x: Car\n    where = x.still\n")
     before = cls.__compiled__
@@ -462,10 +489,13 @@ def test_the_notebook_is_not_changed() -> None:
     assert names == {"limit": 3}
 
 
+SHIFT = 0
+
+
 class Loud(Car):
     @prop
     def loud(self, score):
-        return score
+        return score + SHIFT
 
 
 class Module(Query):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from workbench.video.language.source import Origin
 from workbench.video.language.types import object_type
 from workbench.video.language.vocabulary import ObjectMeta, Prop, QueryMeta
 
+_WORD = re.compile(r"\w+")
 _NO_QUERY = ("The cell has no query.", "Add class Name(Query): with a where line.")
 
 
@@ -50,7 +52,8 @@ def compile_query(query: Any, namespace: Mapping[str, Any] | None = None, *, vid
         if isinstance(query, str):
             return _Text(query, names, video or "The video").query()
         if isinstance(query, QueryMeta):
-            if "__compiled__" not in vars(query):
+            # a class is compiled anew each time: what its properties read may have been edited meanwhile
+            if "__exports__" not in vars(query) and getattr(vars(query).get("__origin__"), "cell", None) is None:
                 query.__compiled__ = compile_class(query, names, video or "The video")
             return query
     except RecursionError as error:
@@ -76,7 +79,10 @@ class _Text:
         lines = self.cell.source.splitlines(keepends=True)
         linecache.cache[self.filename] = (len(self.cell.source), None, lines, self.filename)
         self.names: dict[str, Any] = {}
-        self.globals: dict[str, Any] = {"prop": vocabulary.prop, **namespace, "__name__": "__main__"}
+        # only what the cell names is kept with its functions and classes, not the whole notebook
+        used = set(_WORD.findall(self.cell.source))
+        self.outside = {name: namespace[name] for name in used if name in namespace}
+        self.globals: dict[str, Any] = {"prop": vocabulary.prop, **self.outside, "__name__": "__main__"}
         self.scope = Scope(self.cell, (self.names, namespace))
         self.exports: dict[str, Any] = {}
         self.scale: tuple[str, Scale] | None = None
@@ -163,7 +169,7 @@ class _Text:
             )
         is_query = kinds == {QueryMeta}
         functions = parse_query(place, node).functions if is_query else check_type(place, node)
-        origin = Origin(self.filename, (), node.lineno, dict(self.names), self.namespace, self.cell, node)
+        origin = Origin(self.filename, (), node.lineno, dict(self.names), self.outside, self.cell, node)
         namespace: dict[str, Any] = {
             "__module__": "__main__",
             "__qualname__": node.name,

@@ -45,6 +45,10 @@ class Origin:
     cell: Cell | None = field(default=None, repr=False)
     node: ast.ClassDef | None = field(default=None, repr=False)
 
+    def __reduce__(self) -> Any:
+        # a class that travels to a worker leaves its notebook behind
+        return Origin, (self.filename, self.lines, self.line, {}, {})
+
     @classmethod
     def of_frame(cls, frame: FrameType | None, name: str) -> Origin | None:
         """Return the origin of the class `name` that this frame, or the next one outside this package, is making."""

@@ -121,7 +121,7 @@ class QueryPlan:
                     known.add(pair)
             share = costs.selectivity(node)
             own = ROW_MS * rows * sum(1 for _ in node.walk())
-            rows, tracks = rows * share, min(tracks, rows * share)
+            rows, tracks = rows * share, tracks * share**0.5  # a track stays if any of its rows does
             step = Operator("filter", show(node), est_rows=round(rows, 1), est_ms=round(own, 3), children=(step,))
         spans = max(rows / figures.rows_per_track, 0.0)
         detail = ", ".join(show(node) for node in self.conjuncts if node.kind == "interval") or "runs of true frames"
@@ -164,10 +164,9 @@ class QueryPlan:
             var, _, name = most.detail.partition(".")
             if not self.costs.once(var, name):
                 found.append(f"@prop(once=True) on {name} would ask once for each object, not at each frame.")
-            else:
-                found.append(
-                    f"A test before {most.detail}, such as {var}.score > 0.5, leaves fewer objects to ask about."
-                )
+            elif not any(f"{var}.score" in step.detail for step in steps if step.op == "filter"):
+                hint = f"such as {var}.score > 0.5, leaves fewer objects to ask about."
+                found.append(f"A test before {most.detail}, {hint}")
         return tuple(found)
 
     def _notes(self) -> tuple[str, ...]:
