@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.engine.plan import Plan
-    from workbench.video.execution.figures import planned
     from workbench.video.execution.job import VideoJob
     from workbench.video.execution.notes import Notes
     from workbench.video.execution.run import QueryWork
