@@ -95,6 +95,8 @@ OWN = (
     _own("mix", lambda self, color, label, mood, peak, frame: f"{color}{label}{mood}{len(frame)}{peak > 30}",
          "color", "label", "mood", "peak", "frame", once=True),
     _own("far", lambda self, center: float(np.hypot(*center)) > 300, "center"),
+    _own("gone", lambda self, crossed_to: sum(side is not None for side in crossed_to), "crossed_to",
+         window=Window(seconds=2.0), partial=True),
 )  # fmt: skip
 
 TYPES = (
@@ -110,14 +112,14 @@ NUMBERS = (
 )  # fmt: skip
 OWN_NUMBERS = (
     "ratio", "jerk", "trail", "calm", "streak", "count", "peak", "size", "code", "crops", "glow", "blend", "pairs",
-    "hot", "warm",
+    "hot", "warm", "gone",
 )  # fmt: skip
 THRESHOLDS = {
     "score": (0.5, 0.7), "area": (500.0, 2000.0), "speed": (0, 20.0, 60.0), "heading": (44.9, 180.5, 301.0),
     "age": (0.2, 0.5, 1.0), "time": (0.48, 1.0, 2.0), "first": (0, 0.4), "last": (1.0, 2.0), "id": (2, 4),
     "frame": (10, 30), "ratio": (0.4, 1.0), "jerk": (10.0,), "trail": (300.0,), "calm": (8, 12), "streak": (1, 3),
     "count": (2, 4), "peak": (30.0, 100.0), "size": (1.0, 2.0), "code": (1,), "crops": (305,), "glow": (12.0, 33.0),
-    "blend": (200.0,), "pairs": (0, 50), "hot": (40.0,), "warm": (21.0,),
+    "blend": (200.0,), "pairs": (0, 50), "hot": (40.0,), "warm": (21.0,), "gone": (0, 1),
 }  # fmt: skip
 
 
@@ -286,8 +288,7 @@ class QueryDraw:
             return tree.Aggregate(name=name, argument=tree.Property(var="", name="duration", dimension=SECONDS))
         if name in ("count", "first", "last", "min", "max") and rng.random() < 0.3:
             return tree.Aggregate(name=name, argument=self.property(rng.choice(("label", "color"))))
-        chosen = self.number_name() if rng.random() < 0.8 else rng.choice(("foot", "center"))
-        return tree.Aggregate(name=name, argument=self.property(chosen))
+        return tree.Aggregate(name=name, argument=self.property(self.number_name()))
 
     def select(self) -> tuple[tree.Node, ...]:
         rng = self.rng

@@ -234,8 +234,6 @@ class Reference(Objects):
             return len(set(values))
         if not values:
             return 0.0 if node.name == "sum" else None
-        if isinstance(values[0], tuple):
-            return tuple(self._reduce(node.name, list(part)) for part in zip(*values, strict=True))
         return self._reduce(node.name, values)
 
     @staticmethod

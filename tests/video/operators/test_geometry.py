@@ -17,7 +17,6 @@ from workbench.video.operators import geometry
 from workbench.video.tracks import Frames, Tracks
 
 YARD = ((360, 367), (773, 267), (1143, 480), (951, 715), (399, 715))
-corner = st.tuples(st.integers(0, 30), st.integers(0, 30))
 
 
 def star(seed: int, corners: int) -> list[tuple[int, int]]:
@@ -43,17 +42,6 @@ def test_inside_agrees_with_shapely_and_opencv(seed: int, corners: int) -> None:
     assert np.allclose(
         geometry.border_distance(points, polygon), shapely.distance(shape.exterior, shapely.points(points))
     )
-    assert geometry.polygon_area(polygon) == pytest.approx(shape.area)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(corner, min_size=1, max_size=7))
-def test_simple_polygons_are_those_of_shapely(polygon: list[tuple[int, int]]) -> None:
-    expected = len(polygon) >= 3 and shapely.Polygon(polygon).is_valid and shapely.Polygon(polygon).area > 0
-    if expected:
-        # shapely allows the same corner twice in a row, which is no mistake worth a message of its own
-        assume(all(a != b for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True)))
-    assert geometry.is_simple(polygon) == expected
 
 
 def test_the_border_counts_as_inside_and_self_crossing_follows_even_odd() -> None:
@@ -62,7 +50,6 @@ def test_the_border_counts_as_inside_and_self_crossing_follows_even_odd() -> Non
     assert geometry.inside_polygon(points, square).tolist() == [True] * 5 + [False] * 3
     pentagram = ((50, 0), (80, 95), (0, 35), (100, 35), (20, 95))
     assert not geometry.inside_polygon(np.array([[50.0, 50.0]]), pentagram)[0]
-    assert not geometry.is_simple(pentagram)
 
 
 def boxes_at(feet: list[tuple[float, float]], height: float = 50) -> np.ndarray:
@@ -187,17 +174,3 @@ def test_scales_that_cannot_be_found_say_why() -> None:
         )
     with pytest.raises(WorkbenchError, match="twice the same point"):
         geometry.make_scale(tree.ScaleSpec("uniform", 2.0, ((1, 1), (1, 1))), people([]))
-
-
-def test_shapes_outside_the_picture() -> None:
-    yard = tree.RegionShape("yard", ((10, 10), (1143, 960), (10, 300)))
-    thing = tree.ObjectType("Object", None)
-    where = tree.InRegion(name="inside", var="x", region=yard)
-    query = tree.CompiledQuery("Q", (tree.Variable("x", thing),), where)
-    with pytest.raises(WorkbenchError) as caught:
-        geometry.check_shapes(query, "cam1.mp4", 768, 576)
-    assert caught.value.lines() == [
-        "yard has a corner at (1143, 960) but cam1.mp4 is 768x576.",
-        'Use corners inside the picture, or "%" units.',
-    ]
-    geometry.check_shapes(query, "cam1.mp4", 1143, 960)

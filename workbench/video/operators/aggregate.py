@@ -8,42 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from workbench.video.language.tree import Aggregate, Every, Node, ObjectType, Property, RegionOf
+from workbench.video.language.tree import Aggregate, ObjectType, Property, RegionOf
 from workbench.video.operators.columns import TIME_TOLERANCE, Column, typed
 from workbench.video.operators.evaluate import Evaluation, Evaluator
 from workbench.video.operators.properties import is_costly
 from workbench.video.tracks import Bools, Ints
 
-__all__ = ["COORDINATES", "EventValues", "aggregate", "bucket", "column_names"]
-
-#: A point or box makes one column for each coordinate; (suffix, index in the value).
-COORDINATES = {
-    "box": (("x1", 0), ("y1", 1), ("x2", 2), ("y2", 3)),
-    "center": (("center_x", 0), ("center_y", 1)),
-    "foot": (("foot_x", 0), ("foot_y", 1)),
-}
-
-
-def column_names(node: Node) -> list[str]:
-    """Return the names of the columns that an item of `select` or a key of `group` makes."""
-    match node:
-        case Property(var="", name=name):
-            return [name]
-        case Property(var=var, name=name):
-            return [f"{var}_{suffix}" for suffix, _ in COORDINATES.get(name, ((name, 0),))]
-        case Aggregate(name=name, argument=None):
-            return [name]
-        case Aggregate(name="count", argument=argument):
-            assert argument is not None
-            return [f"count_{argument.var}_{argument.name}" if argument.var else f"count_{argument.name}"]
-        case Aggregate(name=name, argument=argument):
-            assert argument is not None
-            return [f"{name}_{part}" for part in column_names(argument)]
-        case Every():
-            return ["start", "end"]
-        case RegionOf():
-            return ["region"]
-    raise TypeError(f"{type(node).__name__} makes no column")
+__all__ = ["EventValues", "aggregate", "bucket"]
 
 
 @dataclass
@@ -151,14 +122,11 @@ def aggregate(node: Aggregate, values: EventValues, group: Ints, groups: int) ->
         seen = {(g, _hashable(value)) for g, value in zip(owner.tolist(), column.python(), strict=True)}
         counts = np.bincount(np.array([g for g, _ in seen], np.int64), minlength=groups)
         return Column(counts.astype(np.int64), np.ones(groups, bool))
-    if column.values.ndim == 2:
-        parts = [_reduce(node.name, Column(part, column.valid), owner, groups) for part in column.values.T]
-        return Column(np.column_stack([part.values for part in parts]), parts[0].valid)
     return _reduce(node.name, column, owner, groups)
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(value.tolist()) if isinstance(value, np.ndarray) else repr(value) if isinstance(value, list) else value
+    return value if isinstance(value, (bool, int, float, str)) else repr(value)
 
 
 def _reduce(name: str, column: Column, owner: Ints, groups: int) -> Column:
@@ -197,7 +165,7 @@ def _reduce_objects(name: str, column: Column, owner: Ints, some: Bools) -> Colu
 
 
 def _nothing(column: Column, count: int) -> Column:
-    return Column(np.zeros((count, *column.values.shape[1:]), column.values.dtype), np.zeros(count, bool))
+    return Column(np.zeros(count, column.values.dtype), np.zeros(count, bool))
 
 
 def bucket(start: Any, seconds: float) -> Any:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench.video.language.items import item_columns
 from workbench.video.language.tree import Aggregate, CompiledQuery, Every, Node, Property, RegionOf
-from workbench.video.operators.aggregate import COORDINATES, EventValues, aggregate, bucket, column_names
+from workbench.video.operators.aggregate import EventValues, aggregate, bucket
 from workbench.video.operators.columns import Column, typed
 from workbench.video.operators.evaluate import Evaluation, Evaluator
 from workbench.video.tracks import Frames, Ints, Tracks, empty_tracks
@@ -151,7 +152,7 @@ def _unit(query: CompiledQuery, node: Node) -> str | None:
 
 def _add(table: dict[str, Any], units: dict[str, str], query: CompiledQuery, node: Node, column: Column) -> None:
     """Add the columns of an item, unless they are there already."""
-    names = column_names(node)
+    names = item_columns(node)
     property_of = node.argument if isinstance(node, Aggregate) else node
     kind = _kind(query, property_of) if isinstance(property_of, (Property, RegionOf)) else None
     if isinstance(node, Aggregate) and node.name in ("count", "sum", "mean"):
@@ -161,9 +162,9 @@ def _add(table: dict[str, Any], units: dict[str, str], query: CompiledQuery, nod
         if name in table:
             continue
         part = column
-        if len(names) > 1 and column.values.ndim == 2:
-            assert isinstance(property_of, Property)
-            part = Column(column.values[:, COORDINATES[property_of.name][index][1]], column.valid)
+        if column.values.ndim == 2:
+            # a point or box makes one column for each coordinate, in the order of its numbers
+            part = Column(column.values[:, index], column.valid)
         table[name] = _series(part, kind)
         if unit is not None:
             units[name] = unit
@@ -188,7 +189,7 @@ def _events(query: CompiledQuery, found: Evaluation, values: EventValues, video:
     }  # fmt: skip
     units = {"start": "s", "end": "s", "duration": "s"}
     for item in query.select:
-        if all(name in table for name in column_names(item)):
+        if all(name in table for name in item_columns(item)):
             continue
         if isinstance(item, Aggregate):
             column = aggregate(item, values, np.arange(len(found)), len(found))
@@ -329,7 +330,7 @@ def _groups(query: CompiledQuery, found: Evaluation, values: EventValues, tracks
             units |= {"start": "s", "end": "s"}
         else:
             assert isinstance(node, (Property, RegionOf))
-            name = next(n for n in (column_names(node)[0], *(f"region_{i}" for i in range(2, 99))) if n not in table)
+            name = next(n for n in (item_columns(node)[0], *(f"region_{i}" for i in range(2, 99))) if n not in table)
             table[name] = _key_series(query, node, column)
             if (unit := _unit(query, node)) is not None:
                 units[name] = unit
@@ -344,7 +345,7 @@ def _key(query: CompiledQuery, node: Node, found: Evaluation, values: EventValue
     if isinstance(node, Every):
         return [int(number) for number in bucket(found.start, node.seconds)]
     assert isinstance(node, (Property, RegionOf))
-    return [tuple(key.tolist()) if isinstance(key, np.ndarray) else key for key in values.first(node).python()]
+    return values.first(node).python()
 
 
 def _key_series(query: CompiledQuery, node: Property | RegionOf, column: list[Any]) -> pd.Series:

@@ -313,6 +313,10 @@ class AskedColumn:
             self._typed = typed(self.values, self.valid)
         return self._typed
 
+    def copy(self) -> AskedColumn:
+        """Return a column of its own with the same values."""
+        return AskedColumn(self.values.copy(), self.valid.copy(), self.asked.copy())
+
     def objects(self) -> Column:
         """Return the values as Python objects, as they were given."""
         return Column(self.values, self.valid)
@@ -332,6 +336,10 @@ class PropertyColumns:
     def get(self, type_name: str, name: str) -> AskedColumn:
         """Return the column of this property, made empty on first use."""
         return self._columns.setdefault((type_name, name), AskedColumn.empty(self.count))
+
+    def adopt(self, type_name: str, name: str, column: AskedColumn) -> None:
+        """Take a whole column as that of this property."""
+        self._columns[type_name, name] = column
 
     def put(self, type_name: str, name: str, rows: Ints, values: Sequence[Any]) -> None:
         """Put known results (None: missing) at rows, so that they are not computed again."""

@@ -121,7 +121,8 @@ def evaluate(
     pixels : PixelCalls, optional
         Runs property calls that need crops.
     conjuncts : sequence of Node, optional
-        The operands of the condition's `and` in the order to take them; None: cheap ones first.
+        The operands of the condition's `and` in the order to take them, and inside them all others too; None: cheap
+        ones first.
     naive : bool
         Whether every property is asked for at every row of its type, in the order written.
     ongoing : bool
@@ -148,7 +149,7 @@ def evaluate(
         where = tree.And(operands=tuple(conjuncts))
     elif conjuncts:
         where = conjuncts[0]
-    options: dict[str, Any] = {"naive": naive, "fixed": where if conjuncts is not None else None}
+    options: dict[str, Any] = {"naive": naive, "planned": conjuncts is not None}
     alive: dict[str, Bools] | None = None
     if len(query.variables) > 1 and not naive and where.kind == "condition":
         alive = _one_variable_rows(query, where, tracks, properties, stats, options)

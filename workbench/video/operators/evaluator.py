@@ -56,14 +56,14 @@ class Evaluator:
     ----------
     naive : bool
         Whether to take operands as written and leave nothing out.
-    fixed : Node, optional
-        The node whose operands the planner has put in order; those of all others go by cost.
+    planned : bool
+        Whether the planner has put operands in order; if not, they go by cost.
     """
 
     space: Space
     properties: Properties
     naive: bool = False
-    fixed: Node | None = None
+    planned: bool = False
     stats: dict[Node, NodeStats] = field(default_factory=dict)
     _whole: dict[Node, Column] = field(default_factory=dict)
     _costs: dict[Node, int] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Evaluator:
                 self.properties.column(self._type(node.var), node.name, rows)
 
     def _ordered(self, node: tree.And | tree.Or) -> list[Node]:
-        return list(node.operands) if self.naive or node is self.fixed else sorted(node.operands, key=self.cost)
+        return list(node.operands) if self.naive or self.planned else sorted(node.operands, key=self.cost)
 
     # ------------------------------------------------------------------------------------------------------- intervals
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workbench.engine.errors import WorkbenchError
-from workbench.video.language.tree import CompiledQuery, LineShape, RegionShape, ScaleSpec
+from workbench.video.language.tree import ScaleSpec
 from workbench.video.tracks import Bools, Floats, Ints, Tracks
 
 __all__ = [
@@ -22,15 +22,12 @@ __all__ = [
     "UniformScale",
     "border_distance",
     "box_points",
-    "check_shapes",
     "crossings",
     "inside_polygon",
-    "is_simple",
     "length",
     "line_sides",
     "make_scale",
     "passages",
-    "polygon_area",
     "relation",
 ]
 
@@ -87,47 +84,6 @@ def _segment_distance(points: Floats, x1: float, y1: float, x2: float, y2: float
     # beside the segment: the height over it, which rounds once where products of coordinates are exact
     height = np.abs(dx * from_start[:, 1] - dy * from_start[:, 0]) / np.sqrt(square)
     return np.where((along >= 0) & (along <= square), height, to_ends)
-
-
-def polygon_area(polygon: Points) -> float:
-    """Return the area that the corners enclose (shoelace formula), px*px."""
-    return abs(sum(x1 * y2 - x2 * y1 for x1, y1, x2, y2 in _edges(polygon))) / 2
-
-
-def is_simple(polygon: Points) -> bool:
-    """Return whether the corners make a simple polygon: at least 3, area above 0, no edge meeting another."""
-    edges = _edges(polygon)
-    if len(edges) < 3 or polygon_area(polygon) == 0 or any(edge[:2] == edge[2:] for edge in edges):
-        return False
-    for i, first in enumerate(edges):
-        for j in range(i + 1, len(edges)):
-            neighbours = j == i + 1 or (i == 0 and j == len(edges) - 1)
-            if _folds_back(first, edges[j], i == 0 and j != 1) if neighbours else _meet(first, edges[j]):
-                return False
-    return True
-
-
-def _turn(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
-    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-
-
-def _meet(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> bool:
-    """Whether two closed segments share a point."""
-    a, b = np.array(first).reshape(2, 2), np.array(second).reshape(2, 2)
-    if (np.maximum(a.min(0), b.min(0)) > np.minimum(a.max(0), b.max(0))).any():
-        return False
-    sides = _turn(*first, *second[:2]) * _turn(*first, *second[2:])
-    return sides <= 0 and _turn(*second, *first[:2]) * _turn(*second, *first[2:]) <= 0
-
-
-def _folds_back(
-    first: tuple[float, float, float, float], second: tuple[float, float, float, float], closing: bool
-) -> bool:
-    """Whether two neighbouring edges overlap beyond the corner they share."""
-    if closing:
-        first, second = second, first
-    (ax, ay, bx, by), (cx, cy) = first, second[2:]
-    return _turn(ax, ay, bx, by, cx, cy) == 0 and (bx - ax) * (cx - bx) + (by - ay) * (cy - by) < 0
 
 
 def box_points(boxes: Floats, by: str) -> list[Floats]:
@@ -320,27 +276,3 @@ def _ground_scale(points: tuple[tuple[float, ...], ...]) -> GroundScale:
             "Write Scale(ground=((x, y, X, Y), ...)) with px and metres.",
         )
     return GroundScale(tuple(float(value) for value in directions[8] / size))
-
-
-# ------------------------------------------------------------------------------------------------------------- checks
-
-
-def check_shapes(query: CompiledQuery, video: str, width: int, height: int) -> None:
-    """Raise the error of a region or line that does not lie in the picture.
-
-    Raises
-    ------
-    WorkbenchError
-        Naming the first corner outside.
-    """
-    nodes = [getattr(node, "region", None) or getattr(node, "shape", None) for node in query.nodes()]
-    listed = [shape for node in query.nodes() for shape in getattr(node, "regions", ())]
-    for shape in (*query.shapes, *nodes, *listed):
-        if not isinstance(shape, (RegionShape, LineShape)):
-            continue
-        for x, y in shape.in_pixels(width, height):
-            if not (0 <= x <= width and 0 <= y <= height):
-                raise WorkbenchError(
-                    f"{shape.name} has a corner at ({x:g}, {y:g}) but {video} is {width}x{height}.",
-                    'Use corners inside the picture, or "%" units.',
-                )

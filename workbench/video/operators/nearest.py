@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from workbench.video.language import tree
+from workbench.video.language.show import show
 from workbench.video.language.tree import CompiledQuery, Node
 from workbench.video.operators.bind import Space
 from workbench.video.operators.evaluate import Evaluator
 from workbench.video.operators.intervals import joined, runs
 from workbench.video.tracks import Bools
 
-__all__ = ["nearest_miss", "wording"]
+__all__ = ["nearest_miss"]
 
 _PLURALS = {"person": "people", "bus": "buses"}
 
@@ -80,7 +79,7 @@ def _longest(query: CompiledQuery, node: tree.Lasts, evaluator: Evaluator) -> st
         return None
     operand = node.operand
     stayed = isinstance(operand, tree.InRegion) and operand.name == "inside"
-    verb = "stayed" if stayed else f"kept {wording(operand)} for"
+    verb = "stayed" if stayed else f"kept {show(operand)} for"
     return f"{_who(query, space, int(spans.binding[best]))} {verb} {lengths[best]:.1f} s (limit {node.duration:g} s)"
 
 
@@ -158,54 +157,4 @@ def _phrase(node: Node) -> str:
             return f"left {region.name}"
         case tree.Crosses(shape=shape):
             return f"crossed {shape.name}"
-    return f"with {wording(node)}"
-
-
-def wording(node: Node) -> str:
-    """Return a node as one would write it: `person.speed > 50px/s`."""
-    match node:
-        case tree.Constant(text=text, value=value):
-            return text or (f"{value:g}" if isinstance(value, float) else _literal(value))
-        case tree.Property(var=var, name=name):
-            return f"{var}.{name}" if var else name
-        case tree.Compare(op=op, left=left, right=right) | tree.Arithmetic(op=op, left=left, right=right):
-            return f"{wording(left)} {op} {wording(right)}"
-        case tree.Contains(item=item, collection=collection):
-            return f"{wording(item)} in {wording(collection)}"
-        case tree.Truth(value=value):
-            return wording(value)
-        case tree.Known(value=value):
-            return f"known({wording(value)})"
-        case tree.Not(operand=operand):
-            return f"not {_inner(operand)}"
-        case tree.Negate(operand=operand):
-            return f"-{_inner(operand)}"
-        case tree.And(operands=operands):
-            return " and ".join(map(_inner, operands))
-        case tree.Or(operands=operands):
-            return " or ".join(map(_inner, operands))
-        case tree.InRegion(var=var, name=name, region=region):
-            return f"{var}.{name}({region.name})"
-        case tree.Crosses(var=var, shape=shape):
-            return f"{var}.crosses({shape.name})"
-        case tree.RegionOf(var=var, regions=regions):
-            return f"{var}.region_of({', '.join(region.name for region in regions)})"
-        case tree.Relation(var=var, name=name, other=other) | tree.Measure(var=var, name=name, other=other):
-            return f"{var}.{name}({other})"
-        case tree.Function(name=name, arguments=arguments):
-            return f"{name}({', '.join(map(wording, arguments))})"
-        case tree.Choose(condition=condition, then=then, otherwise=otherwise):
-            return f"{wording(then)} if {wording(condition)} else {wording(otherwise)}"
-        case tree.Lasts(operand=operand, duration=duration):
-            return f"lasts({wording(operand)}, {duration:g}s)"
-        case tree.Turns(var=var, side=side):
-            return f"{var}.turns({side})"
-    return type(node).__name__.lower()
-
-
-def _inner(node: Node) -> str:
-    return f"({wording(node)})" if isinstance(node, (tree.And, tree.Or, tree.Arithmetic)) else wording(node)
-
-
-def _literal(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f"with {show(node)}"

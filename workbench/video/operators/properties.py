@@ -133,7 +133,7 @@ class Properties:
         """
         own = kind.property(name)
         if own is None and name not in MODEL:
-            return self._cheap(name, var)
+            return self._cheap(kind, name, var)
         column = self.columns.get(kind.name, name)
         wanted = rows & ~column.asked
         if wanted.any():
@@ -148,23 +148,27 @@ class Properties:
                 self._rows(kind, own, column, np.flatnonzero(wanted))
         return column.column()
 
-    def _cheap(self, name: str, var: str) -> Column:
-        key = (name, var if name == "crossed_to" else "")
+    def _cheap(self, kind: ObjectType, name: str, var: str = "") -> Column:
+        key = (name, var or kind.name) if name == "crossed_to" else (name, "")
         if key not in self._built_in:
             if name in BUILT_IN:
                 self._built_in[key] = built_in(name, self.history, self.scale if name == "speed" else None)
             elif name == "crossed_to":
-                self._built_in[key] = self._crossed_to(var)
+                self._built_in[key] = self._crossed_to(kind, var)
             else:
                 raise WorkbenchError(f"There is no property '{name}' of tracks.", "Write it with @prop.")
         return self._built_in[key]
 
-    def _crossed_to(self, var: str) -> Column:
-        """Name the side crossed to at the frame of a crossing of a line of the condition (the first that is met)."""
+    def _crossed_to(self, kind: ObjectType, var: str) -> Column:
+        """Name the side crossed to at the frame of a crossing of a line of the condition (the first that is met).
+
+        As an argument of a property, of any variable of its type.
+        """
         tracks = self.tracks
+        asking = [var] if var else [variable.name for variable in self.query.variables if variable.type == kind]
         names, known = np.full(len(tracks), "", object), np.zeros(len(tracks), bool)
         for node in self.query.nodes():
-            if isinstance(node, Crosses) and node.var == var:
+            if isinstance(node, Crosses) and node.var in asking:
                 line = node.shape.in_pixels(tracks.width, tracks.height)
                 to = crossings(tracks.foot, tracks.box, tracks.owner, line)
                 fresh = (to >= 0) & ~known
@@ -231,7 +235,7 @@ class Properties:
         """Return an argument's values in each window, as arrays; it was asked for there before."""
         bounds = zip(starts.tolist(), stops.tolist(), strict=True)
         if not is_costly(kind, name):
-            column = self._cheap(name, "")
+            column = self._cheap(kind, name)
             return [window_array(column, start, stop) for start, stop in bounds]
         values = self.columns.get(kind.name, name).values
         return [own_values(values[start:stop].tolist()) for start, stop in bounds]
