@@ -87,9 +87,12 @@ def test_thinning_keeps_the_least_and_greatest_of_each_bucket() -> None:
 def test_gantt() -> None:
     state = {
         "lanes": [{"id": 0, "label": "stage 0"}, {"id": 1, "label": "stage 1"}],
-        "bars": [{"lane": i % 2, "start": i, "end": i + 1, "kind": "f", "label": str(i)} for i in range(GANTT_BARS + 1)],
-        "kinds": [{"kind": "f", "role": "forward", "label": "forward"}], "unit": "ms",
-    }  # fmt: skip
+        "bars": [
+            {"lane": i % 2, "start": i, "end": i + 1, "kind": "f", "label": str(i)} for i in range(GANTT_BARS + 1)
+        ],
+        "kinds": [{"kind": "f", "role": "forward", "label": "forward"}],
+        "unit": "ms",
+    }
     chart = gantt(state)
     assert sum(bool(bar.title) for bar in bars(chart)) == GANTT_BARS
     assert "forward" in chart.svg() and " ms</text>" in chart.svg()

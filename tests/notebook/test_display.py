@@ -21,7 +21,8 @@ from workbench.notebook.display import PLOTLY_MIME, VIEW_MIME, WIDGET_MIME, mime
 
 FRAME = pd.DataFrame({"event": [0, 1], "start": [0.5, 1234.567]})
 TIMELINE = {
-    "lanes": [{"id": "0", "label": "cam1.mp4"}], "bars": [{"lane": "0", "start": 1, "end": 2, "kind": "event", "label": "car 1"}],
+    "lanes": [{"id": "0", "label": "cam1.mp4"}],
+    "bars": [{"lane": "0", "start": 1, "end": 2, "kind": "event", "label": "car 1"}],
     "duration": 10.0, "searched": [[0, 10]], "skipped": [], "selected": None, "time": 0.0,
 }  # fmt: skip
 
@@ -282,13 +283,19 @@ def test_every_string_is_escaped(text: str) -> None:
     }
     bundle = mimebundle(
         Blocks(
-            {"kind": "summary", "text": text}, {"kind": "note", "level": text, "text": text}, {"kind": "timeline", "state": state},
-            {"kind": "table", "name": text, "frame": pd.DataFrame({text: [text]})}, {"kind": "svg", "svg": "", "alt": text},
-            {"kind": "table", "name": text, "frame": pd.DataFrame({text: [text]})}, {"kind": "code", "language": text, "text": text},
-            {"kind": "image", "data": jpeg(), "mime": text, "alt": text}, clip(0, label=text, path=text, data=None),
-            {"kind": "figure", "plotly": {"data": []}, "alt": text}, {"kind": "plan", "plan": Plan(Node(text, text))},
+            {"kind": "summary", "text": text},
+            {"kind": "note", "level": text, "text": text},
+            {"kind": "timeline", "state": state},
+            {"kind": "table", "name": text, "frame": pd.DataFrame({text: [text]})},
+            {"kind": "svg", "svg": "", "alt": text},
+            {"kind": "table", "name": text, "frame": pd.DataFrame({text: [text]})},
+            {"kind": "code", "language": text, "text": text},
+            {"kind": "image", "data": jpeg(), "mime": text, "alt": text},
+            clip(0, label=text, path=text, data=None),
+            {"kind": "figure", "plotly": {"data": []}, "alt": text},
+            {"kind": "plan", "plan": Plan(Node(text, text))},
         )
-    )  # fmt: skip
+    )
     html = str(bundle["text/html"])
     tags = _Check(html.replace(f'src="{display.escape("data:" + text)}', 'src="data:')).tags
     assert "script" not in tags and tags.count("style") == 1
@@ -342,7 +349,8 @@ def test_the_static_form_is_small() -> None:
     frame = pd.DataFrame({"event": range(500), "start": [float(n) for n in range(500)]})
     bars = [{"lane": "0", "start": n, "end": n + 0.5, "kind": "event", "label": f"car {n}"} for n in range(500)]
     blocks = Blocks(
-        {"kind": "summary", "text": "500 events"}, {"kind": "timeline", "state": {**TIMELINE, "bars": bars, "duration": 500.0}},
+        {"kind": "summary", "text": "500 events"},
+        {"kind": "timeline", "state": {**TIMELINE, "bars": bars, "duration": 500.0}},
         {"kind": "table", "name": "Events", "frame": frame},
-    )  # fmt: skip
+    )
     assert len(json.dumps(mimebundle(blocks))) < 300_000

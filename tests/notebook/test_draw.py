@@ -75,9 +75,13 @@ def test_hatching_stays_inside() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "count", "ticks"),
     [
-        (0, 10, 5, [0, 2, 4, 6, 8, 10]), (0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1]), (3, 3, 5, [3]), (-1, 1, 4, [-1, -0.5, 0, 0.5, 1]),
-        (float("nan"), 1, 5, []), (95, 1250, 4, [500, 1000]),
+        (0, 10, 5, [0, 2, 4, 6, 8, 10]),
+        (0, 1, 5, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (3, 3, 5, [3]),
+        (-1, 1, 4, [-1, -0.5, 0, 0.5, 1]),
+        (float("nan"), 1, 5, []),
+        (95, 1250, 4, [500, 1000]),
     ],
-)  # fmt: skip
+)
 def test_ticks_are_round(low: float, high: float, count: int, ticks: list[float]) -> None:
     assert nice_ticks(low, high, count) == pytest.approx(ticks)

@@ -71,7 +71,7 @@ def _complete(context: Any, namespace: dict[str, Any]) -> tuple[list[Found], str
     if spec.name != "vquery":
         return [], "", False, False
     body = "\n".join(lines[1:])
-    found, fragment, alone = complete_body(body, before, namespace)
+    found, fragment, alone = complete_body(body, before, namespace, at - 1)
     return found, fragment, alone and bool(found), False
 
 
@@ -182,7 +182,7 @@ def known_detectors() -> list[str]:
 # ------------------------------------------------------------------------------------------------------------ the body
 
 
-def complete_body(body: str, before: str, namespace: dict[str, Any]) -> tuple[list[Found], str, bool]:
+def complete_body(body: str, before: str, namespace: dict[str, Any], line: int = 0) -> tuple[list[Found], str, bool]:
     """Complete a place in the body of `%%vquery`.
 
     Parameters
@@ -192,6 +192,8 @@ def complete_body(body: str, before: str, namespace: dict[str, Any]) -> tuple[li
     before : str
         The line of the cursor, up to it.
     namespace : dict
+    line : int
+        Number of that line in the body, from 0.
 
     Returns
     -------
@@ -216,7 +218,7 @@ def complete_body(body: str, before: str, namespace: dict[str, Any]) -> tuple[li
     if re.search(r"^\s*class\s+\w+\s*\([^)]*\Z", start):
         return _starting(["Query", *names["queries"], *types], word, "class"), word, True
     if re.search(r"^\s+def\s+\w+\s*\(self[^)]*\Z", start):
-        return _starting(_arguments(catalogue, body, before), word, "property"), word, True
+        return _starting(_arguments(catalogue, body, line), word, "property"), word, True
     if re.search(r"^\s*@\Z", start):
         return _starting(["prop"], word, "function"), word, True
     if not word:
@@ -249,17 +251,13 @@ def _attributes(catalogue: Any, body: str, names: Any, owner: str, word: str) ->
     return found, word, True
 
 
-def _arguments(catalogue: Any, body: str, before: str) -> list[str]:
+def _arguments(catalogue: Any, body: str, line: int) -> list[str]:
     """Return the properties that a function of the class around the cursor may ask for."""
-    end = body.find(before)
-    inside = [
-        one for one in catalogue.classes_in(body) if one.lines[0] <= body.count("\n", 0, max(0, end)) < one.lines[1]
-    ]
-    return (
-        list(catalogue.cell_property_names(body, inside[-1].name))
-        if inside
-        else list(catalogue.property_names("Object"))
-    )
+    inside = [one for one in catalogue.classes_in(body) if one.lines[0] <= line < one.lines[1]]
+    if not inside:
+        return list(catalogue.property_names("Object"))
+    methods = set(catalogue.method_names())
+    return [name for name in catalogue.cell_property_names(body, inside[-1].name) if name not in methods]
 
 
 def _choices(name: str, word: str) -> list[Found]:

@@ -95,7 +95,7 @@ def close_all(widget: Any) -> None:
     for child in getattr(widget, "children", ()):
         close_all(child)
     for name in ("layout", "style"):
-        part = getattr(widget, name, None)
-        if hasattr(part, "close"):
+        part: Any = getattr(widget, name, None)
+        if part is not None and hasattr(part, "close"):
             part.close()
     widget.close()

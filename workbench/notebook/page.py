@@ -91,7 +91,8 @@ class Page:
         self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else ""))
         drawn = tables.table_html(frame, limit, title="" if self._tables > 1 else name)
         if self._tables > 1:
-            drawn = f"<details><summary>{escape(name or 'Table')} ({len(frame):,} rows)</summary>{drawn}</details>"
+            count = "1 row" if len(frame) == 1 else f"{len(frame):,} rows"
+            drawn = f"<details><summary>{escape(name or 'Table')} ({count})</summary>{drawn}</details>"
         self.parts.append(drawn)
 
     def _figure(self, block: dict[str, Any]) -> None:
@@ -197,15 +198,14 @@ class Page:
         path = str(block.get("path") or state.get("source") or "")
         mime = str(state.get("mime") or "video/mp4")
         data = block.get("data") or (state["asset"] if str(state.get("asset", "")).startswith("data:") else None)
-        uri = _uri(data, mime) if data else ""
-        size = len(uri) * 3 // 4
+        size = len(data) * 3 // 4 if isinstance(data, str) else len(data or b"")
+        inside = bool(data) and size <= self._left
         poster = _uri(block["poster"], "image/jpeg") if block.get("poster") else ""
         if block.get("poster"):
             self._posters.append(_bytes(block["poster"]))
         name = f"a{self._assets}"
         self._assets += 1
         width = f' width="{int(state["width"])}"' if state.get("width") else ""
-        inside = bool(uri) and size <= self._left
         self.lines.append(label if inside or not path else f"{label}: {path}")
         caption = f"<figcaption>{escape(label)}{'' if inside or not path else f': {escape(path)}'}</figcaption>"
         if not inside:
@@ -216,7 +216,7 @@ class Page:
         still = f' poster="{escape(poster)}"' if poster else ""
         video = (
             f'<video controls preload="metadata" data-wb-asset="{name}" aria-label="{escape(label)}"{width}{still} '
-            f'src="{escape(uri)}"></video>'
+            f'src="{escape(_uri(data, mime))}"></video>'
         )
         return f"<figure>{self._slot('player', state, video)}{caption}</figure>", True
 

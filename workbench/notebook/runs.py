@@ -311,6 +311,8 @@ def cancel_here(run_id: str) -> str:
 
 def _look() -> None:
     """Look for cancel files each 0.25 s while a run of this process goes on; sleep while none does."""
+    with contextlib.suppress(OSError):
+        prune()
     while True:
         active = {key: kept for key, kept in list(_recorders.items()) if kept.run is not None}
         if not active:

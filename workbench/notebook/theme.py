@@ -100,7 +100,7 @@ STYLE = (
     ".wb-note.wb-warning{border-color:var(--wb-warn)}.wb-note.wb-error{border-color:var(--wb-error)}"
     ".wb svg,.wb img,.wb video{display:block;max-width:100%;height:auto}"
     ".wb img,.wb video{border-radius:3px}"
-    ".wb-clips{display:flex;flex-wrap:wrap;gap:10px}.wb figure{margin:0;max-width:100%}"
+    ".wb-clips{display:flex;flex-wrap:wrap;gap:10px}.wb figure{margin:0;max-width:min(100%,470px)}"
     ".wb figcaption,.wb-muted{color:var(--wb-muted);font-size:12px}"
     ".wb-scroll{overflow-x:auto}"
     ".wb table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums;margin:0;border:0}"
