@@ -16,6 +16,9 @@ from workbench.video.language.tree import Aggregate, And, CompiledQuery, Lasts, 
 from workbench.video.plan.cost import DECODE_MS_PER_PIXEL, ROW_MS, TRACK_MS, Costs, Figures, detect_ms
 from workbench.video.plan.rules import order, pushed, reorder, shared, split
 
+#: below this, nobody waits
+_WORTH_ADVICE_MS = 500.0
+
 if TYPE_CHECKING:
     from workbench.video.source import VideoInfo
 
@@ -151,7 +154,7 @@ class QueryPlan:
     def _advice(self, root: Operator) -> tuple[str, ...]:
         steps = [operator for _, operator in root.walk()]
         total = sum(step.est_ms or 0.0 for step in steps)
-        if total <= 0:
+        if total < _WORTH_ADVICE_MS:
             return ()
         most = max(steps, key=lambda step: step.est_ms or 0.0)
         share = (most.est_ms or 0.0) / total
