@@ -158,6 +158,23 @@ def test_an_error_that_cannot_be_pickled_is_still_an_error(cluster: Any) -> None
     assert outcome.error is not None
 
 
+def test_a_value_that_cannot_be_read_here_is_an_error(cluster: Any) -> None:
+    home = os.getpid()
+
+    def rebuild() -> int:
+        if os.getpid() == home:
+            raise RuntimeError("only elsewhere")
+        return 1
+
+    class Elsewhere:
+        def __reduce__(self) -> Any:
+            return rebuild, ()
+
+    outcomes = {o.index: o for o in stream(lambda item: Elsewhere() if item == 1 else item, range(4), in_flight=4)}
+    assert [outcomes[index].value for index in (0, 2, 3)] == [0, 2, 3]
+    assert "only elsewhere" in str(outcomes[1].error)
+
+
 def test_earlier_items_run_first(cluster: Any) -> None:
     order = [o.index for o in stream(lambda item: time.sleep(0.01), range(40), in_flight=40)]
     # Two workers take turns, so a neighbour may overtake, but the last never come before the first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
@@ -119,9 +120,7 @@ def stream(
             if time.monotonic() - looked > 1.0:
                 session.heal()
                 looked = time.monotonic()
-            outcome = submission.next(run)
-            if outcome is not None:
-                yield outcome
+            yield from submission.next(run)
     finally:
         stop_listening()
         submission.release()
@@ -191,56 +190,76 @@ class _Submission:
         self.flying[future] = (index, item, times)
         future.add_done_callback(self.finished.put)
 
-    def next(self, run: Run[Any] | None) -> Outcome[Any] | None:
-        """Wait for the next outcome; None if there is no answer yet, or the run is cancelled."""
+    def next(self, run: Run[Any] | None) -> list[Outcome[Any]]:
+        """Wait for the next outcomes; none if there is no answer within a second, or the run is cancelled."""
         waited = time.monotonic()
         while True:
             try:
-                future = self.finished.get(timeout=POLL)
+                batch = [self.finished.get(timeout=POLL)]
                 break
             except queue.Empty:
                 if _cancelled(run):
-                    return None
+                    return []
                 if time.monotonic() - waited > 1.0:
                     self._check_cluster()
-                    return None
-        if future not in self.flying:
-            return None
-        return self._outcome(future, run)
+                    return []
+        with suppress(queue.Empty):
+            while True:
+                batch.append(self.finished.get_nowait())
+        known = [future for future in batch if future in self.flying]
+        finished = [future for future in known if future.status == "finished"]
+        settled = (self._settle(future, run) for future in known if future not in finished)
+        return [outcome for outcome in settled if outcome is not None] + self._collect(finished, run)
 
-    def _outcome(self, future: Any, run: Run[Any] | None) -> Outcome[Any] | None:
-        index, item, times = self.flying[future]
-        status = future.status
-        if status == "error":
-            error = future.exception()
-            del self.flying[future]
-            return Outcome(index, error=_explained(error).with_traceback(future.traceback()))
-        if status == "finished":
-            try:
-                value, seconds = future.result(timeout=1.0)
-            except TimeoutError:  # its worker died after the call, before the value came: it is being done again
-                self._check_cluster()
-                self.finished.put(future)
-                return None
-            except Exception as error:  # the value cannot be read here, or the call failed the second time
-                if future.status == "error":
-                    self.finished.put(future)
-                    return None
-                self._check_cluster()
-                if future.status != "cancelled":
-                    del self.flying[future]
-                    return Outcome(index, error=error)
-            else:
-                del self.flying[future]
-                return Outcome(index, value, None, seconds)
-        elif status == "pending":  # being done again: looked at later
-            time.sleep(POLL)
+    def _collect(self, finished: list[Any], run: Run[Any] | None) -> list[Outcome[Any]]:
+        """Bring the values of finished calls here, all in one request."""
+        try:
+            values = self._gather(finished, run) if finished else []
+        except Exception as error:
+            if len(finished) > 1:  # which one it was, one by one
+                return [outcome for future in finished for outcome in self._collect([future], run)]
+            (future,) = finished
             self._check_cluster()
+            if future.status != "finished":  # its worker died before the value came, and it failed the second time
+                self.finished.put(future)
+                return []
+            return [Outcome(self.flying.pop(future)[0], error=error)]  # the value cannot be read here
+        return [
+            Outcome(self.flying.pop(future)[0], value, None, seconds)
+            for future, (value, seconds) in zip(finished, values, strict=False)
+        ]
+
+    def _gather(self, futures: list[Any], run: Run[Any] | None) -> list[tuple[Any, float]]:
+        """Wait for values in short steps: if a worker has died, its calls are being done again."""
+        self._check_cluster()
+        loop = self.client.loop.asyncio_loop
+        waiting = asyncio.run_coroutine_threadsafe(self.client.gather(futures, asynchronous=True), loop)
+        while True:
+            try:
+                return waiting.result(timeout=POLL)
+            except TimeoutError:
+                if waiting.done():
+                    raise
+                if _cancelled(run):
+                    waiting.cancel()
+                    return []
+                if self.client.status not in ("running", "connecting"):
+                    waiting.cancel()
+                self._check_cluster()
+
+    def _settle(self, future: Any, run: Run[Any] | None) -> Outcome[Any] | None:
+        """Deal with a call that has no value: it failed, is being done again, or was dropped."""
+        index, item, times = self.flying[future]
+        if future.status == "error":
+            del self.flying[future]
+            return Outcome(index, error=_explained(future.exception()).with_traceback(future.traceback()))
+        self._check_cluster()
+        if future.status in ("pending", "finished"):
+            time.sleep(POLL)
             self.finished.put(future)
             return None
-        # cancelled or lost, and not by us: the scheduler was restarted or somebody released it
+        # Cancelled or lost, and not by us: the scheduler was restarted, or somebody released it.
         del self.flying[future]
-        self._check_cluster()
         if _cancelled(run):
             return None
         if times > max(1, self.retries):
