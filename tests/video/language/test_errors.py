@@ -263,6 +263,8 @@ OTHERS = [
     (car("car.crosses(zzz)"), "'zzz' is not declared (line 3).", "Add zzz = Line((x1, y1), (x2, y2)) above the query."),
     (car("cat.still"), "'cat' is not declared (line 3).", 'Add a line "cat: Cat" to the query.'),
     (car("cr.still"), "'cr' is not declared (line 3).", "Did you mean 'car'?"),
+    (car("truck"), "'truck' is not declared (line 3).", 'Add a line "truck: Truck" to the query.'),
+    (car("car.near(truck, '5px')"), "'truck' is not declared (line 3).", 'Add a line "truck: Truck" to the query.'),
     (car("bag2.still"), "'bag2' is not declared (line 3).", 'Add a line "bag2: Bag" to the query.'),
     (car("zebra.inside(yard)"), "'zebra' is not declared (line 3).", 'Add a line "zebra: Object" to the query.'),
     (car("last(car.still, '3s')"), "'last()' belongs in select (line 3).", "Write select = last(...)."),
@@ -502,8 +504,15 @@ def test_values_that_are_never_met_are_warned_about(where: str, message: str, hi
 
 
 def test_values_that_can_be_met_are_not_warned_about() -> None:
-    text = car('car.color in ("red", "blue") and car.kind == "van" and car.label == "car" and car.crossed_to == "x"')
+    text = car('car.color in ("red", "blue") and car.kind == "van" and car.label == "car"')
     assert compile_query(text, NOTEBOOK).__compiled__.warnings == ()
+
+
+def test_a_side_without_a_crossing_is_warned_about() -> None:
+    text = car("car.still", "    select = car.id, car.crossed_to\n")
+    warning = ("crossed_to is always missing: car crosses no line here.", "Add car.crosses(line) to where.")
+    assert compile_query(text).__compiled__.warnings == (warning,)
+    assert compile_query(text.replace("car.still", "car.crosses(door)"), NOTEBOOK).__compiled__.warnings == ()
 
 
 def test_a_property_that_cannot_be_fingerprinted() -> None:

@@ -172,7 +172,7 @@ def queries(draw: Callable[[Any], Any]) -> str:
 
 @given(queries())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 def test_all_forms_compile_to_equal_trees(tmp_path_factory: pytest.TempPathFactory, source: str) -> None:
     text = as_text(source)

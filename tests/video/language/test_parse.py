@@ -47,25 +47,25 @@ def answered(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_tokens_as_a_condition(text: str) -> None:
     answered(f"{HEAD}class Asked(Query):\n    x: Car\n    where = {text}\n")
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_tokens_as_a_cell(text: str) -> None:
     answered(text)
 
 
 @given(st.integers(0, len(CELL) - 1), st.integers(0, 12), st.sampled_from(["", *TOKENS]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_edit_of_a_cell(start: int, length: int, inserted: str) -> None:
     answered(CELL[:start] + inserted + CELL[start + length :])
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_text(text: str) -> None:
     answered(text)
 

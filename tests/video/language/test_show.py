@@ -22,7 +22,7 @@ def test_examples_come_back(text: str) -> None:
 
 
 @given(st.one_of(nested, intervals))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_random_conditions_come_back(text: str) -> None:
     cell = HEAD + TYPE.replace("once=True", 'once=True, version="1"') + "class Q(Query):\n    x: Mine\n    where = {}\n"
     tree = compile_query(cell.format(text)).__compiled__.where

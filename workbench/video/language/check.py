@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from workbench.engine.errors import WorkbenchError, suggest
-from workbench.engine.units import as_seconds
+from workbench.engine.errors import suggest
 from workbench.video.language import catalogue
 from workbench.video.language.catalogue import METHODS
 from workbench.video.language.parse import Position, position, too_deep, unsupported
 from workbench.video.language.scope import MISSING, as_collection, as_scalar, root
-from workbench.video.language.shapes import line_shape, region_shape
-from workbench.video.language.sorts import Sort, Value, metric, read_quantity, short
+from workbench.video.language.sorts import METRES, Sort, Value, metric, short
 from workbench.video.language.tree import (
     And,
     Compare,
@@ -24,11 +22,9 @@ from workbench.video.language.tree import (
     InRegion,
     Known,
     Lasts,
-    LineShape,
     Node,
     Not,
     Or,
-    RegionShape,
     Relation,
     Truth,
     Turns,
@@ -261,24 +257,6 @@ class Conditions(Values):
         gap = self.seconds(found["gap"], "gap") if "gap" in found else 0.5
         return Lasts(operand, duration, gap, **position(node))
 
-    def seconds(self, node: ast.expr, name: str, *, positive: bool = False) -> float:
-        """Return the seconds of a fixed time."""
-        value = self.value(node)
-        if value.tree is not None:
-            raise self.error(node, f"{name} takes a fixed time, got {short(node)}.", 'Write "0.5s" or "2min".')
-        fixed = value.fixed
-        try:
-            seconds = (
-                fixed.value
-                if getattr(fixed, "dimension", None) == catalogue.SECONDS
-                else as_seconds(fixed, name, clock=False)
-            )
-        except WorkbenchError as error:
-            raise self.error(node, error.message, error.hint) from None
-        if seconds < 0 or (positive and seconds == 0):
-            raise self.error(node, f"{name} needs a time above 0, got {short(node)}.", 'Write "0.5s" or "2min".')
-        return float(seconds)
-
     def _method(self, node: ast.Call, var: str, name: str) -> Node:
         at = position(node)
         kind = self.variables[var]
@@ -327,12 +305,8 @@ class Conditions(Values):
                 raise self.error(limit.at, f"near() needs a unit, got {limit.fixed:g}.", 'Write "2m" or "80px".')
             quantity = self.reader.quantity(limit)
             wanted = metric(Sort("number", catalogue.PIXELS, name="near()"), False)
-            if (
-                quantity is not None
-                and quantity.dimension == catalogue.SPEED / (catalogue.NUMBER / catalogue.SECONDS)
-                and self.scale
-            ):
-                return Relation(name, var, other, quantity.value, quantity.dimension, **at)
+            if quantity is not None and quantity.dimension == METRES and self.scale is not None:
+                return Relation(name, var, other, quantity.value, METRES, **at)
             constant = self.reader.constant(limit, wanted)
             return Relation(name, var, other, float(constant.value), catalogue.PIXELS, **at)
         if name in ("overlaps", "same_as"):
@@ -347,89 +321,6 @@ class Conditions(Values):
                 limit_value = float(self.reader.constant(value, Sort("number", name=least[0])).value)
             return Relation(name, var, other, limit_value, **at)
         return Relation(name, var, other, **at)
-
-    # --------------------------------------------------------------------------------------------------- arguments
-
-    def text(self, node: ast.expr, name: str, choices: Sequence[str]) -> str:
-        """Return a fixed text that is one of `choices`."""
-        value = self.value(node)
-        if value.tree is None and value.fixed in choices:
-            return str(value.fixed)
-        listed = ", ".join(f'"{one}"' for one in choices[:-1]) + f' or "{choices[-1]}"'
-        given = value.fixed if isinstance(value.fixed, str) else ""
-        raise self.error(
-            node,
-            f"{name} is {listed}, got {short(node)}.",
-            suggest(given, choices, f'Write "{choices[0]}".', quote='"{}"'),
-        )
-
-    def _degrees(self, node: ast.expr) -> float:
-        value = self.value(node)
-        quantity = read_quantity(value.fixed) if isinstance(value.fixed, str) else None
-        if quantity is not None and quantity.dimension == catalogue.DEGREES and quantity.value > 0:
-            return quantity.value
-        if isinstance(value.fixed, (int, float)) and not isinstance(value.fixed, bool):
-            raise self.error(node, f"by needs a unit, got {value.fixed:g}.", f'Write "{value.fixed:g}deg".')
-        raise self.error(node, f"by is an angle above 0, got {short(node)}.", 'Write "60deg".')
-
-    def _side(self, node: ast.expr, line: LineShape) -> str | None:
-        value = self.value(node)
-        if value.tree is None and (value.fixed is None or value.fixed in line.sides):
-            return None if value.fixed is None else str(value.fixed)
-        shown = value.fixed if isinstance(value.fixed, str) else short(node)
-        raise self.error(
-            node,
-            f"{line.name} has no side '{shown}'.",
-            suggest(str(shown), line.sides, f"Its sides are {line.sides[0]} and {line.sides[1]}."),
-        )
-
-    def region(self, node: ast.expr, name: str) -> RegionShape:
-        """Return the region that an argument means."""
-        return self._shape(node, f"{name}() needs a region", region_shape)
-
-    def line(self, node: ast.expr) -> LineShape:
-        """Return the line that an argument means."""
-        return self._shape(node, "crosses() needs a line", line_shape)
-
-    def _shape(self, node: ast.expr, needs: str, make: Any) -> Any:
-        inner = node.elts[0] if isinstance(node, ast.Set) and len(node.elts) == 1 else node
-        wants_line = make is line_shape
-        if var := self.variable(inner):
-            raise self.error(
-                node, f"{needs}, and {var} is an object.", "Compare two objects with near() or overlaps()."
-            )
-        if isinstance(inner, ast.Name | ast.Attribute):
-            name = inner.id if isinstance(inner, ast.Name) else inner.attr
-            value = self.scope.find(inner)
-            if value is MISSING:
-                if isinstance(inner, ast.Attribute):
-                    raise self.undeclared(inner)
-                add = "Line((x1, y1), (x2, y2))" if wants_line else "Region((x, y), ...)"
-                raise self.error(
-                    inner,
-                    f"'{name}' is not declared (line {node.lineno}).",
-                    suggest(name, self.scope.names(), f"Add {name} = {add} above the query."),
-                )
-        elif isinstance(inner, ast.Call | ast.Tuple | ast.List):
-            name, value = "line" if wants_line else "region", self.scope.evaluate(inner)
-        else:
-            name, value = short(inner), None
-        try:
-            shape = make(name, value)
-        except WorkbenchError as error:
-            raise self.error(node, error.message, error.hint) from None
-        if shape is None:
-            other = line_shape if not wants_line else region_shape
-            is_other = not isinstance(value, (list, tuple)) and other(name, value) is not None
-            kind = ("a region" if wants_line else "a line") if is_other else f"a {type(value).__name__}"
-            example = "Line((120, 610), (540, 600))" if wants_line else "Region((360, 367), (773, 267), (1143, 480))"
-            hint = f"Use {'inside' if wants_line else 'crosses'}({name})." if is_other else f"Write {name} = {example}."
-            if not isinstance(inner, ast.Name | ast.Attribute):
-                kind, hint = f"not {short(node)}", f"Write a name: yard = {example}."
-                raise self.error(node, f"{needs}, {kind}.", hint)
-            raise self.error(node, f"{needs}, and {name} is {kind}.", hint)
-        self.shapes.setdefault(shape.name, shape)
-        return shape
 
 
 def check_one_kind(checker: Values, parts: Sequence[ast.expr], operands: Sequence[Node]) -> None:

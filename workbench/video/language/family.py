@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError, suggest
@@ -15,7 +15,7 @@ from workbench.video.language.scope import MISSING, Scope
 from workbench.video.language.shapes import Scale, line_shape
 from workbench.video.language.sorts import Reader, short
 from workbench.video.language.source import find_class
-from workbench.video.language.tree import And, CompiledQuery, Node, Relation, ScaleSpec, Variable
+from workbench.video.language.tree import And, CompiledQuery, Crosses, Node, Property, Relation, ScaleSpec, Variable
 from workbench.video.language.types import object_type
 from workbench.video.language.vocabulary import ObjectMeta, Query, QueryMeta
 
@@ -74,7 +74,7 @@ def compile_class(query: Any, namespace: Mapping[str, Any], video: str) -> Compi
         query.__name__, variables, where, select, group, scale, tuple(shapes.values()), tuple(warnings), _text(own)
     )
     _check_available(own_checker, own, compiled)
-    return compiled
+    return replace(compiled, warnings=(*compiled.warnings, *_never_crossed(compiled)))
 
 
 def _family(query: Any) -> list[Any]:
@@ -274,6 +274,16 @@ def _check_available(checker: Conditions, own: _Written, compiled: CompiledQuery
             f"A query about several objects is not available yet: {listed}.",
             "Keep one of them.",
         )
+
+
+def _never_crossed(compiled: CompiledQuery) -> Iterator[tuple[str, str]]:
+    """Yield a warning for each variable whose `crossed_to` is asked for, though it crosses no line."""
+    crossing = {node.var for node in compiled.nodes() if isinstance(node, Crosses)}
+    asked = (node.var for node in compiled.nodes() if isinstance(node, Property) and node.name == "crossed_to")
+    for var in dict.fromkeys(asked):
+        own = compiled.variable(var).type.property("crossed_to")
+        if var not in crossing and own is None:
+            yield f"crossed_to is always missing: {var} crosses no line here.", f"Add {var}.crosses(line) to where."
 
 
 def _declaration(own: _Written, name: str, node: ast.AST) -> ast.AST:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.engine.units import Quantity
 from workbench.video.language import catalogue
-from workbench.video.language.catalogue import AGGREGATES, METHODS, NUMBER, PROPERTIES
-from workbench.video.language.inert import Word
+from workbench.video.language.arguments import Arguments
+from workbench.video.language.catalogue import AGGREGATES, NUMBER
 from workbench.video.language.parse import position, unsupported
-from workbench.video.language.scope import MISSING, Scope, as_collection, as_scalar, root
-from workbench.video.language.sorts import Reader, Sort, Value, metric, short
+from workbench.video.language.scope import MISSING, root
+from workbench.video.language.sorts import Sort, Value, metric, short
 from workbench.video.language.tree import (
     Arithmetic,
     Choose,
@@ -24,50 +23,16 @@ from workbench.video.language.tree import (
     Measure,
     Negate,
     Node,
-    ObjectType,
-    Property,
     RegionOf,
-    RegionShape,
-    ScaleSpec,
 )
-from workbench.video.language.vocabulary import ObjectMeta, QueryMeta
+from workbench.video.language.vocabulary import QueryMeta
 
 _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "Div": "/"}
 
 
 @dataclass(slots=True)
-class Values:
-    """Checks values; `Conditions` adds what is true or false.
-
-    Attributes
-    ----------
-    scope : Scope
-        What names mean.
-    variables : Mapping
-        The query's variables and their types.
-    scale : ScaleSpec, optional
-        With one, speeds and distances are in metres.
-    reader : Reader
-    sides : tuple of str
-        Names of the sides that `crossed_to` can be, if all are known.
-    """
-
-    scope: Scope
-    variables: Mapping[str, ObjectType]
-    scale: ScaleSpec | None
-    reader: Reader
-    sides: tuple[str, ...] = ()
-    shapes: dict[str, Any] = field(default_factory=dict)
-
-    def error(self, node: ast.AST, message: str, hint: str = "") -> WorkbenchError:
-        """Return an error at a node of the text."""
-        return self.scope.place.error(node, message, hint)
-
-    def variable(self, node: ast.expr) -> str:
-        """Return the variable that this name is, or ""."""
-        if isinstance(node, ast.Name) and node.id in self.variables and not self.scope.cell.is_reference(node):
-            return node.id
-        return ""
+class Values(Arguments):
+    """Checks the values of conditions."""
 
     def value(self, node: ast.expr) -> Value:
         """Return the checked form of a value.
@@ -99,118 +64,6 @@ class Values:
                     node, f"{short(node)} is a condition, not a value.", "Join conditions with and, or, not."
                 )
         raise unsupported(self.scope.place, node)
-
-    # ------------------------------------------------------------------------------------------------------ names
-
-    def property(self, node: ast.Attribute, var: str) -> Value:
-        """Return `var.name`."""
-        kind, name = self.variables[var], node.attr
-        at = position(node)
-        if kind.property(name) is not None:
-            return Value(Sort("any", name=name), node, Property(var, name, None, **at))
-        known = PROPERTIES.get(name)
-        if known is None or not kind.is_a(known.owner):
-            if name in METHODS:
-                raise self.error(
-                    node,
-                    f"{name} is a method (line {node.lineno}).",
-                    f"Write {var}.{METHODS[name].text.split(':')[0]}.",
-                )
-            if known is not None:
-                raise self.error(
-                    node,
-                    f"{kind.name} has no property '{name}' (line {node.lineno}).",
-                    f"{name} is a property of {known.owner}.",
-                )
-            own = [one.name for one in kind.properties]
-            names = [one.name for one in PROPERTIES.values() if kind.is_a(one.owner)] + own
-            raise self.error(
-                node,
-                f"{kind.name} has no property '{name}' (line {node.lineno}).",
-                suggest(name, [*names, *METHODS], f"Properties: {', '.join(sorted(names))}."),
-            )
-        if name == "embedding":
-            raise self.error(
-                node, "embedding is not available yet.", "Use color, or an @prop function that reads image."
-            )
-        if known.shape == "image":
-            raise self.error(
-                node,
-                f"image can be read in @prop functions only (line {node.lineno}).",
-                "Write a property with an argument named image.",
-            )
-        choices = known.choices
-        if name == "label" and kind.labels is not None:
-            choices = kind.labels
-        elif name == "crossed_to":
-            choices = self.sides
-        sort = Sort(known.shape, known.dimension, choices, name)
-        if known.scaled:
-            sort = metric(sort, self.scale is not None)
-        dimension = sort.dimension if known.shape == "number" else None
-        return Value(sort, node, Property(var, name, dimension, **at))
-
-    def _named(self, node: ast.expr, at: ast.expr) -> Value:
-        if var := self.variable(node):
-            raise self.error(at, f"{var} is an object, not a value.", f"Ask for a property: {var}.speed.")
-        value = self.scope.find(node)
-        if value is MISSING or isinstance(value, Word):
-            raise self._not_a_value(node, value)
-        if isinstance(value, (ObjectMeta, QueryMeta)):
-            raise self.error(
-                at,
-                f"{value.__name__} is a type, not a value.",
-                f"Declare a variable: {value.__name__.lower()}: {value.__name__}.",
-            )
-        scalar = as_scalar(value)
-        if scalar is not MISSING:
-            return Value(Sort("fixed"), at, fixed=scalar)
-        if as_collection(value) is not None:
-            raise self.error(
-                at, f"{ast.unparse(node)} holds several values (line {node.lineno}).", f"Write: in {ast.unparse(node)}."
-            )
-        kind = type(value).__name__
-        raise self.error(
-            at,
-            f"{ast.unparse(node)} is a {kind}, which a condition cannot compare (line {node.lineno}).",
-            "Use a number, a text or a list of these.",
-        )
-
-    def _not_a_value(self, node: ast.expr, value: Any) -> WorkbenchError:
-        word = self.scope.word(node)
-        if word in catalogue.BOUNDS:
-            return self.error(
-                node, f"'{word}' belongs in select (line {node.lineno}).", 'In where, write lasts(condition, "5s").'
-            )
-        if word:
-            return self.error(
-                node, f"'{word}' is called with () (line {node.lineno}).", f"Write {catalogue.WORDS[word]}."
-            )
-        return self.undeclared(node)
-
-    def undeclared(self, node: ast.expr) -> WorkbenchError:
-        """Return the error for a name that neither the query nor anything else declares."""
-        base = root(node)
-        if self.variable(base):  # a property of a property
-            return unsupported(self.scope.place, node)
-        if isinstance(base, ast.Name) and base is not node and self.scope.get(base.id) is MISSING:
-            name = base.id
-            kinds = {kind.lower(): kind for kind in catalogue.TYPES}
-            near = suggest(name, self.variables, "")
-            if near and name not in kinds:
-                return self.error(base, f"'{name}' is not declared (line {node.lineno}).", near)
-            kind = kinds.get(name.rstrip("0123456789_").lower(), "Object")
-            return self.error(
-                base, f"'{name}' is not declared (line {node.lineno}).", f'Add a line "{name}: {kind}" to the query.'
-            )
-        if isinstance(node, ast.Name):
-            known = {*self.variables, *self.scope.names()}
-            return self.error(
-                node,
-                f"'{node.id}' is not declared (line {node.lineno}).",
-                suggest(node.id, known, f"Give {node.id} a value above the query, or in a cell before."),
-            )
-        return self.scope.undeclared(node)
 
     # -------------------------------------------------------------------------------------------------- arithmetic
 
@@ -347,10 +200,6 @@ class Values:
         tree = Choose(condition, then, otherwise, **position(node))
         return Value(Sort(sort.shape, sort.dimension, sort.choices, short(node), sort.metric), node, tree)
 
-    def condition(self, node: ast.expr) -> Node:
-        """Return the checked form of a condition; `Conditions` has it."""
-        raise NotImplementedError
-
     # ------------------------------------------------------------------------------------------------------- calls
 
     def _call(self, node: ast.Call) -> Value:
@@ -420,18 +269,6 @@ class Values:
             )
         return unsupported(self.scope.place, node)
 
-    def check_no_keywords(self, node: ast.Call, name: str) -> None:
-        """Raise if a call has keywords, stars or a generator."""
-        if node.keywords:
-            raise self.error(
-                node.keywords[0],
-                f"{name}() has no argument '{node.keywords[0].arg or '**'}' (line {node.lineno}).",
-                f"Write {catalogue.WORDS.get(name, name)}.",
-            )
-        for argument in node.args:
-            if isinstance(argument, ast.Starred | ast.GeneratorExp):
-                raise unsupported(self.scope.place, argument)
-
     def method_value(self, node: ast.Call, var: str, name: str) -> Value:
         """Return the value of a method: `region_of`, `distance`, `closing`; `Conditions` handles the others."""
         at = position(node)
@@ -449,62 +286,3 @@ class Values:
             tree = Measure("distance" if name == "distance" else "closing", var, other, sort.dimension, **at)
             return Value(sort, node, tree)
         raise self.error(node, f"{short(node)} is a condition, not a value.", "Join conditions with and, or, not.")
-
-    def arguments(self, node: ast.Call, name: str) -> dict[str, ast.expr]:
-        """Return the arguments of a method by name.
-
-        Raises
-        ------
-        WorkbenchError
-            For one too few, too many, twice or unknown.
-        """
-        method = METHODS[name]
-        example = f"Write {method.text.split(': ')[0]}."
-        found: dict[str, ast.expr] = {}
-        for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                raise unsupported(self.scope.place, argument)
-        if len(node.args) > len(method.parameters):
-            raise self.error(
-                node.args[-1],
-                f"{name}() takes at most {len(method.parameters)} arguments (line {node.lineno}).",
-                example,
-            )
-        found.update(zip(method.parameters, node.args, strict=False))
-        for keyword in node.keywords:
-            if keyword.arg is None:
-                raise unsupported(self.scope.place, keyword.value, "**")
-            if keyword.arg not in method.parameters or keyword.arg in found:
-                raise self.error(
-                    keyword,
-                    f"{name}() has no argument '{keyword.arg}' (line {node.lineno}).",
-                    suggest(keyword.arg, method.parameters, example),
-                )
-            found[keyword.arg] = keyword.value
-        for parameter in method.parameters[: method.required]:
-            if parameter not in found:
-                raise self.error(
-                    node,
-                    f"{name}() needs {'an' if parameter[0] in 'aeiou' else 'a'} {parameter} (line {node.lineno}).",
-                    example,
-                )
-        return found
-
-    def other(self, node: ast.expr, name: str, var: str) -> str:
-        """Return the second variable of a relation."""
-        other = self.variable(node)
-        if not other:
-            if isinstance(node, ast.Name) and self.scope.get(node.id) is MISSING:
-                raise self.undeclared(ast.copy_location(ast.Attribute(node, "id", ast.Load()), node))
-            raise self.error(
-                node, f"{name}() needs a variable of the query, got {short(node)}.", f"Write {var}.{name}(other)."
-            )
-        if other == var:
-            raise self.error(
-                node, f"{name}() compares {var} with itself (line {node.lineno}).", "Name another variable."
-            )
-        return other
-
-    def region(self, node: ast.expr, name: str) -> RegionShape:
-        """Return the region that an argument means; `Conditions` has it."""
-        raise NotImplementedError
