@@ -345,6 +345,26 @@ def test_show_and_message(front: Any) -> None:
     assert [bundle["text/plain"] for bundle, _, _ in front.shown][4:] == ["warning: mind"]
 
 
+def test_live_adds_widgets_that_can_be_closed() -> None:
+    from workbench.notebook.live_widgets import close_all
+
+    before = len(widget_instances())
+    bundle: Any = mimebundle(Blocks({"kind": "timeline", "state": TIMELINE}, clip(0)), live=True)
+    model = bundle[WIDGET_MIME]["model_id"]
+    box = widget_instances()[model]
+    assert [type(child).__name__ for child in box.children] == ["TimelineWidget", "PlayerWidget"]
+    assert box.children[0].bars == TIMELINE["bars"] and box.children[1].asset.startswith("data:video/mp4;base64,")
+    close_all(box)
+    assert len(widget_instances()) == before
+    assert WIDGET_MIME not in mimebundle(Blocks({"kind": "summary", "text": "x"}), live=True)
+
+
+def widget_instances() -> dict[str, Any]:
+    from ipywidgets.widgets import widget
+
+    return dict(widget._instances)
+
+
 def test_the_static_form_is_small() -> None:
     frame = pd.DataFrame({"event": range(500), "start": [float(n) for n in range(500)]})
     bars = [{"lane": "0", "start": n, "end": n + 0.5, "kind": "event", "label": f"car {n}"} for n in range(500)]

@@ -42,13 +42,12 @@ def test_a_short_run_is_one_display(kernel: Kernel) -> None:
 
 
 def test_a_long_run_is_live_then_static(kernel: Kernel) -> None:
-    kernel.run("import warnings")
-    cell = kernel.run("%%slow 26 -o c")
+    cell = kernel.run("%%slow 36 -o c")
     assert cell.outputs == ["display_data"]
     (first,) = cell.of("display_data")
     assert WIDGET_MIME in first["data"] and "slow count | " in first["data"]["text/plain"]
     (last,) = cell.of("update_display_data")
-    assert WIDGET_MIME not in last["data"] and last["data"]["text/plain"].startswith("26 counted")
+    assert WIDGET_MIME not in last["data"] and last["data"]["text/plain"].startswith("36 counted")
     assert last["transient"] == first["transient"] and "display_id" in first["transient"]
     times = {kind: [t for t, m in cell.messages if m["msg_type"] == kind] for kind in ("status", "display_data")}
     assert times["display_data"][0] - times["status"][0] >= 0.5
@@ -56,7 +55,7 @@ def test_a_long_run_is_live_then_static(kernel: Kernel) -> None:
     assert opened and opened == {content["comm_id"] for content in cell.of("comm_close")}
     (progress,) = [c["comm_id"] for c in cell.of("comm_open") if "run_id" in c["data"]["state"]]
     updates = [t for t, m in cell.messages if m["msg_type"] == "comm_msg" and m["content"]["comm_id"] == progress]
-    assert len(updates) >= 3
+    assert len(updates) >= 2
     assert (len(updates) - 1) / (updates[-1] - updates[0]) <= 10.5
     assert kernel.value(OPEN_COMMS) == "0"
 
@@ -206,6 +205,40 @@ def test_the_record_and_a_cancel_from_outside(kernel: Kernel, place: Path) -> No
     assert cell.reply["ename"] == "Stopped" and cell.reply["evalue"].startswith("Cancelled at ")
     assert runs.read(record["run_id"], place)["state"] == "cancelled"
     assert runs.read(record["run_id"], place)["partial"] is True
+
+
+QUERY = """%%vquery clip --detector boxes -o found
+class Late(Query):
+    car: Car
+    where = car.x1 > {least} and car.label in kinds
+    select = car.id, start, end
+"""
+
+
+def test_a_real_query(kernel: Kernel) -> None:
+    made = kernel.run(
+        "import numpy as np, pandas as pd\n"
+        "from workbench import video\n"
+        "clip = video.from_array(np.zeros((30, 48, 64, 3), np.uint8), fps=10)\n"
+        "boxes = pd.DataFrame({'frame': range(30), 'x1': np.arange(30.0), 'y1': 10.0, 'x2': np.arange(30) + 10.0,\n"
+        "                      'y2': 30.0, 'label': 'car', 'score': 0.9})\n"
+        "least, kinds = '12px', ['car', 'bus']"
+    )
+    assert made.reply["status"] == "ok", made.of("error")
+    cell = kernel.run(QUERY)
+    assert cell.reply["status"] == "ok", cell.of("error", "stream")
+    assert cell.outputs == ["display_data"], cell.of("stream")
+    last = (cell.of("update_display_data") or cell.of("display_data"))[-1]["data"]
+    assert last["text/plain"].startswith("VideoResult: 1 event, 1 object in 1 video; 00:03 searched, exact")
+    assert "<script" not in last["text/html"] and "<svg" in last["text/html"]
+    assert VIEW_MIME in last and WIDGET_MIME not in last and len(str(last)) < 300_000
+    assert kernel.value("type(found).__name__, len(found), bool(found.partial), found is _, 'Late' in globals()") == (
+        "('VideoResult', 1, False, True, True)"
+    )
+    assert kernel.value("import duckdb; duckdb.sql('select round(start, 3) from found').fetchall()") == "[(1.3,)]"
+    again = kernel.run(QUERY)
+    assert (again.of("update_display_data") or again.of("display_data"))[-1]["data"]["text/plain"] == last["text/plain"]
+    assert kernel.value(OPEN_COMMS) == "0"
 
 
 def test_a_killed_kernel_leaves_a_lost_run(kernel: Kernel, place: Path) -> None:

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from workbench.engine.errors import WorkbenchWarning
@@ -23,8 +23,10 @@ from workbench.notebook.config import settings
 from workbench.notebook.live_widgets import LiveWidgets
 from workbench.notebook.progress import (
     ConsoleLine,
+    blocks_of,
     bundle_of,
     ended_line,
+    has_rows,
     progress_line,
     quietly,
     status_bundle,
@@ -33,7 +35,7 @@ from workbench.notebook.progress import (
 
 __all__ = ["View", "attended", "install", "note_hook", "settle", "view_of"]
 
-Mode = Literal["magic", "quiet", "background", "call", "none"]
+Mode = Literal["magic", "background", "call", "none"]
 
 TICK = 0.1  # seconds between updates: at most 10 a second
 PREVIEW = 0.25  # seconds between previews of the partial result: at most 4 a second
@@ -42,8 +44,9 @@ PREVIEW = 0.25  # seconds between previews of the partial result: at most 4 a se
 class _Attended:
     """A magic that is running: the first run started inside it is its own."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, quiet: bool) -> None:
         self.mode: Mode = mode
+        self.quiet = quiet
         self.view: View | None = None
         self.warnings: list[WorkbenchWarning] = []
 
@@ -53,9 +56,9 @@ _views: dict[str, View] = {}
 
 
 @contextlib.contextmanager
-def attended(mode: Mode) -> Iterator[_Attended]:
+def attended(mode: Mode, quiet: bool = False) -> Iterator[_Attended]:
     """Give the run that is started inside the block to a magic of this mode."""
-    holder = _Attended(mode)
+    holder = _Attended(mode, quiet)
     token = _attended.set(holder)
     try:
         yield holder
@@ -99,13 +102,16 @@ class View:
     Parameters
     ----------
     run : Run
-    mode : {"magic", "quiet", "background", "call", "none"}
+    mode : {"magic", "background", "call", "none"}
         Who shows the end: the magic itself (`finish`), or the view on its own.
+    holder : _Attended, optional
+        The magic that the run belongs to.
     """
 
     def __init__(self, run: Any, mode: Mode, holder: _Attended | None = None) -> None:
         self.run, self.mode = run, mode
         self.shown = False
+        self._quiet = holder is not None and holder.quiet
         self._holder = holder
         self._kernel = hasattr(_shell(), "kernel")
         self._recorder = runs.watch(run, _where(_shell()))
@@ -115,9 +121,9 @@ class View:
         self._line = ConsoleLine()
         self._drawn = -math.inf
         self._next_preview = 0.0
-        self._preview: tuple[int, Any] = (-1, None)
-        context = contextvars.copy_context()  # the cell's own, so that output reaches the cell
-        self._thread = threading.Thread(target=context.run, args=(self._follow,), name="workbench-view", daemon=True)
+        self._version = -1
+        self._context = contextvars.copy_context()  # the cell's own, so that output reaches the cell
+        self._thread = self._worker(self._follow)
 
     def start(self) -> None:
         """Begin to follow the run."""
@@ -131,11 +137,13 @@ class View:
     def settle_alone(self) -> None:
         """Let the view show the result itself when the run ends (`--background`)."""
         with self._lock:
-            if not self.shown and self._kernel:
-                # The cell ends at once: its display must exist before that, so that the result has a place.
-                self._publish(self._live_bundle(None))
+            if self.shown or not self._kernel or self._over:
+                return
+            # The cell ends at once: its display must exist before that, so that the result has a place.
+            line = progress_line(self.run.progress, self.run.title)
+            self._publish({"text/plain": line} if self._quiet else self._live_bundle([]))
 
-    def finish(self, result: Any, *, note: str = "", failed: bool = False) -> None:
+    def finish(self, result: Any, *, note: str = "", failed: bool = False, within: float | None = None) -> None:
         """Put the final output in the place of the live one and close its widgets.
 
         Parameters
@@ -146,32 +154,45 @@ class View:
             A remark on top.
         failed : bool
             Whether an error follows.
+        within : float, optional
+            Seconds that drawing may take; a picture that is not ready by then follows when it is.
         """
+        note = note or (ended_line(self.run) if failed else "")
+        drawing = _Drawing(result if not (self._quiet and failed) else None, note, self._quiet)
+        if within is None:
+            drawing.draw()
+        else:
+            worker = self._worker(lambda: self._late(drawing))
+            worker.start()
+            drawing.ready.wait(within)
         with self._lock:
             if self._over:
                 return
             self._over = True
             self._line.clear()
-            if self.mode == "quiet":
-                if result is not None and not failed:
-                    display.one_line(result)
-            elif result is not None:
-                self._publish(with_note(bundle_of(result), note or (ended_line(self.run) if failed else "")))
-            elif self.shown:
-                self._publish(status_bundle(ended_line(self.run)))
+            if drawing.bundle is not None:
+                self._publish(drawing.bundle)
+            elif not drawing.ready.is_set():
+                self._publish(status_bundle(note))
+                drawing.late = True
+            elif self.shown and not self._quiet:
+                self._publish(status_bundle(note or ended_line(self.run)))
             self._close()
             self._tell(result)
         self._recorder.save()
         _views.pop(self.run.run_id, None)
 
-    # below: on the view's own thread
+    # below: on threads of the view's own
+
+    def _worker(self, target: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=self._context.copy().run, args=(target,), name="workbench-view", daemon=True)
 
     def _follow(self) -> None:
         delay = settings().delay
         while not self.run.wait(TICK):
             self._recorder.save()
             progress = self.run.progress
-            if self.mode in ("magic", "call", "background") and progress.elapsed >= delay:
+            if not self._quiet and self.mode != "none" and progress.elapsed >= delay:
                 self._draw(progress)
         self._recorder.save()
         if self.mode == "background":
@@ -186,60 +207,66 @@ class View:
             _views.pop(self.run.run_id, None)
 
     def _end_background(self) -> None:
-        result, error = None, None
+        result, error, note = None, None, ""
         try:
             result = self.run.result(timeout=0)
+            note = ended_line(self.run) if self.run.state == "cancelled" else ""
         except BaseException as raised:
-            error, result = raised, quietly(self.run.partial)
+            error = raised
+            note = "\n".join(error.lines() if hasattr(error, "lines") else [f"{type(error).__name__}: {error}"])
+            result = quietly(self.run.partial)
+        if error is not None and not has_rows(result):
+            result = None
+        drawing = _Drawing(result, note, self._quiet and error is None, "error" if error is not None else "warning")
+        drawing.draw()
         with self._lock:
             self._over = True
             self._line.clear()
-            if error is not None:
-                lines = error.lines() if hasattr(error, "lines") else [f"{type(error).__name__}: {error}"]
-                failed = {"kind": "note", "level": "error", "text": "\n".join(lines)}
-                self._publish(display.blocks_bundle([failed]))
-            elif result is not None:
-                cancelled = ended_line(self.run) if self.run.state == "cancelled" else ""
-                self._publish(with_note(bundle_of(result), cancelled))
+            self._publish(drawing.bundle or status_bundle(note or ended_line(self.run)))
             self._close()
             self._tell(result)
         _views.pop(self.run.run_id, None)
 
+    def _late(self, drawing: _Drawing) -> None:
+        drawing.draw()
+        with self._lock:
+            if drawing.late and drawing.bundle is not None and self._kernel:
+                self._publish(drawing.bundle)
+
     def _draw(self, progress: Any) -> None:
         """Show where the run stands; called at most 10 times a second."""
-        partial = self._partial_now()
+        begun = time.monotonic()
+        blocks = self._preview(begun)  # not under the lock: it may take a while, and the end must not wait for it
         with self._lock:
             if self._over or self.run.state in runs.ENDED:
                 return
             if not self._kernel:
                 self._line.write(progress_line(progress, self.run.title))
             elif not self.shown:
-                self._publish(self._live_bundle(partial))
+                self._publish(self._live_bundle(blocks))
             elif self._widgets is not None:
-                self._widgets.update(self.run, progress, partial)
+                self._widgets.update(self.run, progress, blocks)
             elif time.monotonic() - self._drawn >= PREVIEW:
-                self._publish(self._live_bundle(partial))
+                self._publish(self._live_bundle(blocks))
+        if blocks:
+            # Previews take at most a quarter of the time, however long one takes.
+            self._next_preview = begun + max(PREVIEW, 4 * (time.monotonic() - begun))
 
-    def _partial_now(self) -> Any:
-        """Return the partial result where a new one is due, else None; costs at most a quarter of the time."""
-        now = time.monotonic()
+    def _preview(self, now: float) -> list[dict[str, Any]]:
+        """Return the blocks of the growing result where a new preview is due."""
         version = getattr(self.run, "version", 0)
-        if not self._kernel or now < self._next_preview or version == self._preview[0]:
-            return None
-        partial = quietly(self.run.partial)
-        self._preview = (version, None)
-        # Drawing is counted too: it follows at once.
-        cost = time.monotonic() - now
-        self._next_preview = now + max(PREVIEW, 4 * cost)
-        return partial
+        if not self._kernel or now < self._next_preview or version == self._version:
+            return []
+        self._version = version
+        return quietly(lambda: blocks_of(self.run.partial())) or []
 
-    def _live_bundle(self, partial: Any) -> dict[str, object]:
+    def _live_bundle(self, blocks: list[dict[str, Any]]) -> dict[str, object]:
         progress = self.run.progress
-        bundle = status_bundle(progress_line(progress, self.run.title), progress, partial)
+        bundle = status_bundle(progress_line(progress, self.run.title), progress, blocks)
         if self._widgets is None and not self.shown:
             self._widgets = LiveWidgets.make(self.run)
         if self._widgets is not None:
-            self._widgets.update(self.run, progress, partial)
+            self._widgets.update(self.run, progress, blocks)
             bundle[display.WIDGET_MIME] = self._widgets.view()
         return bundle
 
@@ -262,6 +289,25 @@ class View:
             if not any(warning.message in note for note in notes):
                 display.message(str(warning), "warning")
         self._holder.warnings.clear()
+
+
+class _Drawing:
+    """The final bundle of a result, drawn now or on a thread."""
+
+    def __init__(self, result: Any, note: str, quiet: bool, level: str = "warning") -> None:
+        self.result, self.note, self.quiet, self.level = result, note, quiet, level
+        self.bundle: dict[str, object] | None = None
+        self.ready = threading.Event()
+        self.late = False
+
+    def draw(self) -> None:
+        if self.result is not None and self.quiet:
+            self.bundle = {"text/plain": repr(self.result)}
+        elif self.result is not None:
+            self.bundle = with_note(bundle_of(self.result), self.note, self.level)
+        elif self.level == "error":
+            self.bundle = display.blocks_bundle([{"kind": "note", "level": "error", "text": self.note}])
+        self.ready.set()
 
 
 # --------------------------------------------------------------------------------------------------------- the process

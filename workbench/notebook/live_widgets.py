@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.notebook import display
 from workbench.notebook.page import plain
-from workbench.notebook.progress import blocks_of, quietly
+from workbench.notebook.progress import preview_blocks, quietly
 
 __all__ = ["LiveWidgets", "close_all", "widget_view"]
 
@@ -38,29 +39,26 @@ class LiveWidgets:
     def view(self) -> dict[str, Any]:
         return _view_model(self.box)
 
-    def update(self, run: Any, progress: Any, partial: Any) -> None:
+    def update(self, run: Any, progress: Any, blocks: Sequence[dict[str, Any]]) -> None:
+        """Show where the run stands, and the blocks of its growing result, if there are new ones."""
         with self.progress.hold_sync():
             for name, value in _state(run, progress).items():
                 setattr(self.progress, name, value)
-        if partial is None:
-            return
-        blocks = quietly(lambda: blocks_of(partial)) or []
-        state = next((block["state"] for block in blocks if block["kind"] == "timeline"), None)
         children = list(self.box.children)
-        if state is not None:
-            if self.timeline is None:
-                self.timeline = self._module.TimelineWidget(**plain(state))
-                children.append(self.timeline)
-            else:
-                with self.timeline.hold_sync():
-                    for name in ("lanes", "bars", "duration", "searched", "skipped"):
-                        setattr(self.timeline, name, plain(state[name]))
-        rest = [block for block in blocks if block["kind"] in ("summary", "note", "table")][:3]
+        state = next((block["state"] for block in blocks if block["kind"] == "timeline"), None)
+        if state is not None and self.timeline is None:
+            self.timeline = self._module.TimelineWidget(**plain(state))
+            children.append(self.timeline)
+        elif state is not None:
+            with self.timeline.hold_sync():
+                for name in ("lanes", "bars", "duration", "searched", "skipped"):
+                    setattr(self.timeline, name, plain(state[name]))
+        rest = [block for block in preview_blocks(blocks) if block["kind"] != "timeline"]
         if rest:
             if self.preview is None:
                 self.preview = self._toolkit.HTML()
                 children.append(self.preview)
-            self.preview.value = display.wrap(display.blocks_html(rest))
+            self.preview.value = display.wrap(quietly(lambda: display.blocks_html(rest)) or "")
         if len(children) != len(self.box.children):
             self.box.children = children
 

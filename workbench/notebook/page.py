@@ -218,7 +218,11 @@ class Page:
             f'<video controls preload="metadata" data-wb-asset="{name}" aria-label="{escape(label)}"{width}{still} '
             f'src="{escape(_uri(data, mime))}"></video>'
         )
-        return f"<figure>{self._slot('player', state, video)}{caption}</figure>", True
+        slot = self._slot("player", state, video)
+        if self.states and self.states[-1][1].get("asset") == name:
+            # A live widget has no element to take the clip from.
+            self.states[-1] = ("player", {**self.states[-1][1], "asset": _uri(data, mime)})
+        return f"<figure>{slot}{caption}</figure>", True
 
     # below: shared by these
 

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.notebook import display, tables
@@ -17,6 +18,8 @@ __all__ = [
     "bundle_of",
     "counted",
     "ended_line",
+    "has_rows",
+    "preview_blocks",
     "progress_line",
     "quietly",
     "status_bundle",
@@ -73,16 +76,33 @@ def _whole(value: float) -> float:
 
 
 def bundle_of(result: Any) -> dict[str, object]:
-    if hasattr(result, "view_data"):
+    """Return the bundle of a result; one that cannot be drawn is shown as its one line, and why."""
+    if not hasattr(result, "view_data"):
+        return {"text/plain": repr(result), "text/html": display.wrap(f"<pre>{display.escape(repr(result))}</pre>")}
+    try:
         return display.mimebundle(result)
-    return {"text/plain": repr(result), "text/html": display.wrap(f"<pre>{display.escape(repr(result))}</pre>")}
+    except Exception as error:
+        # What was computed must not be lost for a picture: the value is bound, and the reader is told.
+        why = f"The result cannot be drawn ({type(error).__name__}: {error})."
+        return display.blocks_bundle(
+            [{"kind": "summary", "text": repr(result)}, {"kind": "note", "level": "warning", "text": why}]
+        )
 
 
-def with_note(bundle: dict[str, object], note: str) -> dict[str, object]:
+def has_rows(result: Any) -> bool:
+    """Whether a partial result holds anything yet."""
+    try:
+        return len(result) > 0
+    except TypeError:
+        return False
+
+
+def with_note(bundle: dict[str, object], note: str, level: str = "warning") -> dict[str, object]:
+    """Return a bundle with a note on top."""
     if not note:
         return bundle
     mark = display.wrap("")[: -len("</div>")]  # our root and style, still open: the note comes right after
-    shown = display.blocks_html([{"kind": "note", "level": "warning", "text": note}])
+    shown = display.blocks_html([{"kind": "note", "level": level, "text": note}])
     return {
         **bundle,
         "text/plain": f"{note}\n{bundle['text/plain']}",
@@ -90,23 +110,23 @@ def with_note(bundle: dict[str, object], note: str) -> dict[str, object]:
     }
 
 
-def status_bundle(line: str, progress: Any = None, partial: Any = None) -> dict[str, object]:
+def status_bundle(line: str, progress: Any = None, blocks: Sequence[dict[str, Any]] = ()) -> dict[str, object]:
+    """Return the line of a run as a bundle, with a bar while it runs, and the growing result below."""
     bar = ""
     if progress is not None:
         known = progress.total and not math.isnan(progress.total)
         value = f' value="{min(1.0, progress.done / progress.total):.3f}"' if known else ""
         bar = f'<progress max="1"{value} aria-label="progress"></progress>'
     inner = f'<div class="wb-muted">{display.escape(line)}</div>{bar}'
-    if partial is not None:
-        inner += quietly(lambda: _preview_html(partial)) or ""
+    inner += quietly(lambda: display.blocks_html(preview_blocks(blocks))) or ""
     return {"text/plain": line, "text/html": display.wrap(inner)}
 
 
-def _preview_html(partial: Any) -> str:
-    """Return the growing result without clips, pictures and plan."""
-    blocks = [block for block in blocks_of(partial) if block["kind"] in ("summary", "note", "timeline", "table")]
-    first = next((block for block in blocks if block["kind"] == "table"), None)
-    return display.blocks_html([block for block in blocks if block["kind"] != "table" or block is first])
+def preview_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the blocks of a growing result that are shown early: no clips, pictures and plan, and one table."""
+    kept = [block for block in blocks if block["kind"] in ("summary", "note", "timeline", "table")]
+    first = next((block for block in kept if block["kind"] == "table"), None)
+    return [block for block in kept if block["kind"] != "table" or block is first]
 
 
 def blocks_of(result: Any) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ def test_shown_once_then_as_usual(front: Any, capsys: pytest.CaptureFixture[str]
 
 def test_quiet_leaves_one_line(front: Any) -> None:
     value = front.value("%%slow 2 -q -o c")
-    assert front.shown == [({"text/plain": "<Table '2 counted': 2 rows>"}, None, False)]
+    assert [(bundle, update) for bundle, _, update in front.shown] == [
+        ({"text/plain": "<Table '2 counted': 2 rows>"}, False)
+    ]
     assert front.names["c"] is value
 
 
@@ -171,7 +173,59 @@ def test_a_failure_in_the_background_is_shown(front: Any) -> None:
     deadline = time.monotonic() + 2
     while not front.shown and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert front.shown[0][0]["text/plain"] == "error: It broke.\nMend it."
+    ((bundle, _, _),) = front.shown
+    assert bundle["text/plain"].startswith("It broke.\nMend it.\n1 counted")
+    assert 'class="wb-note wb-error" role="note">It broke.\nMend it.<' in bundle["text/html"]
+
+
+def test_an_interrupt_while_drawing_keeps_the_answer(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(self: Count) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Count, "view_data", drawn)
+    error = front.run("%%slow 2 -o c").error_in_exec
+    assert isinstance(error, Stopped) and error.result is front.names["c"] and len(error.result) == 2
+    assert error.message == "Stopped while the result was drawn; nothing is missing from it."
+
+
+def test_an_interrupt_does_not_wait_for_a_slow_picture(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Count.view_data
+
+    def slowly(self: Count) -> Any:
+        time.sleep(1.5)
+        return original(self)
+
+    monkeypatch.setattr(Count, "view_data", slowly)
+    error, took = stop(front, "%%slow 60 -o counted")
+    assert took < 1.0 and front.names["counted"] is error.result
+    assert [bundle["text/plain"] for bundle, _, _ in front.shown] == [error.message]
+
+
+def test_a_result_that_cannot_be_drawn_is_still_there(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Count, "view_data", lambda self: {}["blocks"])
+    value = front.value("%%slow 2 -o c")
+    assert front.names["c"] is value
+    assert front.shown[0][0]["text/plain"] == (
+        "<Table '2 counted': 2 rows>\nwarning: The result cannot be drawn (KeyError: 'blocks')."
+    )
+
+
+def test_an_interrupt_before_the_run_began(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tests.notebook.slow.count", interrupted)
+    error = front.run("%%slow 2").error_in_exec
+    assert isinstance(error, Stopped)
+    assert error.lines() == ["Stopped before it began; nothing was found yet.", "Run the cell again."]
+
+
+def test_out_makes_the_views_of_a_result(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound: list[str] = []
+    monkeypatch.setattr(Count, "bind_views", lambda self, name: bound.append(name), raising=False)
+    front.value("%%slow 1 -o c")
+    front.value("%%slow 1")
+    assert bound == ["c"]
 
 
 def test_magic_overhead_is_small(front: Any) -> None:

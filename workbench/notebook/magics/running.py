@@ -15,8 +15,8 @@ from workbench.notebook.magics.base import Call
 
 __all__ = ["bind", "execute", "is_run", "stopped"]
 
-#: Seconds that an interrupted cell waits for its run to wind up; the reply must be out within a second.
-GRACE = 0.7
+#: Seconds that an interrupted cell waits for its run to end, and then for its picture: the reply is out in a second.
+GRACE, DRAWING = 0.55, 0.3
 
 
 def is_run(value: Any) -> bool:
@@ -26,11 +26,13 @@ def is_run(value: Any) -> bool:
 
 def execute(shell: Any, call: Call) -> Any:
     """Run a magic's function and return the cell's value."""
-    with (
-        live.attended("quiet" if call.quiet else "background" if call.background else "magic"),
-        display.quieted(call.quiet),
-    ):
-        value = call.spec.call(call)
+    with live.attended("background" if call.background else "magic", call.quiet), display.quieted(call.quiet):
+        try:
+            value = call.spec.call(call)
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt, Stopped):
+                raise
+            raise Stopped("Stopped before it began; nothing was found yet.", "Run the cell again.") from None
         if not is_run(value):
             bind(shell, call.out, value)
             if call.quiet and value is not None:
@@ -47,22 +49,29 @@ def execute(shell: Any, call: Call) -> Any:
 
 def _foreground(shell: Any, call: Call, run: Any) -> Any:
     view = live.view_of(run)
+    result: Any = None
     try:
         # The wait is cut into pieces for platforms whose lock waits no signal can end.
         while not run.wait(0.5):
             pass
         if run.state != "cancelled":
             result = run.result()
+            bind(shell, call.out, result)
+            view.finish(result)
     except KeyboardInterrupt:
-        raise _stop(shell, call, run, "Stopped") from None
+        if result is None:
+            raise _stop(shell, call, run, "Stopped") from None
+        # The answer is there; only its picture is not.
+        view.finish(None, note="Stopped while the result was drawn.")
+        raise Stopped(
+            "Stopped while the result was drawn; nothing is missing from it.", "Show it again.", result=result
+        ) from None
     except BaseException:
         partial = _partial(run)
-        view.finish(partial if _has_something(partial) else None, failed=True)
+        view.finish(partial if progress.has_rows(partial) else None, failed=True)
         raise
     if run.state == "cancelled":
         raise _stop(shell, call, run, "Cancelled")
-    bind(shell, call.out, result)
-    view.finish(result)
     display.mark_shown(result)
     return result
 
@@ -76,7 +85,8 @@ def _stop(shell: Any, call: Call, run: Any, verb: str) -> Stopped:
     if result is not None:
         bind(shell, call.out, result)
     error = stopped(verb, run, call.out, result)
-    live.view_of(run).finish(result, note=error.message)
+    with contextlib.suppress(KeyboardInterrupt):
+        live.view_of(run).finish(result, note=error.message, within=DRAWING)
     return error
 
 
@@ -102,14 +112,10 @@ def _partial(run: Any) -> Any:
     return result
 
 
-def _has_something(result: Any) -> bool:
-    try:
-        return len(result) > 0
-    except TypeError:
-        return False
-
-
 def bind(shell: Any, name: str | None, value: Any) -> None:
-    """Bind a magic's value in the notebook's name space."""
-    if name is not None:
-        shell.user_ns[name] = value
+    """Bind a magic's value in the notebook's name space, and its tables under that name where it offers views."""
+    if name is None:
+        return
+    shell.user_ns[name] = value
+    if hasattr(value, "bind_views"):
+        value.bind_views(name)
