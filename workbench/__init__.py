@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from workbench.engine.version import __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from workbench.engine.session import connect, session
     from workbench.notebook.report import report
     from workbench.video.api import vquery
-
-__version__ = "0.1.0"
 
 __all__ = [
     "__version__",
