@@ -145,8 +145,8 @@ def draw_tracks(rng: random.Random, ids: int, frames: int) -> Tracks:
     for _ in range(ids):
         number += rng.choice((1, 1, 2, 5))
         label = rng.randrange(len(LABELS))
-        start = rng.randrange(frames) if frames else 0
-        length = rng.choice((1, 2, 5, frames, frames))
+        start = rng.choice((0, rng.randrange(frames)))
+        length = rng.choice((1, 5, frames, frames, frames))
         x, y = rng.randrange(0, 1100) / 2, rng.randrange(100, 900) / 2
         width, height = rng.choice((10, 20, 31, 60)), rng.choice((2, 40, 60, 100, 150))
         if rng.random() < 0.03:

@@ -345,7 +345,10 @@ class Objects:
         polygon = region.in_pixels(self.width, self.height)
 
         def decided(row: Row) -> bool:
-            return self._far(row.foot, polygon, self._margin(row))
+            key = ("decided", region.name, row.frame)
+            if key not in track.memo:
+                track.memo[key] = self._far(row.foot, polygon, self._margin(row))
+            return bool(track.memo[key])
 
         if not decided(track.rows[i]):
             return None
@@ -359,11 +362,13 @@ class Objects:
         (px, py), (qx, qy) = (tuple(map(Fraction, point)) for point in shape.in_pixels(self.width, self.height))
 
         def side(row: Row) -> int:
-            x, y = map(Fraction, row.foot)
-            cross = (qx - px) * (y - py) - (qy - py) * (x - px)
-            if cross**2 < self._margin(row) ** 2 * ((qx - px) ** 2 + (qy - py) ** 2):
-                return 0
-            return 1 if cross > 0 else -1
+            key = ("side", shape.name, row.frame)
+            if key not in track.memo:
+                x, y = map(Fraction, row.foot)
+                cross = (qx - px) * (y - py) - (qy - py) * (x - px)
+                near = cross**2 < self._margin(row) ** 2 * ((qx - px) ** 2 + (qy - py) ** 2)
+                track.memo[key] = 0 if near else 1 if cross > 0 else -1
+            return int(track.memo[key])
 
         now = side(track.rows[i])
         earlier = [row for row in track.rows[:i] if side(row)]

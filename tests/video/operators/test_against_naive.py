@@ -40,7 +40,8 @@ class Pixels:
         self.seen: list[tuple[str, tuple[int, ...]]] = []
 
     def __call__(self, prop: Any, calls: list[Any], arguments: dict[str, list[Any]]) -> CallResults:
-        self.seen += [(prop.name, tuple(rows.tolist())) for rows in calls]
+        # a window without any crop is told from another by its other arguments only
+        self.seen += [(prop.name, tuple(rows.tolist())) for rows in calls if (rows >= 0).any()]
         crops = [
             [None if row < 0 else crop(int(self.tracks.id[row]), int(self.tracks.frame[row])) for row in rows]
             for rows in calls
@@ -80,6 +81,11 @@ def check(seed: int, ids: int, frames: int) -> None:
     rng = random.Random(seed)
     tracks = draw_tracks(rng, ids, frames)
     query = QueryDraw(rng).query()
+    for _ in range(4):
+        # most random queries find nothing: a few draws more make answers worth comparing
+        if len(evaluate(query, tracks, Pixels(tracks))):
+            break
+        query = QueryDraw(rng).query()
     reference = Reference(
         query, tracks, "v.mp4", lambda track, row: crop(track.id, row.frame), model
     )  # fmt: skip
@@ -94,7 +100,7 @@ def check(seed: int, ids: int, frames: int) -> None:
     assert errors <= reference.errors, (errors - reference.errors, reference.errors)
     if not len(found):
         assert found.nearest[0].startswith("No events.")
-    if seed % 4 == 0:
+    if seed % 8 == 0:
         check_variants(rng, query, tracks, tables, lazy, found)
 
 
@@ -125,13 +131,14 @@ def check_variants(
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 2**32), st.integers(0, 6), st.integers(1, 60))
+@given(st.integers(0, 2**32), st.integers(0, 5), st.integers(1, 50))
 def test_tables_equal_the_reference(seed: int, ids: int, frames: int) -> None:
     check(seed, ids, frames)
 
 
 @pytest.mark.slow
-def test_two_thousand_queries_equal_the_reference() -> None:
-    rng = random.Random(7)
-    for seed in range(2000):
-        check(seed, rng.randrange(7), rng.randrange(1, 61))
+@pytest.mark.parametrize("block", range(4))
+def test_two_thousand_queries_equal_the_reference(block: int) -> None:
+    rng = random.Random(block)
+    for seed in range(500 * block, 500 * (block + 1)):
+        check(seed, rng.randrange(6), rng.randrange(1, 51))
