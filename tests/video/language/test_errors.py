@@ -423,7 +423,7 @@ SYNTAX = [
      "Indent the lines of the class by 4 spaces.", 2, 0),
     ("class Q(Query):\n    car: Car\n      where = car.still\n", "Unexpected indent (line 3).",
      "Expected all lines of a class in the same column.", 3, 5),
-    ("class Q(Query):\n    where = 'abc\n", "Unterminated string literal (detected at line 2) (line 2).",
+    ("class Q(Query):\n    where = 'abc\n", "Unterminated string literal (line 2).",
      "Expected the closing quote.", 2, 12),
     ("class Q(Query):\n    where = car.still)\n", "Unmatched ')' (line 2).", "Remove it, or open it before.", 2, 21),
     ("class Q(Query):\n    where = car.still and\n", "Invalid syntax (line 2).",

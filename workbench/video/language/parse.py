@@ -186,7 +186,7 @@ def _syntax_error(error: SyntaxError, place: Place) -> WorkbenchError:
     text = place.lines[line - 1] if line <= len(place.lines) else ""
     if _TYPE_STATEMENT.match(text):  # a statement from Python 3.12 on, a syntax error before
         return _unsupported(place, (line, len(text) - len(text.lstrip()) - place.indent), "type", line)
-    message = error.msg.rstrip(".")
+    message = re.sub(r" \(detected at line \d+\)", "", error.msg.rstrip("."))
     if "too many nested" in message:
         return too_deep()
     lowered = message.lower()
