@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import tempfile
@@ -227,7 +228,7 @@ def _crossings(track: pd.DataFrame) -> list[int]:
     frames = track["frame"].to_numpy()
     decided = np.flatnonzero(np.abs(away) >= margin)
     found = []
-    for before, after in zip(decided, decided[1:], strict=False):
+    for before, after in itertools.pairwise(decided):
         if (away[before] < 0) != (away[after] < 0):
             share = away[before] / (away[before] - away[after])
             if x1 <= x[before] + share * (x[after] - x[before]) <= x2:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.video.operators.packets import PacketTable, open_video, packets_of
+from workbench.video.operators.packets import NO_TIME, PacketTable, open_video, packets_of
 
 __all__ = ["decode_frames"]
 
@@ -24,7 +24,11 @@ _LEAN = 16
 
 
 class _Damaged(Exception):
-    """Several decoder threads met a damaged packet."""
+    """A damaged place in the group of pictures that begins with frame `start`."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self.start = start
 
 
 def decode_frames(
@@ -34,7 +38,8 @@ def decode_frames(
 
     Decoding starts at the last keyframe at or before a wanted frame, so the pixels do not depend on where it starts.
     A frame is damaged if the decoder gives none or marks it as corrupt; if that is a keyframe, everything up to the
-    next one is lost, since it would only be guessed from what was decoded before.
+    next one is lost. What follows other damage is what the decoder makes of the rest of the group: such a group is
+    decoded by itself and by one thread, since what decoders guess depends on what they saw before.
 
     Parameters
     ----------
@@ -46,7 +51,7 @@ def decode_frames(
     indices : int64 (n,)
         Wanted frames, ascending, each once.
     threads : int
-        Decoder threads. Damaged places are always decoded by one, so that the answer is the same for any number.
+        Decoder threads; the answer is the same for any number.
 
     Yields
     ------
@@ -73,7 +78,6 @@ class _Reader:
     def __init__(self, path: Path, name: str, table: PacketTable, threads: int) -> None:
         self.path, self.name, self.table, self.threads = path, name, table, threads
         self.container: Any = None
-        self.seekable = table.seekable
 
     def close(self) -> None:
         if self.container is not None:
@@ -81,47 +85,46 @@ class _Reader:
             self.container = None
 
     def run(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Image | None]]:
-        starts = self.table.starts
         position = 0
         while position < len(wanted):
-            group = int(np.searchsorted(starts, wanted[position], side="right")) - 1
-            first = int(starts[group]) if group >= 0 else 0
             # Read on until a wanted frame lies behind a start that is worth jumping to.
             gaps = np.flatnonzero(np.diff(wanted[position:]) > _SKIP) + position + 1
-            stop = next((int(at) for at in gaps if self._start_of(wanted[at]) > wanted[at - 1] + _SKIP), len(wanted))
-            yield from self._span(wanted[position:stop], first)
+            stop = next((int(at) for at in gaps if self._start(wanted[at]) > wanted[at - 1] + _SKIP), len(wanted))
+            yield from self._span(wanted[position:stop], self._start(wanted[position]))
             position = stop
 
-    def _start_of(self, index: int | np.int64) -> int:
+    def _start(self, index: int | np.int64) -> int:
+        """Return the keyframe that decoding of a frame starts at; 0 before the first."""
         group = int(np.searchsorted(self.table.starts, index, side="right")) - 1
         return int(self.table.starts[group]) if group >= 0 else 0
 
     def _span(self, wanted: NDArray[np.int64], first: int) -> Iterator[tuple[int, Image | None]]:
         """Yield `wanted`, decoding from the keyframe `first` on."""
         position = 0
-        lost_until = -1  # frames before this belong to a group without its keyframe
-        expected_start = int(np.searchsorted(self.table.starts, first))
         starts = self.table.starts
-        frames = self._decoded(first)
-        with contextlib.closing(frames):
-            for index, frame in frames:
-                if index < first:
-                    continue  # leading pictures of an open group need the group before
-                while expected_start < len(starts) and starts[expected_start] <= index:
-                    here = int(starts[expected_start])
-                    if here < index or frame.is_corrupt:
-                        after = expected_start + 1
-                        lost_until = int(starts[after]) if after < len(starts) else len(self.table)
-                    expected_start += 1
-                while position < len(wanted) and wanted[position] < index:
+        group = int(np.searchsorted(starts, first))  # the next group whose keyframe has not been met
+        lost_until = -1  # frames before this belong to a group without its keyframe
+        with contextlib.closing(self._decoded(first)) as frames:
+            try:
+                for index, frame in frames:
+                    while group < len(starts) and starts[group] <= index:
+                        if starts[group] < index or frame.is_corrupt:
+                            lost_until = int(starts[group + 1]) if group + 1 < len(starts) else len(self.table)
+                        group += 1
+                    while position < len(wanted) and wanted[position] < index:
+                        yield int(wanted[position]), None
+                        position += 1
+                    if position < len(wanted) and wanted[position] == index:
+                        intact = index >= lost_until and not frame.is_corrupt
+                        yield index, self._picture(frame) if intact else None
+                        position += 1
+                    if position == len(wanted):
+                        return
+            except _Damaged as place:
+                while position < len(wanted) and wanted[position] < place.start:
                     yield int(wanted[position]), None
                     position += 1
-                if position < len(wanted) and wanted[position] == index:
-                    intact = index >= lost_until and not frame.is_corrupt
-                    yield index, self._picture(frame) if intact else None
-                    position += 1
-                if position == len(wanted):
-                    return
+                raise
         for index in wanted[position:]:
             yield int(index), None
 
@@ -129,12 +132,12 @@ class _Reader:
         """Yield (frame index, decoded frame) from the keyframe `first` on, ascending."""
         import av
 
-        packets, context = self._packets(int(self.table.shown[first]) if len(self.table) else 0)
-        # A damaged frame is shown after frames that were guessed from it, and several threads guess differently from
-        # one: so with several, nothing goes out before the frames that it could lean on have come in whole.
+        start = int(self.table.shown[first]) if len(self.table) else 0
+        packets, context = self._packets(start if self.table.keyframe[start] else 0)
+        # A damaged frame is shown after frames that were guessed from it: nothing goes out before the frames that it
+        # could lean on have come in whole.
         held: deque[tuple[int, Any]] = deque()
-        delay = _LEAN if self.threads > 1 else 0
-        last = -1
+        last, place = first - 1, -1  # leading pictures of an open group need the group before: left out
         for number, packet in packets:
             if packet is not None:
                 packet.opaque = number
@@ -143,35 +146,60 @@ class _Reader:
             except av.error.EOFError:
                 break
             except av.error.FFmpegError:
-                if self.threads > 1:
-                    raise _Damaged from None
-                continue
+                place = self._group(number)
+                frames = []
             for frame in frames:
                 index = int(self.table.frame[frame.opaque]) if frame.opaque is not None else -1
-                if frame.is_corrupt and self.threads > 1 and index >= first:
-                    raise _Damaged
+                if frame.is_corrupt and index >= first:
+                    place = max(place, self._start(index))
                 if index > last:
                     last = index
                     held.append((index, frame))
-            while len(held) > delay:
+            if place > first or (place >= 0 and self.threads > 1):
+                held.extend(self._drained(context, last))
+                yield from ((index, frame) for index, frame in held if index < place)
+                raise _Damaged(place)
+            while len(held) > (_LEAN if self.threads > 1 else min(_LEAN, 1 + int(context.reorder_depth))):
                 yield held.popleft()
         yield from held
 
+    def _group(self, number: int) -> int:
+        """Return the frame that begins the group of packet `number`."""
+        keys = np.flatnonzero(self.table.keyframe[: max(0, number + 1)])
+        return max(0, int(self.table.frame[keys[-1]])) if len(keys) else 0
+
+    def _drained(self, context: Any, last: int) -> Iterator[tuple[int, Any]]:
+        """Yield what the decoder still holds, ascending."""
+        import av
+
+        with contextlib.suppress(av.error.FFmpegError):
+            for frame in context.decode(None):
+                index = int(self.table.frame[frame.opaque]) if frame.opaque is not None else -1
+                if index > last:
+                    last = index
+                    yield index, frame
+
     def _packets(self, start: int) -> tuple[Iterator[tuple[int, Any]], Any]:
         """Return the packets from number `start` on with their numbers, and a fresh decoder for them."""
-        for try_seek in (True, False):
-            self.close()
-            self.container, stream = open_video(self.path, self.name)
-            context = stream.codec_context
-            context.thread_count = self.threads
-            context.thread_type = "AUTO" if self.threads > 1 else "SLICE"
-            context.copy_opaque = True
-            if start == 0 or not try_seek or not self.seekable:
-                return self._counted(stream, start), context
-            found = self._sought(stream, start)
-            if found is not None:
-                return found, context
-        raise AssertionError("unreachable")
+        keys = np.flatnonzero(self.table.keyframe[: start + 1])
+        # Where a seek lands too late, or in the middle of a packet, the keyframes before are tried, then the beginning.
+        for back in (1, 2, 4) if start > 0 and len(self.table.stamps) else ():
+            if back <= len(keys):
+                context, stream = self._opened()
+                found = self._sought(stream, int(keys[-back]), start)
+                if found is not None:
+                    return found, context
+        context, stream = self._opened()
+        return self._counted(stream, start), context
+
+    def _opened(self) -> tuple[Any, Any]:
+        self.close()
+        self.container, stream = open_video(self.path, self.name)
+        context = stream.codec_context
+        context.thread_count = self.threads
+        context.thread_type = "AUTO" if self.threads > 1 else "SLICE"
+        context.copy_opaque = True
+        return context, stream
 
     def _counted(self, stream: Any, start: int) -> Iterator[tuple[int, Any]]:
         for number, packet in enumerate(packets_of(self.container, stream)):
@@ -179,24 +207,23 @@ class _Reader:
                 yield number, packet
         yield -1, None
 
-    def _sought(self, stream: Any, start: int) -> Iterator[tuple[int, Any]] | None:
-        """Seek, and tell the packets by their decoding times; None if the file does not let itself be sought in."""
+    def _sought(self, stream: Any, target: int, start: int) -> Iterator[tuple[int, Any]] | None:
+        """Seek, and tell the packets by their timestamps; None if packet `start` is not met in one piece."""
         import av
 
         table = self.table
+        times = [int(column[target]) for column in (table.pts, table.dts) if column[target] != NO_TIME]
         try:
-            self.container.seek(int(table.dts[start]), stream=stream, backward=True)
+            self.container.seek(min(times), stream=stream, backward=True)
         except av.error.FFmpegError:
             return None
         packets = packets_of(self.container, stream)
         for packet in packets:
             number = self._number(packet)
-            if number is None:
-                continue
-            if number > start:
-                return None
             if number == start:
-                return self._numbered(packet, number, packets)
+                return self._numbered(packet, number, packets) if packet.size == table.size[start] else None
+            if number is not None and number > start:
+                return None
         return None
 
     def _numbered(self, packet: Any, number: int, packets: Iterator[Any]) -> Iterator[tuple[int, Any]]:
@@ -208,10 +235,7 @@ class _Reader:
         yield -1, None
 
     def _number(self, packet: Any) -> int | None:
-        if packet.dts is None:
-            return None
-        number = int(np.searchsorted(self.table.dts, packet.dts))
-        return number if number < len(self.table.dts) and self.table.dts[number] == packet.dts else None
+        return self.table.number(packet.pts if self.table.stamped_by_pts else packet.dts)
 
     def _picture(self, frame: Any) -> Image:
         table = self.table

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,32 @@ class PacketTable:
     def __len__(self) -> int:
         return len(self.shown)
 
+    @cached_property
+    def stamps(self) -> Ints:
+        """A timestamp that tells each packet from all others, (packets,); empty if the file has none such."""
+        for column in (self.pts, self.dts):
+            if len(column) and not np.any(column == NO_TIME) and len(np.unique(column)) == len(column):
+                return column
+        return np.empty(0, np.int64)
+
+    @cached_property
+    def by_stamp(self) -> Ints:
+        """Packet numbers in the order of `stamps`."""
+        return np.argsort(self.stamps)
+
     @property
-    def seekable(self) -> bool:
-        """Whether each packet can be told by its decoding time, so that reading may start in the middle."""
-        return bool(len(self.dts) and self.dts[0] != NO_TIME and np.all(np.diff(self.dts) > 0))
+    def stamped_by_pts(self) -> bool:
+        """Whether `stamps` are presentation times."""
+        return self.stamps is self.pts
+
+    def number(self, stamp: int | None) -> int | None:
+        """Return the number of the packet with this timestamp."""
+        if stamp is None:
+            return None
+        place = int(np.searchsorted(self.stamps, stamp, sorter=self.by_stamp))
+        if place == len(self.stamps) or self.stamps[self.by_stamp[place]] != stamp:
+            return None
+        return int(self.by_stamp[place])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the table as plain arrays for the store."""
@@ -192,13 +215,17 @@ def scan(path: Path, name: str) -> PacketTable:
             for packet in packets_of(container, stream)
         ]
         table = np.array(rows, np.int64).reshape(-1, 5)
-        # A parser takes the mark from a keyframe whose bytes are damaged; the container's own index keeps it.
-        marked = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
-        table[np.isin(table[:, 1], np.array(marked, np.int64)), 3] = 1
+        kind = container.format.name
+        if kind.startswith("mov"):
+            # A parser takes the mark from a keyframe whose bytes are damaged; the container's own index keeps it.
+            marked = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
+            table[np.isin(table[:, 1], np.array(marked, np.int64)), 3] = 1
+        # AVI knows decoding times only: where frames are reordered, presentation times are guesses.
+        guessed = kind == "avi" and bool(stream.codec_context.has_b_frames)
         base = stream.time_base or Fraction(1, 90000)
         rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
         width, height, expected = stream.codec_context.width, stream.codec_context.height, stream.frames
-        elementary = container.duration is None and container.format.name in ("h264", "hevc", "mpegvideo", "m4v")
+        elementary = container.duration is None and kind in ("h264", "hevc", "mpegvideo", "m4v")
     finally:
         container.close()
     pts, dts, size, key, hidden = (np.ascontiguousarray(column) for column in table.T)
@@ -209,8 +236,11 @@ def scan(path: Path, name: str) -> PacketTable:
     if first_look is None and len(visible):
         raise unreadable(name)
     shown_pts = pts[visible]
-    if len(visible) and (np.any(shown_pts == NO_TIME) or len(np.unique(shown_pts)) < len(visible)):
-        shown, shown_pts = _decoded_order(path, name)
+    missing = bool(np.any(shown_pts == NO_TIME)) or len(np.unique(shown_pts)) < len(visible)
+    if len(visible) and (missing or guessed):
+        shown, stamps = _decoded_order(path, name)
+        # Guessed times are the right ones in the wrong order.
+        shown_pts = stamps if missing else np.sort(pts[shown])
     else:
         order = np.argsort(shown_pts, kind="stable")
         shown, shown_pts = visible[order], shown_pts[order]

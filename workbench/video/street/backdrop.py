@@ -88,7 +88,7 @@ def _yard(canvas: Image, rng: np.random.Generator) -> None:
     for row in range(7):
         y = 84 + row * 5
         _line(canvas, (470, y), (WIDTH, y), (156, 182, 204), 0.6)
-        for x in np.arange(470 + (row % 2) * 7, WIDTH, 14):
+        for x in range(470 + (row % 2) * 7, WIDTH, 14):
             _line(canvas, (x, y), (x, y + 5), (156, 182, 204), 0.6)
     _rect(canvas, 470, 81, WIDTH, 86, (178, 190, 198))
     (x1, y1), (x2, _a), (x3, y3), (x4, _b) = YARD
@@ -102,7 +102,7 @@ def _yard(canvas: Image, rng: np.random.Generator) -> None:
         _line(canvas, (x1 + (x4 - x1) * share, y), (x2 + (x3 - x2) * share, y), (154, 170, 182), 0.7)
     for (a, b), (c, d) in zip(YARD, (*YARD[1:], YARD[0]), strict=True):
         _line(canvas, (a, b), (c, d), (214, 222, 226), 1.4)
-    for x in np.arange(474, 512, 9):  # shrubs beside the house
+    for x in range(474, 512, 9):  # shrubs beside the house
         radius = float(rng.uniform(9, 13))
         _disc(canvas, x, 160 - radius * 0.6, radius, radius, (52, int(rng.integers(98, 124)), 66))
 
@@ -147,10 +147,10 @@ def _shop(canvas: Image) -> None:
     _rect(canvas, 254, 146, 262, 178, (128, 176, 202))
     _rect(canvas, 266, 132, 272, 196, (92, 110, 128))
     for number in range(12):  # awning
-        x = 164 + number * 14.5
+        left = 164 + number * 14.5
         color = (226, 232, 236) if number % 2 else (72, 118, 56)
-        _poly(canvas, ((x + 3, 106), (x + 17.5, 106), (x + 14.5, 124), (x, 124)), color)
-        _disc(canvas, x + 7.2, 124, 7.2, 4, color)
+        _poly(canvas, ((left + 3, 106), (left + 17.5, 106), (left + 14.5, 124), (left, 124)), color)
+        _disc(canvas, left + 7.2, 124, 7.2, 4, color)
     _rect(canvas, 206, 88, 296, 104, (60, 48, 40))
     _write(canvas, "MARKET", 222, 100, 0.42, (226, 236, 240))
 

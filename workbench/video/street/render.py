@@ -46,7 +46,7 @@ def truth_rows(actors: Sequence[Actor]) -> list[tuple[int, int, str, str, int, i
         for frame, pose in sorted(actor.poses.items()):
             sprite = figure(actor, pose)
             x, y = round(pose.x), round(pose.y)
-            box = np.array([x, y, x, y]) + sprite.box
+            box = np.array([x, y, x, y], np.int64) + np.array(sprite.box, np.int64)
             if pose.alpha < 0.5 or not visible(box, (box[2] - box[0], box[3] - box[1])):
                 continue
             x1, y1, x2, y2 = np.clip(box, 0, (WIDTH, HEIGHT, WIDTH, HEIGHT))
@@ -60,24 +60,19 @@ def frames(actors: Sequence[Actor], count: int, seed: int) -> Iterator[Image]:
 
     rng = np.random.default_rng([seed, 417])
     bank = _noise(rng)
-    empty = backdrop()
+    still = cv2.cvtColor(backdrop(), cv2.COLOR_BGR2YUV_I420)
     on_stage: dict[int, list[tuple[float, int, Actor]]] = {}
     for actor in actors:
         for frame, pose in actor.poses.items():
             on_stage.setdefault(frame, []).append((pose.y, actor.id, actor))
     offsets = rng.integers(0, _MARGIN, (count, 2))
-    still = cv2.cvtColor(empty, cv2.COLOR_BGR2YUV_I420)
     for frame in range(count):
         present = sorted(on_stage.get(frame, ()), key=lambda item: item[:2])
-        if present:
-            image = empty.copy()
-            for _y, _id, actor in present:
-                _shadow(image, actor, actor.poses[frame])
-            for _y, _id, actor in present:
-                _paste(image, figure(actor, actor.poses[frame]), actor.poses[frame])
-            planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
-        else:
-            planes = still.copy()
+        planes = still.copy()
+        for _y, _id, actor in present:
+            _shadow(planes, actor, actor.poses[frame])
+        for _y, _id, actor in present:
+            _paste(planes, figure(actor, actor.poses[frame]), actor.poses[frame])
         dy, dx = (int(value) for value in offsets[frame])
         grain = bank[dy : dy + planes.shape[0], dx : dx + WIDTH]
         cv2.subtract(cv2.add(planes, grain), _BIAS, dst=planes)
@@ -89,12 +84,10 @@ def encode(path: Any, actors: Sequence[Actor], count: int, seed: int) -> None:
     import av
 
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream(
-            "libx264", rate=FPS, options={"preset": "ultrafast", "qp": "25", "g": "100"}
-        )
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "qp": "25", "g": "100"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.thread_count = 1
-        # OpenCV converts by BT.601 with limited range.
+        # By BT.601 with limited range, as OpenCV converts.
         stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1
         for number, planes in enumerate(frames(actors, count, seed)):
             picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
@@ -112,33 +105,64 @@ def _noise(rng: np.random.Generator) -> Image:
     return np.clip(np.rint(grain) + _BIAS, 0, 2 * _BIAS).astype(np.uint8)
 
 
-def _paste(image: Image, sprite: sprites.Sprite, pose: Pose) -> None:
-    height, width = sprite.alpha.shape[:2]
+def _paste(planes: Image, sprite: sprites.Sprite, pose: Pose) -> None:
+    """Lay a figure over the planes of a frame."""
     x, y = round(pose.x) - sprite.anchor[0], round(pose.y) - sprite.anchor[1]
-    x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + width, WIDTH), min(y + height, HEIGHT)
+    parts = _planes(sprite, x % 2, y % 2)
+    x, y = x - x % 2, y - y % 2
+    luma, chroma = HEIGHT, HEIGHT // 4
+    views = (planes[:luma], planes[luma : luma + chroma].reshape(HEIGHT // 2, WIDTH // 2),
+             planes[luma + chroma :].reshape(HEIGHT // 2, WIDTH // 2))  # fmt: skip
+    fade = np.float32(pose.alpha)
+    for view, (color, alpha), step in zip(views, parts, (1, 2, 2), strict=True):
+        found = _overlap(view, color.shape, x // step, y // step)
+        if found is None:
+            continue
+        place, part = found
+        if pose.alpha < 1:
+            place[:] = place * (1 - alpha[part] * fade) + color[part] * fade
+        else:
+            place[:] = place * (1 - alpha[part]) + color[part]
+
+
+def _overlap(view: Image, shape: tuple[int, ...], x: int, y: int) -> tuple[Image, tuple[slice, slice]] | None:
+    """Return the part of a plane that something at (x, y) covers, and which part of it does; None outside."""
+    x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + shape[1], view.shape[1]), min(y + shape[0], view.shape[0])
     if x1 >= x2 or y1 >= y2:
-        return
-    part = (slice(y1 - y, y2 - y), slice(x1 - x, x2 - x))
-    color, alpha = sprite.color[part], sprite.alpha[part]
-    if pose.alpha < 1:
-        color, alpha = color * np.float32(pose.alpha), alpha * np.float32(pose.alpha)
-    place = image[y1:y2, x1:x2]
-    place[:] = place * (1 - alpha) + color
+        return None
+    return view[y1:y2, x1:x2], (slice(y1 - y, y2 - y), slice(x1 - x, x2 - x))
 
 
-def _shadow(image: Image, actor: Actor, pose: Pose) -> None:
+@lru_cache(maxsize=4096)
+def _planes(sprite: sprites.Sprite, x: int, y: int) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+    """Return a figure as planes Y, U, V (already multiplied by opacity) with opacities, shifted by (x, y) of 0 or 1."""
+    height, width = sprite.alpha.shape[:2]
+    room = ((y, (height + y) % 2), (x, (width + x) % 2), (0, 0))
+    blue, green, red = np.moveaxis(np.pad(sprite.color, room), 2, 0)
+    alpha = np.pad(sprite.alpha, room)[:, :, 0]
+
+    def halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (plane[::2, ::2] + plane[1::2, ::2] + plane[::2, 1::2] + plane[1::2, 1::2]) / np.float32(4)
+
+    # BT.601 with limited range, as OpenCV converts the backdrop.
+    luma = 0.257 * red + 0.504 * green + 0.098 * blue + 16 * alpha
+    u = halved(-0.148 * red - 0.291 * green + 0.439 * blue + 128 * alpha)
+    v = halved(0.439 * red - 0.368 * green - 0.071 * blue + 128 * alpha)
+    small = halved(alpha)
+    return tuple((plane.astype(np.float32), share) for plane, share in ((luma, alpha), (u, small), (v, small)))
+
+
+def _shadow(planes: Image, actor: Actor, pose: Pose) -> None:
     """Darken the ground softly below a figure, a little to the right: the sun is behind on the left."""
     wide = {"car": 0.53 * actor.size[0], "suitcase": 18.0}.get(actor.label, 0.24 * actor.size[1])
     high = {"car": 8.0, "suitcase": 3.2}.get(actor.label, 4.2)
     mask = _soft(round(wide), round(high), 0.36 if actor.label == "car" else 0.3)
-    rows, columns = mask.shape[:2]
-    lift = 3 if actor.label == "car" else 1
-    x, y = round(pose.x) - columns // 2 + (0 if actor.label == "car" else 3), round(pose.y) - rows // 2 - lift
-    x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + columns, WIDTH), min(y + rows, HEIGHT)
-    if x1 >= x2 or y1 >= y2:
-        return
-    place = image[y1:y2, x1:x2]
-    place[:] = place * (1 - mask[y1 - y : y2 - y, x1 - x : x2 - x] * np.float32(pose.alpha))
+    lift, aside = (3, 0) if actor.label == "car" else (1, 3)
+    corner = round(pose.x) - mask.shape[1] // 2 + aside, round(pose.y) - mask.shape[0] // 2 - lift
+    found = _overlap(planes[:HEIGHT], mask.shape, *corner)
+    if found is not None:
+        place, part = found
+        place[:] = place - (place - np.float32(16)) * mask[part] * np.float32(pose.alpha)
 
 
 @lru_cache(maxsize=32)
@@ -148,4 +172,4 @@ def _soft(wide: int, high: int, strength: float) -> NDArray[np.float32]:
     mask = np.zeros((2 * high + 17, 2 * wide + 25), np.float32)
     center = (mask.shape[1] // 2, mask.shape[0] // 2)
     cv2.ellipse(mask, center, (wide, high), 0, 0, 360, strength, cv2.FILLED)
-    return cv2.GaussianBlur(mask, (0, 0), sigmaX=3.0, sigmaY=1.8)[:, :, None].astype(np.float32)
+    return cv2.GaussianBlur(mask, (0, 0), sigmaX=3.0, sigmaY=1.8).astype(np.float32)

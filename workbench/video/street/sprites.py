@@ -28,7 +28,7 @@ _TROUSERS = ((84, 56, 34), (50, 46, 44), (46, 58, 74), (60, 42, 34), (92, 64, 40
 _SHOE = (36, 38, 44)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sprite:
     """A picture with transparency, and where it stands.
 
@@ -205,9 +205,7 @@ def _from_the_side(
         _case(canvas, (x, bottom), 27, 27)
 
 
-def _from_ahead(
-    canvas: _Canvas, unit: float, color: str, style: int, phase: float, stride: float, back: bool
-) -> None:
+def _from_ahead(canvas: _Canvas, unit: float, color: str, style: int, phase: float, stride: float, back: bool) -> None:
     shirt, trousers, skin, hair = PAINT[color], _TROUSERS[style], _SKIN[style], _HAIR[style]
     turn = 2 * np.pi * phase
     for side in (-1, 1):
@@ -234,12 +232,13 @@ def _from_ahead(
 # -------------------------------------------------------------------------------------------------------------- cars
 
 #: Outline of a car's body from the rear bumper over the top to the front bumper, as shares of length and of height.
-_SALOON = ((0.004, 0.2), (0.0, 0.38), (0.012, 0.54), (0.06, 0.6), (0.16, 0.64), (0.235, 0.86), (0.3, 0.97), (0.42, 1.0),
-           (0.54, 0.98), (0.62, 0.88), (0.7, 0.655), (0.86, 0.575), (0.965, 0.48), (0.998, 0.36), (0.995, 0.2))  # fmt: skip
-_HATCH = ((0.004, 0.2), (0.0, 0.4), (0.012, 0.56), (0.05, 0.64), (0.1, 0.74), (0.165, 0.9), (0.25, 0.985), (0.4, 1.0),
-          (0.53, 0.985), (0.62, 0.88), (0.7, 0.66), (0.86, 0.575), (0.965, 0.48), (0.998, 0.36), (0.995, 0.2))  # fmt: skip
-_ESTATE = ((0.004, 0.2), (0.0, 0.42), (0.01, 0.58), (0.035, 0.7), (0.075, 0.86), (0.13, 0.965), (0.26, 1.0), (0.42, 1.0),
-           (0.54, 0.98), (0.62, 0.88), (0.7, 0.655), (0.86, 0.575), (0.965, 0.48), (0.998, 0.36), (0.995, 0.2))  # fmt: skip
+_FRONT = ((0.62, 0.88), (0.7, 0.655), (0.86, 0.575), (0.965, 0.48), (0.998, 0.36), (0.995, 0.2))
+_SALOON = ((0.004, 0.2), (0.0, 0.38), (0.012, 0.54), (0.06, 0.6), (0.16, 0.64), (0.235, 0.86), (0.3, 0.97),
+           (0.42, 1.0), (0.54, 0.98), *_FRONT)  # fmt: skip
+_HATCH = ((0.004, 0.2), (0.0, 0.4), (0.012, 0.56), (0.05, 0.64), (0.1, 0.74), (0.165, 0.9), (0.25, 0.985),
+          (0.4, 1.0), (0.53, 0.985), *_FRONT)  # fmt: skip
+_ESTATE = ((0.004, 0.2), (0.0, 0.42), (0.01, 0.58), (0.035, 0.7), (0.075, 0.86), (0.13, 0.965), (0.26, 1.0),
+           (0.42, 1.0), (0.54, 0.98), *_FRONT)  # fmt: skip
 _GLASS, _TYRE, _RIM = (44, 41, 38), (30, 30, 32), (176, 176, 174)
 
 
@@ -327,6 +326,8 @@ def _smooth(points: Floats, *, closed: bool = True, steps: int = 8) -> Floats:
     spans = len(around) - 3
     share = np.arange(steps)[None, :, None] / steps
     a, b, c, d = (around[offset : offset + spans, None, :] for offset in range(4))
-    curve = 0.5 * (2 * b + (c - a) * share + (2 * a - 5 * b + 4 * c - d) * share**2 + (3 * b - a - 3 * c + d) * share**3)
+    curve = 0.5 * (
+        2 * b + (c - a) * share + (2 * a - 5 * b + 4 * c - d) * share**2 + (3 * b - a - 3 * c + d) * share**3
+    )
     found = curve.reshape(-1, 2)
     return found if closed else np.vstack((found, points[-1:]))
