@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.engine.errors import WorkbenchError
 from workbench.video.models.base import Image, model_threads
-from workbench.video.models.colour import COLOURS, colour_words
+from workbench.video.models.colour import COLOURS, central, colour_words
 
 __all__ = ["KINDS", "PixelModel", "pixel_property"]
 
@@ -18,6 +18,7 @@ KINDS = ("car", "van", "truck", "bus")
 _ASSET = "vehicle-attributes"
 _VEHICLES = ("Vehicle", "Car", "Truck", "Bus", "Motorcycle")
 _SIDE = 72  # px, of the network's square input
+_WHITE_FROM = 165  # brightness (0..255) that a quarter of a white vehicle's middle reaches, in shade too
 
 
 class PixelModel(Protocol):
@@ -59,7 +60,7 @@ class VehicleAttributes:
         from workbench.engine.fetch import asset
 
         self.name = name
-        self.version = f"{_ASSET}/1/{asset(_ASSET).sha256[:16]}/{name}"
+        self.version = f"{_ASSET}/2/{asset(_ASSET).sha256[:16]}/{name}"
 
     def __call__(self, crops: Sequence[Image]) -> list[str]:
         import cv2
@@ -76,7 +77,16 @@ class VehicleAttributes:
             ).astype(np.float32)
             (scores,) = runtime.run(["color" if self.name == "color" else "type"], {"input": blob})
             found += [names[index] for index in scores.reshape(len(blob), -1).argmax(axis=1)]
+        if self.name == "color":
+            found = [_dimmed(word, crop) for word, crop in zip(found, crops, strict=True)]
         return found
+
+
+def _dimmed(word: str, crop: Image) -> str:
+    """Call a white that is not bright gray: the network takes plain gray paint for white, with full confidence."""
+    if word != "white":
+        return word
+    return "gray" if np.percentile(central(crop, "middle").max(axis=2), 75) < _WHITE_FROM else word
 
 
 _RUNTIMES: dict[int, Any] = {}

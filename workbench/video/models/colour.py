@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from workbench.video.models.base import Image
 
-__all__ = ["COLOURS", "colour_words"]
+__all__ = ["COLOURS", "central", "colour_shares", "colour_words"]
 
 #: The words that `color` takes, in the order in which ties are settled.
 COLOURS = ("white", "gray", "yellow", "red", "green", "blue", "black")
@@ -33,7 +33,7 @@ def colour_words(image: Image, *, part: str = "middle") -> str:
     str
         One of `white gray yellow red green blue black`.
     """
-    counts = colour_shares(_central(image, part))
+    counts = colour_shares(central(image, part))
     return COLOURS[int(np.argmax(counts))]
 
 
@@ -74,7 +74,8 @@ def _hue(pixels: NDArray[np.float64], high: NDArray[np.float64], chroma: NDArray
     return (60 * step) % 360
 
 
-def _central(image: Image, part: str) -> Image:
+def central(image: Image, part: str) -> Image:
+    """Return the central half of a crop, or a person's upper body; at least one pixel."""
     height, width = image.shape[:2]
     top, bottom = (0.15, 0.5) if part == "torso" else (0.25, 0.75)
     rows = slice(int(height * top), max(int(height * top) + 1, round(height * bottom)))
