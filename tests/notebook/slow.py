@@ -80,6 +80,8 @@ SPEC = MagicSpec(
 )
 #: a magic whose body would run in the notebook
 HERE = MagicSpec("here", "Run here.", lambda call: call, "%%here\n1", body="required", background=False)
+#: a magic of an extra that is not installed
+TRAIN = MagicSpec("train", "Train.", lambda call: call, "%train", body="none", kinds=("line",), requires={"no_torch": "train"})
 #: a magic with all kinds of options, that gives back what it was given
 ECHO = MagicSpec(
     "echo",
@@ -101,5 +103,5 @@ ECHO = MagicSpec(
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext tests.notebook.slow`, after `%load_ext workbench`."""
-    for spec in (SPEC, HERE, ECHO):
+    for spec in (SPEC, HERE, TRAIN, ECHO):
         register(settings(shell), spec)

@@ -116,6 +116,7 @@ def complete(front: Any, text: str) -> tuple[str, list[str]]:
     from IPython.core.completer import provisionalcompleter
 
     at = text.index("|")
+    front.shell.Completer.use_jedi = False  # IPython's own Python completion is slow and not ours to test
     with provisionalcompleter():
         found = list(front.shell.Completer.completions(text.replace("|", ""), at))
     return text[found[0].start : at] if found else "", [one.text for one in found]

@@ -169,6 +169,11 @@ def test_each_kind_in_three_forms(block: dict[str, Any], text: str, part: str) -
         assert Image.open(io.BytesIO(base64.b64decode(str(bundle["image/png"])))).format == "PNG"
 
 
+def test_a_timeline_says_in_words_what_it_shows() -> None:
+    shown = mimebundle(Blocks({"kind": "timeline", "state": TIMELINE, "alt": "Timeline of <cam1>"}))
+    assert 'aria-label="Timeline of &lt;cam1&gt;"' in str(shown["text/html"])
+
+
 def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ValueError, match="no block of kind 'zzz'"):
         mimebundle(Blocks({"kind": "zzz"}))

@@ -139,6 +139,7 @@ class Page:
         state = dict(block["state"])
         self._left_out("bars", state, charts.BARS)
         drawing = charts.timeline(state)
+        drawing.alt = str(block.get("alt") or drawing.alt)
         self._view("timeline", state, self._drawn(drawing))
         self._cut_note("bars", block["state"], charts.BARS)
 

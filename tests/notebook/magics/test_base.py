@@ -123,6 +123,20 @@ def test_out_in_a_function_binds_in_the_notebook(front: Any) -> None:
     assert front.names["kept"]["arguments"] == ["a"]
 
 
+def test_a_missing_package_is_named_with_its_extra(front: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert front.error("%train") == [
+        "%train needs no_torch, which is not installed.", 'pip install "workbench[train]"'
+    ]  # fmt: skip
+    assert front.value("%train --help") is None and "%train" in capsys.readouterr().out
+
+
+def test_in_a_script_that_is_run(front: Any, tmp_path: Any) -> None:
+    script = tmp_path / "script.ipy"
+    script.write_text("inner = 'from the script'\n%echo {inner} -o kept\n")
+    front.value(f"%run -i {script}")
+    assert front.names["kept"]["arguments"] == ["from the script"]
+
+
 @pytest.mark.parametrize("bad", [True, 1.5, "x", "1.5", None])
 def test_whole_numbers(bad: Any) -> None:
     with pytest.raises((ValueError, TypeError)):

@@ -37,11 +37,22 @@ def test_runs_are_newest_first_with_the_columns_of_the_design(front: Any) -> Non
     assert not first["partial"] and first["ended"] >= first["started"]
 
 
+def test_connect_takes_an_address_or_an_object(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("workbench.engine.session.connect", seen.append)
+    cluster = object()
+    front.shell.user_ns["cluster"] = cluster
+    assert list(front.value("%workbench connect tcp://host:8786").to_pandas().columns) == ["name", "value"]
+    front.value("%workbench connect {cluster}")
+    assert seen == ["tcp://host:8786", cluster]
+
+
 def test_cancel(front: Any) -> None:
     run = front.value("%%slow 60 -b -o r")
     assert front.value(f"%workbench cancel {run.run_id}") == "cancelled"
     assert run.wait(1.0) and run.state == "cancelled"
     assert front.value("%workbench cancel {r.run_id}") == "already finished"
+    assert front.value("%workbench cancel {r}") == "already finished"
 
 
 def test_cache(front: Any) -> None:

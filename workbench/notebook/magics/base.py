@@ -6,12 +6,14 @@ rest (common options, errors, binding, display) is the same for all: see `parse`
 
 from __future__ import annotations
 
+import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from workbench.engine.errors import WorkbenchError
 from workbench.notebook.magics.line import Scope
 
 __all__ = [
@@ -151,6 +153,8 @@ class MagicSpec:
     kinds : tuple of {"line", "cell"}
     background : bool
         Whether `--background` is possible; False where the body runs in the notebook.
+    requires : dict of str to str
+        Packages that are not part of every install, and the extra that brings each.
     """
 
     name: str
@@ -162,6 +166,7 @@ class MagicSpec:
     body: Literal["required", "optional", "none"] = "required"
     kinds: tuple[Literal["line", "cell"], ...] = ("cell",)
     background: bool = True
+    requires: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -269,6 +274,11 @@ def _dispatch(shell: Any, spec: MagicSpec, line: str, body: str, local_ns: Any) 
     if call is None:
         print(spec.usage())
         return None
+    for package, extra in spec.requires.items():
+        if importlib.util.find_spec(package) is None:
+            raise WorkbenchError(
+                f"{spec.title} needs {package}, which is not installed.", f'pip install "workbench[{extra}]"'
+            )
     return running.execute(shell, call)
 
 

@@ -24,7 +24,8 @@ _EXAMPLES = {"connect": "%workbench connect tls://host:8786", "cancel": "%workbe
 
 def run(call: Call) -> Any:
     """Do what the sub-command says."""
-    name, *rest = [str(argument.value) for argument in call.arguments] or ["status"]
+    name, *rest = [argument.value for argument in call.arguments] or ["status"]
+    name = str(name)
     if name not in COMMANDS:
         hint = suggest(name, COMMANDS, f"Sub-commands: {', '.join(COMMANDS)}.", quote="{}")
         raise WorkbenchError(f'%workbench has no sub-command "{name}".', hint)
@@ -97,7 +98,7 @@ def _gpu() -> str:
         return "none"
 
 
-def _connect(address: str) -> Any:
+def _connect(address: Any) -> Any:
     from workbench.engine.session import connect
 
     connect(address)
@@ -111,9 +112,10 @@ def _runs() -> Any:
     return Table(runs.frame(runs.own_records()), "Runs of this kernel")
 
 
-def _cancel(run_id: str) -> str:
+def _cancel(run: Any) -> str:
     from workbench.notebook import runs
 
+    run_id = str(getattr(run, "run_id", run))
     try:
         return runs.cancel_here(run_id)
     except KeyError:
