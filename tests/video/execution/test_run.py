@@ -378,7 +378,7 @@ def test_a_long_run_says_so_once(clip, monkeypatch, bright):
     from workbench.video.execution import run as work
 
     monkeypatch.setattr(work, "_LONG", 0.0)
-    monkeypatch.setattr(work, "_AFTER", 0.0)
+    monkeypatch.setattr(work, "_AFTER", 10)
     with pytest.warns(UserWarning, match=r"About 1 min on 2 workers\.\nTry --limit 10, --every 5"):
         answer = api.vquery(clip, STAYS, detector="bright", fresh=True)
     assert [note for note in answer.notes if note.startswith("About")] == [
@@ -457,3 +457,50 @@ def test_the_plan_tells_what_was_done(clip, bright):
 def test_several_videos_are_an_error_of_two_lines(clip):
     with pytest.raises(WorkbenchError, match="A query over 2 videos is not available yet"):
         api.vquery([clip, clip], CARS, detector=scenes.truth())
+
+
+JERKS = """
+class Mine(Car):
+    @prop(window="0.5s")
+    def jerk(self, speed):
+        {body}
+    @prop
+    def twice(self, jerk):
+        return 2 * jerk
+class Jerks(Query):
+    car: Mine
+    where = car.twice {test}
+    select = car.id, max(car.jerk)
+"""
+
+
+def test_own_properties_without_pixels_are_kept_too(clip, monkeypatch):
+    from workbench.video.operators import properties
+
+    made = []
+    call = properties.call_property
+    monkeypatch.setattr(properties, "call_property", lambda prop, *args: (made.append(prop.name), call(prop, *args))[1])
+    text = JERKS.format(body="return float(abs(speed[-1] - speed[0]))", test=">= 0")
+    boxes = scenes.truth()
+    first = api.vquery(clip, text, detector=boxes)
+    assert set(made) == {"jerk", "twice"}
+    made.clear()
+    assert_same(api.vquery(clip, text, detector=boxes), first)
+    edited = api.vquery(clip, text.replace(">= 0", ">= 2"), detector=boxes)
+    assert made == []
+    assert_same(api.vquery(clip, text.replace(">= 0", ">= 2"), detector=boxes, fresh=True), edited)
+    assert set(made) == {"jerk", "twice"}
+    made.clear()
+    api.vquery(clip, text.replace("abs(speed", "2 * abs(speed"), detector=boxes)
+    assert set(made) == {"jerk", "twice"}
+    made.clear()
+    api.vquery(clip, text, detector=boxes, every=2)
+    assert set(made) == {"jerk", "twice"}
+
+
+def test_own_properties_that_fail_tell_so_at_every_run(clip):
+    text = JERKS.format(body="return 1 / int(speed[-1] > 5)", test="> 0")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"jerk failed on \d+ of \d+ calls \(ZeroDivisionError"):
+            answer = api.vquery(clip, text, detector=scenes.truth())
+        assert set(answer.errors["property"]) == {"jerk"}

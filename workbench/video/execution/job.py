@@ -85,6 +85,20 @@ class VideoJob:
         """Time of the first frame not yet looked at; the video's end when there is none."""
         return float(self.times[self.frames[self.passed]]) if not self.complete else float("inf")
 
+    @property
+    def tracks_key(self) -> str | None:
+        """What the finished tracks follow from; None while they are not finished, or a part is missing."""
+        if not self.complete or not len(self.frames):
+            return None
+        if self.given_tracks:
+            bounds = [self.options.every, int(self.frames[0]), int(self.frames[-1])]
+            return artefacts.key("given tracks", self.video_id, self.spec.version, self.source.name, bounds)
+        chain = self.track_cache.record().chain if self.fold is None else self.fold.record.chain
+        unknown = self.spec.kind != "given" and self.detection_key is None
+        if unknown or not chain or (self.fold is not None and not self.fold.sound):
+            return None
+        return artefacts.key("folded tracks", self.video_id, self._tracker(), chain[-1])
+
     def advance(self, run: Run[Any] | None) -> Iterator[FoundChunk | None]:
         """Work through the video; yield after each chunk that was folded (None: everything came at once)."""
         if self.given_tracks or self._load_tracks():
@@ -175,11 +189,12 @@ class VideoJob:
     def _fold_key(self) -> str | None:
         if self.detection_key is None or not len(self.frames):
             return None
+        bounds = [self.options.every, int(self.frames[0]), int(self.frames[-1])]
+        return artefacts.key("tracks of", self.detection_key, self._tracker(), bounds)
+
+    def _tracker(self) -> list[Any]:
         spec = self.spec
-        return artefacts.key(
-            "tracks of", self.detection_key, TRACKER_VERSION, tracker_version(spec), spec.small, spec.together,
-            spec.suitcases, self.options.every, int(self.frames[0]), int(self.frames[-1]),
-        )  # fmt: skip
+        return [TRACKER_VERSION, tracker_version(spec), spec.small, spec.together, spec.suitcases]
 
     def _load_tracks(self) -> bool:
         if self.options.fresh:

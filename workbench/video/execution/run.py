@@ -13,6 +13,7 @@ from workbench.engine.plan import Plan
 from workbench.engine.run import Run
 from workbench.video.execution.actuals import Actuals, actual_plan
 from workbench.video.execution.certain import certain_events, is_simple
+from workbench.video.execution.columns import ColumnCache
 from workbench.video.execution.figures import learn
 from workbench.video.execution.job import VideoJob
 from workbench.video.execution.notes import Notes
@@ -21,6 +22,7 @@ from workbench.video.execution.pixels import PixelWave
 from workbench.video.language.tree import CompiledQuery
 from workbench.video.models.base import DetectorSpec
 from workbench.video.operators.answer import answer_tables, empty_tables
+from workbench.video.operators.columns import PropertyColumns
 from workbench.video.operators.evaluate import Evaluation, evaluate
 from workbench.video.plan.logical import QueryPlan
 from workbench.video.result.result import VideoFacts, VideoResult
@@ -35,8 +37,8 @@ _PAUSE = 0.25
 _GROWTH = 1.5
 #: a run that is expected to take longer than this says so, s
 _LONG = 600.0
-#: how long to watch before such a guess, s
-_AFTER = 2.0
+#: computed frames before such a guess
+_AFTER = 100
 
 
 @dataclass
@@ -47,6 +49,7 @@ class _Answer:
     tables: dict[str, pd.DataFrame]
     frames: int
     seconds: float
+    kept: set[str]  # properties of which something was found in the store
 
 
 @dataclass
@@ -75,11 +78,9 @@ class QueryWork:
     _answers: dict[int, _Answer] = field(default_factory=dict)
     _waves: dict[int, PixelWave] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _began: float = 0.0
 
     def __call__(self, run: Run[VideoResult]) -> VideoResult:
         """Do the work; the value of the run."""
-        self._began = time.monotonic()
         run.publish(lambda: self._result("running", run))
         run.update(stage="open", unit="frames")
         self.jobs = [VideoJob(source, self.spec, self.options, self.notes) for source in self.sources]
@@ -168,11 +169,22 @@ class QueryWork:
     def _evaluated(self, index: int, tracks: Tracks, wave: PixelWave | None, *, ongoing: bool) -> _Answer:
         begin = time.perf_counter()
         job = self.jobs[index]
+        kept = ColumnCache(self.query, job.tracks_key)
+        columns = PropertyColumns(len(tracks)) if self.options.fresh else kept.load(len(tracks))
         evaluation = evaluate(
-            self.query, tracks, wave, conjuncts=self.plan.conjuncts, ongoing=ongoing, video=job.source.name
+            self.query,
+            tracks,
+            wave,
+            conjuncts=self.plan.conjuncts,
+            ongoing=ongoing,
+            video=job.source.name,
+            columns=columns,
         )
         tables = answer_tables(self.query, evaluation, tracks, job.source.name, limit=self.options.limit)
-        return _Answer(evaluation, tables, len(tracks.frames), time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        if wave is None or not wave.only_known:
+            kept.save(evaluation.columns, set(tables["errors"]["property"]), seconds)
+        return _Answer(evaluation, tables, len(tracks.frames), seconds, kept.names)
 
     def _enough(self) -> bool:
         """Whether the first events are certain."""
@@ -218,7 +230,7 @@ class QueryWork:
 
     def _actuals(self, index: int, answer: _Answer) -> Actuals:
         tallies = self._waves[index].tallies
-        return Actuals(self.jobs[index], answer.evaluation, answer.tables, answer.seconds, tallies)
+        return Actuals(self.jobs[index], answer.evaluation, answer.tables, answer.seconds, tallies, answer.kept)
 
     def _announce(self) -> None:
         for index, job in enumerate(self.jobs):
@@ -243,7 +255,9 @@ class QueryWork:
     def _long(self, job: VideoJob, run: Run[VideoResult]) -> bool:
         """Say so if the run will take long, once the first chunks have shown how fast it is."""
         progress = run.progress
-        if self.spec.kind == "given" or time.monotonic() - self._began < _AFTER or progress.eta_s is None:
+        # The first chunk waits for weights and imports, so it tells nothing of the others.
+        warm = job.passed - job.cached >= _AFTER
+        if self.spec.kind == "given" or not warm or progress.eta_s is None:
             return False
         if progress.eta_s > _LONG:
             workers = max(1, progress.workers)
