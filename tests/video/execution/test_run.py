@@ -504,3 +504,16 @@ def test_own_properties_that_fail_tell_so_at_every_run(clip):
         with pytest.warns(UserWarning, match=r"jerk failed on \d+ of \d+ calls \(ZeroDivisionError"):
             answer = api.vquery(clip, text, detector=scenes.truth())
         assert set(answer.errors["property"]) == {"jerk"}
+
+
+def test_a_scale_that_needs_persons_waits_for_them(clip, bright):
+    text = """
+scale = Scale(person="1.7m")
+class Walkers(Query):
+    person: Person
+    where = person.speed >= "0m/s" and known(person.color)
+"""
+    answer = api.vquery(clip, text, detector="bright")  # the first chunk shows nobody
+    assert answer.events["person_id"].tolist() == [2, 3]
+    with pytest.raises(WorkbenchError):
+        api.vquery(clip, text, detector="bright", end="1.5s")

@@ -19,7 +19,7 @@ from workbench.video.execution.options import Options, processed_frames
 from workbench.video.execution.wave import FoundChunk, detections
 from workbench.video.models.base import DetectorSpec, model_threads
 from workbench.video.operators.track import TRACKER_VERSION
-from workbench.video.result.result import VideoFacts
+from workbench.video.result.facts import VideoFacts
 from workbench.video.source import Source
 from workbench.video.tracks import Frames, Tracks
 

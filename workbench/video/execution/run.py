@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 
+from workbench.engine.errors import WorkbenchError
 from workbench.engine.plan import Plan
 from workbench.engine.run import Run
 from workbench.video.execution.actuals import Actuals, actual_plan
@@ -25,7 +27,8 @@ from workbench.video.operators.answer import answer_tables, empty_tables
 from workbench.video.operators.columns import PropertyColumns
 from workbench.video.operators.evaluate import Evaluation, evaluate
 from workbench.video.plan.logical import QueryPlan
-from workbench.video.result.result import VideoFacts, VideoResult
+from workbench.video.result.facts import VideoFacts
+from workbench.video.result.result import VideoResult
 from workbench.video.source import Source
 from workbench.video.tracks import Tracks
 
@@ -96,13 +99,13 @@ class QueryWork:
                     break
             stopped = run.cancelled.is_set()
             for index in range(len(self.jobs)):
-                self._answer(index, run, final=True)
+                self._answer(index, run)
         finally:
             for wave in self._waves.values():
                 wave.close()
         stopped |= run.cancelled.is_set()
         self._announce()
-        if not stopped:
+        if not stopped and 0 in self._answers:
             learn(self.plan, self._actuals(0, self._answers[0]), self.spec)
         run.update(stage="stopped" if stopped else "done")
         return self._result("stopped" if stopped else "done", run, final=True)
@@ -139,15 +142,14 @@ class QueryWork:
         with self._lock:
             known = self._answers.get(index)
             stale = known is None or known.frames < frames
-        if stale:
-            answer = self._evaluated(index, job.tracks(), None, ongoing=not job.complete)
+        if stale and (answer := self._early(index, job.tracks(), None)) is not None:
             with self._lock:
                 known = self._answers.get(index)
                 if known is None or known.frames < answer.frames:
                     self._answers[index] = answer
         return self._result("running", run)
 
-    def _answer(self, index: int, run: Run[VideoResult], *, final: bool = False) -> _Answer | None:
+    def _answer(self, index: int, run: Run[VideoResult]) -> _Answer | None:
         """Evaluate what is known of a video, with pixels, on the run's own thread."""
         job, wave = self.jobs[index], self._waves[index]
         if run.cancelled.is_set():
@@ -157,14 +159,23 @@ class QueryWork:
         tracks = job.tracks()
         wave.tracks, wave.run = tracks, run
         wave.on_stage = lambda name: run.update(stage=name)
-        answer = self._evaluated(index, tracks, wave, ongoing=not job.complete)
+        evaluated = partial(self._evaluated, ongoing=False) if job.complete else self._early
+        answer = evaluated(index, tracks, wave)
         if wave.interrupted and not wave.only_known:
             # Cancelled in the middle of the calls: once more with the values that came.
             wave.only_known = True
-            answer = self._evaluated(index, tracks, wave, ongoing=not job.complete)
-        with self._lock:
-            self._answers[index] = answer
+            answer = evaluated(index, tracks, wave)
+        if answer is not None:
+            with self._lock:
+                self._answers[index] = answer
         return answer
+
+    def _early(self, index: int, tracks: Tracks, wave: PixelWave | None) -> _Answer | None:
+        """Evaluate what is known before the end; None if that is too little to be asked (a scale without persons)."""
+        try:
+            return self._evaluated(index, tracks, wave, ongoing=True)
+        except WorkbenchError:
+            return None
 
     def _evaluated(self, index: int, tracks: Tracks, wave: PixelWave | None, *, ongoing: bool) -> _Answer:
         begin = time.perf_counter()

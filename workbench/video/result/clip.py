@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from workbench.engine.units import format_bytes, format_clock
 from workbench.video.source import Source
 
-__all__ = ["Clip", "Stretch", "cut", "write_stretches"]
+__all__ = ["Clip", "Stretch", "cut", "held", "title_of", "write_stretches"]
 
 #: a clip of more bytes is linked, not embedded
 EMBED_LIMIT = 8 * 2**20
@@ -253,3 +253,19 @@ def _outside(path: Path) -> Path:
 def title_of(event: int, start: float, end: float) -> str:
     """Return the words above a clip."""
     return f"event {event}: {format_clock(start)} to {format_clock(end)}"
+
+
+def held(
+    drawn: dict[int, tuple[NDArray[np.float64], list[str]]], frames: NDArray[np.int64]
+) -> dict[int, tuple[NDArray[np.float64], list[str]]]:
+    """Between two processed frames of an event, show the boxes of the earlier one."""
+    known = np.array(sorted(drawn), np.int64)
+    if len(known) < 2:
+        return drawn
+    step = int(np.median(np.diff(known)))
+    last = np.searchsorted(known, frames, side="right") - 1
+    return {
+        int(frame): drawn[int(known[at])]
+        for frame, at in zip(frames, last, strict=True)
+        if at >= 0 and frame - known[at] < step
+    }

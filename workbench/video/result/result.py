@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,70 +17,20 @@ from workbench.engine.plan import Plan
 from workbench.engine.result import Result
 from workbench.engine.units import as_seconds, format_clock
 from workbench.video.language.tree import CompiledQuery
-from workbench.video.result.clip import Clip, Stretch, cut, title_of, write_stretches
+from workbench.video.result.clip import Clip, Stretch, cut, held, title_of, write_stretches
 from workbench.video.result.export import to_coco, to_mot
+from workbench.video.result.facts import PartialFlag, VideoFacts
 from workbench.video.result.timeline import Timeline, timeline_of
-from workbench.video.source import Source, VideoInfo
 
 if TYPE_CHECKING:
     from workbench.engine.run import Run
 
-__all__ = ["PartialFlag", "VideoFacts", "VideoResult"]
+__all__ = ["VideoResult"]
 
 #: tables by the names that `sql`, `polars` and `arrow` know
 TABLES = ("events", "objects", "frames", "groups", "errors")
 #: columns of `.searched`
 _SEARCHED = ("video", "start", "end")
-
-
-@dataclass(frozen=True)
-class VideoFacts:
-    """What a result knows of one video that it searched.
-
-    Attributes
-    ----------
-    source : Source
-    info : VideoInfo
-    wanted : (float, float)
-        The range that was asked for, s.
-    searched, skipped : list of (start, end)
-        What was searched, and what could not be, s.
-    frames, cached : int
-        Processed frames, and how many of them came from the store.
-    """
-
-    source: Source
-    info: VideoInfo
-    wanted: tuple[float, float]
-    searched: list[tuple[float, float]] = field(default_factory=list)
-    skipped: list[tuple[float, float]] = field(default_factory=list)
-    frames: int = 0
-    cached: int = 0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of the video that were searched."""
-        return sum(end - start for start, end in self.searched)
-
-
-class PartialFlag(int):
-    """True for the answer of an unfinished run; called, it gives what is known now."""
-
-    _result: VideoResult
-
-    @classmethod
-    def of(cls, result: VideoResult, value: bool) -> PartialFlag:
-        """Return the flag of a result."""
-        flag = cls(value)
-        flag._result = result
-        return flag
-
-    def __call__(self) -> VideoResult:
-        """Return a finished `VideoResult` of what is known now."""
-        return self._result._known_now()
-
-    def __repr__(self) -> str:
-        return repr(bool(self))
 
 
 class VideoResult(Result):
@@ -435,7 +384,7 @@ class VideoResult(Result):
             for frame, group in rows.groupby("frame", sort=True):
                 labels = [f"{label} {id}" for label, id in zip(group["label"], group["id"], strict=True)]
                 drawn[int(frame)] = (group[["x1", "y1", "x2", "y2"]].to_numpy(np.float64), labels)
-            drawn = _held(drawn, frames)
+            drawn = held(drawn, frames)
         return Stretch(facts.source, frames, drawn)
 
     def _event_labels(self) -> list[str]:
@@ -445,22 +394,6 @@ class VideoResult(Result):
             ", ".join(f"{name} {number}" for name, number in zip(names, ids, strict=True))
             for ids in (zip(*columns, strict=True) if columns else [()] * len(self.events))
         ]
-
-
-def _held(
-    drawn: dict[int, tuple[NDArray[np.float64], list[str]]], frames: NDArray[np.int64]
-) -> dict[int, tuple[NDArray[np.float64], list[str]]]:
-    """Between two processed frames of an event, show the boxes of the earlier one."""
-    known = np.array(sorted(drawn), np.int64)
-    if len(known) < 2:
-        return drawn
-    step = int(np.median(np.diff(known)))
-    last = np.searchsorted(known, frames, side="right") - 1
-    return {
-        int(frame): drawn[int(known[at])]
-        for frame, at in zip(frames, last, strict=True)
-        if at >= 0 and frame - known[at] < step
-    }
 
 
 def _plural(word: str, count: int) -> str:

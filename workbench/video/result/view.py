@@ -15,7 +15,8 @@ from workbench.video.result.clip import Stretch, cut
 from workbench.video.result.crops import MOST, sheet
 
 if TYPE_CHECKING:
-    from workbench.video.result.result import VideoFacts, VideoResult
+    from workbench.video.result.facts import VideoFacts
+    from workbench.video.result.result import VideoResult
 
 __all__ = ["blocks", "status_line", "text"]
 
