@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from workbench.video.models.base import DetectorSpec, Thresholds
 from workbench.video.models.given import read_mot
 from workbench.video.models.labels import SMALL, track_groups
+from workbench.video.operators.track_active import ID, SERIAL, Active, geometry_of
 from workbench.video.operators.track_custom import CustomFold
 from workbench.video.operators.track_rows import Rows, SortedDetections, assemble_tracks, sort_detections
 from workbench.video.tracks import Floats, Frames, Ints, Tracks
@@ -23,167 +24,6 @@ __all__ = ["TRACKER_VERSION", "TrackFold", "fold_for", "read_mot", "tracker_vers
 #: Part of cache keys: changes whenever the same detections would give other tracks.
 TRACKER_VERSION = "1"
 
-CONFIRM_AT = 3  # detections until a track counts
-UNCONFIRMED_UNSEEN = 2  # processed frames without a box until an unconfirmed track ends
-CONFIRMED_UNSEEN = 2.0  # seconds without a box until a confirmed track ends
-GROW = 0.3  # of its size, on each side, before boxes are compared in steps 1 and 3
-MATCH_GROWN = 0.2  # least IoU of grown boxes
-MATCH_LOW = 0.4  # least plain IoU with a box of low score (step 2)
-KEEP_VELOCITY = 0.7  # share of the old velocity; the first one seen counts half
-LEAST_STEP = 1e-3  # seconds; two frames of one time must not give an endless velocity
-
-_NO_INDEX: Ints = np.empty(0, np.int64)
-_PLAIN, _GROWN, _CENTER = slice(0, 4), slice(4, 8), slice(8, 12)
-_PLAIN_AREA, _GROWN_AREA = 12, 13
-_STEP, _HITS, _SERIAL, _ID, _GROUP = range(5)
-
-
-def _geometry(box: Floats) -> Floats:
-    """Return for boxes (n, 4) all that matching needs, (n, 14).
-
-    Plain box, grown box and centre with the second half negated (x1, y1, -x2, -y2): one maximum then intersects two
-    boxes, and one sum moves one. Last the areas of both.
-    """
-    size = box[:, 2:] - box[:, :2]
-    center = (box[:, 2:] + box[:, :2]) / 2
-    margin = size * GROW
-    grown = (1 + 2 * GROW) * size
-    return np.column_stack(
-        (
-            box[:, :2], -box[:, 2:], box[:, :2] - margin, -box[:, 2:] - margin, center, -center,
-            size[:, 0] * size[:, 1], grown[:, 0] * grown[:, 1],
-        )
-    )  # fmt: skip
-
-
-def _overlap(left: Floats, right: Floats, left_area: Floats, right_area: Floats) -> Floats:
-    """Return the IoU (n, m) of boxes whose second half is negated."""
-    edges = np.maximum(left[:, None, :], right)
-    size = edges[..., :2] + edges[..., 2:]
-    np.minimum(size, 0.0, out=size)
-    shared = size[..., 0] * size[..., 1]
-    return shared / (left_area[:, None] + right_area - shared)
-
-
-def _assign(overlap: Floats, possible: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Return the pairs (rows, columns) of the assignment with the largest sum of overlaps, among the possible ones."""
-    rows, columns = possible.nonzero()
-    count = len(rows)
-    if count < 2 or (len(set(rows.tolist())) == count and len(set(columns.tolist())) == count):
-        return rows, columns
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(np.where(possible, overlap, 0.0), maximize=True)
-    good = possible[rows, columns]
-    return rows[good], columns[good]
-
-
-class _Active:
-    """The tracks that may still grow, as columns: confirmed ones first, by id, then the others, by serial."""
-
-    columns = ("data", "velocity", "seen", "whole", "first")
-
-    def __init__(self) -> None:
-        self.data: Floats = np.empty((0, 14))  # geometry of the last box
-        self.velocity: Floats = np.empty((0, 4))  # of the centre and its negative, px/s
-        self.seen: Floats = np.empty(0)  # time of the last box
-        self.whole: Ints = np.empty((0, 5), np.int64)  # processed frame of the last box, boxes, serial, id or 0, group
-        self.first: Floats = np.empty((0, 4))  # frame, x1, y1, label of the first box: they order the ids
-        self.confirmed = 0  # how many are
-
-    def __len__(self) -> int:
-        return len(self.seen)
-
-    def take(self, which: NDArray) -> None:
-        for name in self.columns:
-            setattr(self, name, getattr(self, name)[which])
-        self.confirmed = int(np.count_nonzero(self.whole[:, _ID]))
-
-    def match(
-        self, step: int, time: float, geometry: Floats, group: Ints, high: NDArray[np.bool_]
-    ) -> tuple[Ints, Ints]:
-        """Return pairs of positions: of tracks and of one frame's boxes. All groups at once; none meets another."""
-        known = self.confirmed
-        shift = self.velocity * (time - self.seen)[:, None]
-        overlap = _overlap(
-            self.data[:, _GROWN] + shift, geometry[:, _GROWN], self.data[:, _GROWN_AREA], geometry[:, _GROWN_AREA]
-        )
-        possible = overlap >= MATCH_GROWN
-        possible &= self.whole[:, _GROUP, None] == group
-        possible &= high
-        tracks, boxes = _assign(overlap[:known], possible[:known])
-        if len(boxes) == len(high):
-            return tracks, boxes
-        if len(tracks) < known and not high.all():
-            late = self.whole[:known, _STEP] == step - 1
-            late[tracks] = False
-            more = self._match_low(late.nonzero()[0], (~high).nonzero()[0], shift, geometry, group)
-            tracks, boxes = np.concatenate((tracks, more[0])), np.concatenate((boxes, more[1]))
-        if len(self) > known:
-            possible = possible[known:]
-            possible[:, boxes] = False
-            young, fresh = _assign(overlap[known:], possible)
-            tracks, boxes = np.concatenate((tracks, young + known)), np.concatenate((boxes, fresh))
-        return tracks, boxes
-
-    def _match_low(self, late: Ints, weak: Ints, shift: Floats, geometry: Floats, group: Ints) -> tuple[Ints, Ints]:
-        if not len(late) or not len(weak):
-            return _NO_INDEX, _NO_INDEX
-        mine, theirs = self.data[late], geometry[weak]
-        overlap = _overlap(
-            mine[:, _PLAIN] + shift[late], theirs[:, _PLAIN], mine[:, _PLAIN_AREA], theirs[:, _PLAIN_AREA]
-        )
-        possible = (overlap >= MATCH_LOW) & (self.whole[late, _GROUP, None] == group[weak])
-        rows, columns = _assign(overlap, possible)
-        return late[rows], weak[columns]
-
-    def update(self, step: int, time: float, tracks: Ints, geometry: Floats) -> None:
-        """Give tracks their new boxes."""
-        seen = geometry[:, _CENTER] - self.data[tracks, _CENTER]
-        seen /= np.maximum(time - self.seen[tracks], LEAST_STEP)[:, None]
-        hits = self.whole[tracks, _HITS]
-        self.velocity[tracks] = np.where(
-            (hits == 1)[:, None], 0.5 * seen, KEEP_VELOCITY * self.velocity[tracks] + (1 - KEEP_VELOCITY) * seen
-        )
-        self.data[tracks] = geometry
-        self.seen[tracks] = time
-        self.whole[tracks, _STEP] = step
-        self.whole[tracks, _HITS] = hits + 1
-
-    def start(self, step: int, time: float, geometry: Floats, serials: Ints, group: Ints, first: Floats) -> None:
-        """Add a track for each of these boxes."""
-        count = len(serials)
-        whole = np.column_stack(
-            (np.full(count, step), np.ones(count, np.int64), serials, np.zeros(count, np.int64), group)
-        )
-        self.data = np.concatenate((self.data, geometry))
-        self.velocity = np.concatenate((self.velocity, np.zeros((count, 4))))
-        self.seen = np.concatenate((self.seen, np.full(count, time)))
-        self.whole = np.concatenate((self.whole, whole))
-        self.first = np.concatenate((self.first, first))
-
-    def end(self, step: int, time: float) -> None:
-        """Drop the tracks that have not been seen for too long."""
-        if int(self.whole[:, _STEP].min()) == step:
-            return
-        gone = step - self.whole[:, _STEP] >= UNCONFIRMED_UNSEEN
-        gone[: self.confirmed] = time - self.seen[: self.confirmed] > CONFIRMED_UNSEEN + 1e-6
-        if gone.any():
-            self.take(~gone)
-
-    def confirm(self, next_id: int) -> dict[int, int]:
-        """Give ids from `next_id` on to the tracks that have their third box now; return id by serial."""
-        young = self.whole[self.confirmed :]
-        if not len(young) or int(young[:, _HITS].max()) < CONFIRM_AT:
-            return {}
-        ready = np.flatnonzero(young[:, _HITS] >= CONFIRM_AT) + self.confirmed
-        ready = ready[np.lexsort((self.whole[ready, _SERIAL], *self.first[ready].T[::-1]))]
-        self.whole[ready, _ID] = np.arange(next_id, next_id + len(ready))
-        given = dict(zip(self.whole[ready, _SERIAL].tolist(), self.whole[ready, _ID].tolist(), strict=True))
-        order = np.lexsort((self.whole[:, _SERIAL], self.whole[:, _ID], self.whole[:, _ID] == 0))
-        self.take(order)
-        return given
-
 
 class TrackFold:
     """Tracks of one video, grown frame by frame.
@@ -192,11 +32,11 @@ class TrackFold:
     ----------
     labels : tuple of str
         The detector's labels; `add_labels` appends more.
-    tracking : tuple of float, or str
+    tracking : tuple of float
         Scores (low, high, new): boxes from `high` on continue tracks, those in between `low` and `high` continue tracks
-        seen in the frame before, those from `new` on start tracks. Or the name of a registered tracker.
+        seen in the frame before, those from `new` on start tracks.
     dt : float
-        Median step between processed frames in seconds; a registered tracker is made for 1 / dt frames a second.
+        Median step between processed frames in seconds (kept; matching goes by the frames' own times).
     small : tuple of float, optional
         The same scores for bags and balls.
     together : bool
@@ -218,7 +58,7 @@ class TrackFold:
         self.labels: tuple[str, ...] = ()
         self.tracking, self.small, self.dt = tracking, small, dt
         self.together, self.suitcases = together, suitcases
-        self._active = _Active()
+        self._active = Active()
         self._step, self._next_serial, self._next_id = 0, 0, 1
         self._rows: list[Rows] = []
         self._pending = Rows.empty()
@@ -256,7 +96,7 @@ class TrackFold:
             For each frame its boxes in any order: x1 y1 x2 y2 in px, score, index into `labels`.
         """
         found = sort_detections(detections, self._group_of, self._limits[:, 0])
-        geometry, active = _geometry(found.box), self._active
+        geometry, active = geometry_of(found.box), self._active
         high = found.score >= self._limits[found.group, 1]
         new = found.score >= self._limits[found.group, 2]
         matched: list[tuple[Ints, Ints, Ints]] = []  # serials, ids, rows of `found`
@@ -273,7 +113,7 @@ class TrackFold:
                     rest[boxes] = False
                     boxes = boxes + start
                     active.update(self._step, time, tracks, geometry[boxes])
-                    matched.append((active.whole[tracks, _SERIAL], active.whole[tracks, _ID], boxes))
+                    matched.append((active.whole[tracks, SERIAL], active.whole[tracks, ID], boxes))
             fresh = rest.nonzero()[0] + start
             if len(fresh):
                 matched.append(self._start(int(frames[at]), time, fresh, found, geometry))
@@ -319,7 +159,7 @@ class TrackFold:
         done = waiting.take(waiting.id > 0)
         if len(done):
             self._rows.append(done)
-        alive = self._active.whole[self._active.confirmed :, _SERIAL]
+        alive = self._active.whole[self._active.confirmed :, SERIAL]
         self._pending = waiting.take((waiting.id == 0) & np.isin(waiting.serial, alive))
 
     def tracks(self, frames: Frames, width: int, height: int, interpolate: bool = True) -> Tracks:
@@ -354,7 +194,7 @@ class TrackFold:
             "counters": np.array([self._step, self._next_serial, self._next_id, since], np.int64),
             "labels": np.array(self.labels, dtype=np.str_),
         }
-        for name in _Active.columns:
+        for name in Active.columns:
             kept[f"active_{name}"] = getattr(self._active, name)
         for name in Rows.columns:
             kept[f"pending_{name}"] = getattr(self._pending, name)
@@ -381,8 +221,8 @@ class TrackFold:
         self._pending = Rows(*(last[f"pending_{name}"] for name in Rows.columns))
         self.labels = ()
         self.add_labels([str(label) for label in last["labels"]])
-        self._active = _Active()
-        for name in _Active.columns:
+        self._active = Active()
+        for name in Active.columns:
             setattr(self._active, name, np.array(last[f"active_{name}"]))
         self._active.take(np.arange(len(self._active)))
 
