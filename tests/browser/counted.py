@@ -20,7 +20,7 @@ def write_counted(path: Path, *, frames: int = 100, rate: int = 25) -> Path:
         stream.options = {"g": "50"}
         for number in range(frames):
             image = np.zeros((180, 320, 3), np.uint8)
-            image[:TOP, :, 1] = 60 + number
+            image[:TOP, :, 1] = 60 + number % 128
             for bit in range(BITS):
                 if number >> bit & 1:
                     image[TOP:, bit * BLOCK : (bit + 1) * BLOCK] = 255

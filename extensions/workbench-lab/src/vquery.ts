@@ -119,7 +119,7 @@ function readBody(stream: StringStream, state: IState): string | null {
       return 'keyword';
     }
     if (TYPES.has(name) || /^[A-Z]\w*[a-z]\w*$/.test(name)) {
-      return 'typeName';
+      return 'variableName.definition'; // the tag that JupyterLab's themes give a colour
     }
     return WORDS.has(name) ? 'variableName.standard' : 'variableName';
   }

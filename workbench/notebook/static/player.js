@@ -155,6 +155,9 @@ function render({ model, el }) {
 
   // Show what belongs to the frame at `mediaTime` seconds of the clip.
   function show(mediaTime, tell = true) {
+    if (video.readyState < 1) {
+      return;
+    }
     shown = mediaTime;
     root.dataset.frame = String(Math.round(mediaTime * fps()));
     const frames = model.get('frames') || [];

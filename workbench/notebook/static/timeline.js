@@ -5,6 +5,7 @@ const STYLE = `
 .wb-timeline { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, CanvasText);
   position: relative; user-select: none; }
 .wb-timeline svg { display: block; width: 100%; cursor: pointer; border-radius: 3px; outline-offset: 1px; }
+.wb-timeline svg:focus { outline: none; }
 .wb-timeline svg:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
 .wb-timeline text { fill: var(--jp-ui-font-color1, CanvasText); font-size: 11px; }
 .wb-timeline .wb-ground { fill: var(--jp-layout-color2, #8882); }
@@ -51,6 +52,7 @@ function draw(tag, attributes, parent) {
 function render({ model, el }) {
   const root = document.createElement('div');
   root.className = 'wb-timeline';
+  root.dataset.lmSuppressShortcuts = 'true'; // else JupyterLab takes the keys first
   const style = document.createElement('style');
   style.textContent = STYLE;
   const svg = document.createElementNS(NAMESPACE, 'svg');

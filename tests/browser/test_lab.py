@@ -1,0 +1,163 @@
+"""In a real JupyterLab: a query cell is coloured, completed and run; its answer outlives the kernel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import PATIENCE, Lab, command, wait_idle
+from tests.browser.counted import READ_FRAME, write_counted
+from tests.browser.test_modules import LEFT_EDGE
+from tests.notebook.report import notebooks as nb
+
+SHOTS = Path(__file__).parent / "screenshots"
+
+#: a detector that reads the number in the picture, slowly, so that there is progress to be seen
+SETUP = """%load_ext workbench
+import time
+import pandas as pd
+import workbench as wb
+
+def read(images):
+    found = []
+    for image in images:
+        time.sleep(0.02)
+        n = sum(1 << bit for bit in range(10) if image[165, bit * 32 + 16].mean() > 127)
+        box = dict(x1=20 + n, y1=20, x2=60 + n, y2=60, label="car", score=0.9)
+        found.append(pd.DataFrame([box] if 20 <= n < 240 else [], columns=list(box)))
+    return found
+
+wb.video.register_detector("reader", read, labels=["car"], version="1")"""
+
+QUERY = """%%vquery counted.mp4 --detector reader -o red
+class Passing(Query):
+    car: Car
+    where = car.x1 > "60px"
+    select = car.id, start, end"""
+
+WATCH = """() => {
+  window.seen = [];
+  new MutationObserver(() => {
+    for (const bar of document.querySelectorAll('.wb-run progress, .jp-OutputArea progress')) {
+      if (bar.hasAttribute('value') && window.seen.at(-1) !== bar.value) window.seen.push(bar.value);
+    }
+  }).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+}"""
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Lab) -> Path:
+    """Return a notebook with one query on a clip whose frames carry their number."""
+    write_counted(lab.folder / "counted.mp4", frames=300)
+    spec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    cells = [nb.code(SETUP, count=None), nb.code(QUERY, count=None)]
+    return nb.write(lab.folder / "query.ipynb", cells, kernelspec=spec)
+
+
+def seek_and_check(page: Any) -> None:
+    """Click into the bar of the timeline: the player must show that frame, and the box that belongs to it."""
+    line, root = page.locator(".wb-timeline svg").first, page.locator(".wb-player").first
+    line.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.wb-player video').readyState >= 2", timeout=PATIENCE)
+    bar = page.locator(".wb-bar").first.bounding_box()
+    for part in (0.2, 0.55):
+        before = root.get_attribute("data-frame")
+        page.mouse.click(bar["x"] + bar["width"] * part, bar["y"] + bar["height"] / 2)
+        page.wait_for_function(f"document.querySelector('.wb-player').dataset.frame !== '{before}'", timeout=10_000)
+        page.wait_for_timeout(300)
+        number = root.evaluate(READ_FRAME)
+        # The clip begins before its event; the picture's own number is that of the source.
+        assert number == pytest.approx(41 + (240 - 41) * part, abs=6)
+        assert root.get_attribute("data-boxes") == "1"
+        assert page.evaluate(LEFT_EDGE, 40) == pytest.approx(20 + number, abs=1.5)
+
+
+def test_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Path) -> None:
+    SHOTS.mkdir(exist_ok=True)
+    page = lab.open(browser, notebook)
+    page.evaluate(WATCH)
+    command(page, "notebook:run-all-cells")
+    page.locator(".wb-player, .jp-OutputArea-output video").first.wait_for(timeout=PATIENCE)
+    wait_idle(page)
+    assert page.get_by_text("1 event").first.is_visible()
+    seen = page.evaluate("window.seen")
+    assert len(set(seen)) >= 2, f"no progress moved: {seen}"
+    if not lab.extension:
+        pytest.skip("the extension is not built: the static answer was checked, the player was not")
+    seek_and_check(page)
+    page.screenshot(path=SHOTS / "light.png")
+
+    command(page, "docmanager:save")
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=PATIENCE)
+    stored = json.loads(notebook.read_text("utf-8"))
+    [output] = [output for output in stored["cells"][1]["outputs"] if output["output_type"] == "display_data"]
+    assert nb.VIEW in output["data"]
+    assert "application/vnd.jupyter.widget-view+json" not in output["data"]
+
+    for session in json.loads(lab.call("GET", "api/sessions")[1]):
+        assert lab.call("DELETE", f"api/sessions/{session['id']}")[0] == 204
+    told: list[str] = []
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.reload()
+    page.locator(".wb-player").first.wait_for(timeout=PATIENCE)
+    assert page.get_by_text("1 event").first.is_visible()
+    seek_and_check(page)
+    assert told == []
+    command(page, "apputils:change-theme", theme="JupyterLab Dark")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=PATIENCE)
+    page.wait_for_timeout(300)
+    page.screenshot(path=SHOTS / "dark.png")
+    command(page, "apputils:change-theme", theme="JupyterLab Light")
+    page.context.close()
+
+
+def test_query_cells_are_coloured_and_completed(lab: Lab, browser: Any, notebook: Path) -> None:
+    if not lab.extension:
+        pytest.skip("the extension is not built, and nothing else colours cells")
+    page = lab.open(browser, notebook)
+    types = "window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.mimeType)"
+    assert page.evaluate(types) == ["text/x-ipython", "text/x-vquery"]
+    colour = """word => {
+      const span = [...document.querySelectorAll('.jp-CodeCell:nth-of-type(2) .cm-line span')].concat(
+        [...document.querySelectorAll('.jp-Cell .cm-line span')]).find(span => span.textContent === word);
+      return span ? getComputedStyle(span).color : null;
+    }"""
+    colours = {word: page.evaluate(colour, word) for word in ("%%vquery", "--detector", "Query", "where", '"60px"')}
+    assert None not in colours.values(), colours
+    assert len(set(colours.values())) >= 4, colours
+
+    command(page, "notebook:insert-cell-below")
+    command(page, "notebook:enter-edit-mode")
+    page.keyboard.type("%load_ext workbench")
+    command(page, "notebook:run-cell-and-insert-below")
+    wait_idle(page)
+    command(page, "notebook:enter-edit-mode")
+    page.keyboard.type("%%vquery counted.mp4 --li")
+    page.keyboard.press("Tab")
+    page.locator(".jp-Completer-item", has_text="--limit").wait_for(timeout=PATIENCE)
+    page.keyboard.press("Enter")
+    source = "window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()"
+    page.wait_for_function(f"{source} === '%%vquery counted.mp4 --limit'", timeout=PATIENCE)
+    own = "window.jupyterapp.shell.currentWidget.content.activeCell.model.mimeType"
+    assert page.evaluate(own) == "text/x-vquery"
+    page.keyboard.press("Home")
+    page.keyboard.press("Delete")
+    page.wait_for_function(f"{own} === 'text/x-ipython'", timeout=PATIENCE)
+    page.context.close()
+
+
+def test_routes_need_a_token_and_answer(lab: Lab, notebook: Path) -> None:
+    run = f"workbench/runs/{'a' * 32}"
+    routes = [("GET", "workbench/runs"), ("GET", "workbench/status"), ("GET", "workbench/report?path=query.ipynb"),
+              ("POST", "workbench/report"), ("POST", f"{run}/cancel"), ("DELETE", run)]  # fmt: skip
+    for method, path in routes:
+        assert lab.call(method, path, {} if method == "POST" else None, token=None)[0] in (401, 403), path
+    status, content = lab.call("GET", "workbench/runs")
+    assert status == 200
+    assert isinstance(json.loads(content)["runs"], list)
+    status, content = lab.call("POST", "workbench/report", {"path": "query.ipynb"})
+    assert status == 200
+    assert content.startswith(b"<!DOCTYPE html>")

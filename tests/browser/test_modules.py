@@ -1,0 +1,285 @@
+"""The ES modules in a plain page: what they draw, their keys, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.counted import READ_FRAME, write_counted
+from tests.notebook.report.notebooks import player, timeline
+
+STATIC = Path(__file__).parents[2] / "workbench" / "notebook" / "static"
+
+SETUP = """async ([source, state, offset]) => {
+  const kept = new Map();
+  const model = {
+    saved: 0,
+    state,
+    get: name => state[name],
+    set: (name, value) => {
+      if (!Object.is(state[name], value)) {
+        state[name] = value;
+        [...(kept.get('change:' + name) || [])].forEach(tell => tell());
+      }
+    },
+    on: (name, tell) => kept.set(name, (kept.get(name) || new Set()).add(tell)),
+    off: (name, tell) => kept.get(name)?.delete(tell),
+    save_changes: () => { model.saved += 1; },
+    listeners: () => [...kept.values()].reduce((sum, set) => sum + set.size, 0)
+  };
+  const [make, revoke] = [URL.createObjectURL.bind(URL), URL.revokeObjectURL.bind(URL)];
+  window.blobs = new Set();
+  URL.createObjectURL = blob => { const url = make(blob); window.blobs.add(url); return url; };
+  URL.revokeObjectURL = url => { window.blobs.delete(url); revoke(url); };
+  const module = (await import(make(new Blob([source], { type: 'text/javascript' })))).default;
+  const el = document.body.appendChild(document.createElement('div'));
+  window.model = model;
+  window.clean = module.render({ model, el });
+}"""
+
+Mount = Callable[..., Any]
+
+
+@pytest.fixture
+def mount(offline: tuple[Any, Any]) -> Mount:
+    """Return a function that shows a module with a state and returns the page."""
+    page, told = offline
+    page.goto("about:blank")
+
+    def show(module: str, state: dict[str, Any]) -> Any:
+        page.evaluate(SETUP, [(STATIC / f"{module}.js").read_text("utf-8"), state, 0])
+        return page
+
+    yield show
+    assert told.errors == []
+    assert told.outside == []
+
+
+def get(page: Any, name: str) -> Any:
+    return page.evaluate(f"window.model.get({json.dumps(name)})")
+
+
+def put(page: Any, **values: Any) -> None:
+    page.evaluate("values => Object.entries(values).forEach(pair => window.model.set(...pair))", values)
+
+
+def clip(tmp_path: Path) -> str:
+    return f"data:video/mp4;base64,{base64.b64encode(write_counted(tmp_path / 'c.mp4').read_bytes()).decode()}"
+
+
+RUN = {
+    "run_id": "a" * 32, "title": "red cars", "state": "running", "done": 412, "total": 900, "unit": "frames",
+    "rate": 61.44, "eta_s": 83.4, "stage": "detect", "workers": 2, "elapsed": 7.0, "message": "", "stopping": False,
+}  # fmt: skip
+
+
+def test_run_says_how_far_it_is(mount: Mount) -> None:
+    page = mount("run", dict(RUN))
+    text = page.locator(".wb-run-text")
+    assert text.inner_text() == "412 of 900 frames | 45 % | 61.4 frames/s | 1:23 min left | detect | 2 workers"
+    put(page, done=899.9)
+    assert "99 %" in text.inner_text()
+    put(page, total=None, eta_s=None, done=1532)
+    assert text.inner_text().startswith("1,532 frames | 61.4 frames/s | 7 s")
+    put(page, state="finished", message="1 worker lost, 2 tasks redone")
+    assert text.inner_text().startswith("finished | ")
+    assert page.get_by_role("status").inner_text() == "1 worker lost, 2 tasks redone"
+    assert page.get_by_role("button", include_hidden=True).is_hidden()
+
+
+def test_stop_asks_once_and_says_what_comes(mount: Mount) -> None:
+    page = mount("run", dict(RUN))
+    page.get_by_role("button", name="Stop red cars").press("Enter")
+    assert get(page, "stopping") is True
+    assert page.evaluate("window.model.saved") == 1
+    assert page.get_by_role("button").is_disabled()
+    assert page.get_by_role("status").inner_text() == "Stopping after this batch."
+
+
+def test_text_is_never_markup(mount: Mount) -> None:
+    bad = "<img src=x onerror=alert(1)>"
+    page = mount("run", {**RUN, "title": bad, "message": bad, "stage": bad})
+    assert page.locator(".wb-run img").count() == 0
+    assert bad in page.locator(".wb-run").inner_text()
+
+
+def test_timeline_moves_by_click_and_keys(mount: Mount) -> None:
+    page = mount("timeline", timeline(duration=8.0)["state"])
+    line = page.get_by_role("slider")
+    box = line.bounding_box()
+    left = 110
+    page.mouse.click(box["x"] + left + (box["width"] - left - 1) * 5 / 8, box["y"] + 30)
+    assert get(page, "time") == pytest.approx(5.0, abs=0.01)
+    assert get(page, "selected") is None
+    line.press("Home")
+    assert get(page, "time") == 0
+    for key, time in (
+        ("]", 1.0),
+        ("]", 3.0),
+        ("]", 3.0),
+        ("[", 1.0),
+        ("End", 8.0),
+        ("ArrowLeft", 7.92),
+        ("Shift+ArrowLeft", 7.12),
+    ):
+        line.press(key)
+        assert get(page, "time") == pytest.approx(time), key
+    assert line.get_attribute("aria-valuenow") == "7.12"
+    put(page, time=1.5)
+    assert line.get_attribute("aria-valuetext") == "00:01.50 of 00:08, car 1"
+    assert page.locator(".wb-bar[data-on]").count() == 1
+
+
+def test_timeline_selects_a_bar_or_a_stretch(mount: Mount) -> None:
+    page = mount("timeline", timeline()["state"])
+    page.locator(".wb-bar").nth(1).click()
+    assert get(page, "selected") == [3.0, 3.5]
+    assert 3.0 <= get(page, "time") < 3.5
+    box = page.get_by_role("slider").bounding_box()
+    x = [box["x"] + 110 + (box["width"] - 111) * at / 4 for at in (1.0, 2.5)]
+    page.mouse.move(x[1], box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(x[0], box["y"] + 30, steps=4)
+    page.mouse.up()
+    assert get(page, "selected") == pytest.approx([1.0, 2.5], abs=0.02)
+    assert get(page, "time") == pytest.approx(1.0, abs=0.02)
+    page.get_by_role("slider").press("Escape")
+    assert get(page, "selected") is None
+
+
+def test_timeline_shows_what_was_searched_and_skipped(mount: Mount) -> None:
+    page = mount("timeline", timeline(searched=[[0, 2]], skipped=[[2, 3]])["state"])
+    assert page.locator(".wb-searched").count() == 1
+    assert page.locator(".wb-skipped").get_attribute("fill").startswith("url(#wb-hatch-")
+    put(page, searched=[[0, 2], [3, 4]], bars=[])
+    assert page.locator(".wb-searched").count() == 2
+    assert page.locator(".wb-bar").count() == 0
+
+
+@pytest.mark.parametrize("state", [{"lanes": [], "bars": [], "duration": 0, "searched": [], "skipped": []}, {}])
+def test_an_empty_timeline_is_drawn(mount: Mount, state: dict[str, Any]) -> None:
+    page = mount("timeline", {"selected": None, "time": 0, **state})
+    assert page.get_by_role("slider").is_visible()
+
+
+def settle(page: Any, frame: int) -> None:
+    page.wait_for_selector(f".wb-player[data-frame='{frame}']", timeout=10_000)
+
+
+def test_player_shows_the_frame_that_it_names(mount: Mount, tmp_path: Path) -> None:
+    state = player(asset=clip(tmp_path))["state"]
+    page = mount("player", state)
+    root = page.locator(".wb-player")
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    for time, frame in ((1.0, 25), (3.96, 99), (2.02, 50), (0.0, 0), (0.039, 0), (0.0401, 1)):
+        put(page, time=time)
+        settle(page, frame)
+        assert root.evaluate(READ_FRAME) == frame, time
+        assert root.get_attribute("data-boxes") == "1"
+
+
+def test_player_keys(mount: Mount, tmp_path: Path) -> None:
+    hits = [{"start": 1.0, "end": 2.0, "label": "a"}, {"start": 3.0, "end": 3.2, "label": "b"}]
+    page = mount("player", player(asset=clip(tmp_path), hits=hits)["state"])
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    root = page.locator(".wb-player")
+    root.focus()
+    for key, frame in (
+        ("]", 25),
+        ("]", 75),
+        ("]", 75),
+        ("ArrowLeft", 74),
+        ("[", 25),
+        ("ArrowRight", 26),
+        ("ArrowRight", 27),
+    ):
+        page.keyboard.press(key)
+        settle(page, frame)
+        assert root.evaluate(READ_FRAME) == frame, key
+    for _ in range(5):  # faster than a seek ends
+        page.keyboard.press("ArrowRight")
+    settle(page, 32)
+    assert get(page, "time") == pytest.approx(32 / 25)
+    page.keyboard.press(" ")
+    page.wait_for_function("Number(document.querySelector('.wb-player').dataset.frame) > 40")
+    page.keyboard.press(" ")
+    assert page.evaluate("document.querySelector('video').paused")
+    assert page.get_by_role("button", name="Play (space)").is_visible()
+    assert page.locator(".wb-player-hits span").count() == 2
+
+
+def test_player_boxes_are_those_of_the_source_second(mount: Mount, tmp_path: Path) -> None:
+    frames = [[10 + i / 25, [[float(i), 20, i + 40.0, 60, 7, "car", 0.5]] if i != 30 else []] for i in range(20, 60)]
+    page = mount("player", player(asset=clip(tmp_path), offset=10.0, frames=frames, hits=[], regions=[
+        {"name": "yard", "points": [[10, 100], [60, 100], [60, 130]]}])["state"])  # fmt: skip
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    root = page.locator(".wb-player")
+    for frame, count in ((19, 0), (20, 1), (30, 0), (31, 1), (59, 1), (70, 0)):
+        put(page, time=10 + frame / 25)
+        settle(page, frame)
+        assert root.get_attribute("data-boxes") == str(count), frame
+    put(page, time=10 + 45 / 25)
+    settle(page, 45)
+    edge = page.evaluate(LEFT_EDGE, 40)
+    assert edge == pytest.approx(45, abs=1.5)
+    assert "frame 45 | car #7 0.50" in root.inner_text()
+    put(page, time=50.0)
+    assert "00:50.00 is not in this clip (00:10.00 to 00:14.00)." in root.inner_text()
+    assert root.get_attribute("data-frame") == "45"
+
+
+#: the leftmost source pixel that the overlay paints in a row of the source
+LEFT_EDGE = """row => {
+  const canvas = document.querySelector('.wb-player canvas');
+  const [sx, sy] = [canvas.width / 320, canvas.height / 180];
+  const data = canvas.getContext('2d').getImageData(0, Math.round(row * sy), canvas.width, 1).data;
+  for (let x = 0; x < canvas.width; x++) if (data[4 * x + 3] > 200) return x / sx;
+  return -1;
+}"""
+
+
+def test_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
+    page = mount("player", player(asset=clip(tmp_path))["state"])
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    assert page.evaluate("[window.blobs.size, window.model.listeners() > 0]") == [1, True]
+    page.evaluate("window.clean()")
+    assert page.evaluate("[window.blobs.size, window.model.listeners(), document.body.innerText.trim()]") == [0, 0, ""]
+
+
+@pytest.mark.parametrize(("module", "state"), [("run", RUN), ("timeline", timeline()["state"])])
+def test_others_leave_nothing_behind(mount: Mount, module: str, state: dict[str, Any]) -> None:
+    page = mount(module, dict(state))
+    page.evaluate("window.clean()")
+    assert page.evaluate("[window.model.listeners(), document.body.innerText.trim()]") == [0, ""]
+
+
+def test_player_without_a_clip_says_so(mount: Mount) -> None:
+    page = mount("player", player(asset="", source="cam1.mp4")["state"])
+    assert "No clip is stored here. cam1.mp4" in page.locator(".wb-player").inner_text()
+
+
+def test_a_clip_that_does_not_play_says_so(mount: Mount) -> None:
+    page = mount("player", player(asset="data:video/mp4;base64,AAAA", source="cam1.mp4")["state"])
+    page.get_by_text("This clip cannot be played here. cam1.mp4").wait_for(timeout=5000)
+
+
+@pytest.mark.parametrize("module", ["player", "timeline", "run"])
+def test_modules_import_nothing_and_write_no_markup(module: str) -> None:
+    source = (STATIC / f"{module}.js").read_text("utf-8")
+    for word in (
+        "import ",
+        "import(",
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "eval(",
+        "Function(",
+        "http:",
+        "https:",
+    ):
+        assert word not in source.replace("http://www.w3.org/2000/svg", ""), word
