@@ -59,6 +59,7 @@ def clip(
             stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        container.start_encoding()
         for place, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(numbered(number, *size), format="bgr24").reformat(format=pixels)
             frame.pts = place if times is None else round(times[place] * 1000)

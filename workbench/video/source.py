@@ -181,8 +181,15 @@ def _missing(text: str, path: str) -> WorkbenchError:
     except OSError:
         names = []
     videos = [name for name in names if Path(name).suffix.lower() in _ENDINGS]
-    near = did_you_mean(wanted, videos) or did_you_mean(wanted, names)
+    near = _nearest(wanted, videos) or _nearest(wanted, names)
     shown = folder if str(folder) != "." else Path.cwd()
     return WorkbenchError(
         f"No video matches '{text}'.", f"Looked in {shown}; closest: {near}." if near else f"Looked in {shown}."
     )
+
+
+def _nearest(wanted: str, names: list[str]) -> str | None:
+    """Return the nearest name; what comes before the ending counts first."""
+    stems = {Path(name).stem: name for name in reversed(names)}
+    near = did_you_mean("".join(letter for letter in Path(wanted).stem if letter not in "*?[]"), stems)
+    return stems[near] if near is not None else did_you_mean(wanted, names)

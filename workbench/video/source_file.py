@@ -70,9 +70,12 @@ class VideoSource(Source):
         times = table.times
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / table.rate
         width, height = (table.height, table.width) if table.turn[0] else (table.width, table.height)
+        varies, rate = uneven(times), mean_rate(times, table.rate)
+        if not varies and abs(rate - table.rate) < 1e-3 * rate:
+            rate = table.rate  # the nominal rate, where the timestamps are but rounded
         return VideoInfo(
-            self.name, width, height, mean_rate(times, table.rate), len(times),
-            float(times[-1] + step) if len(times) else 0.0, table.codec, uneven(times),
+            self.name, width, height, rate, len(times), float(times[-1] + step) if len(times) else 0.0, table.codec,
+            varies,
         )  # fmt: skip
 
     def times(self) -> Floats:

@@ -217,7 +217,7 @@ def draw_boxes(
         color = colors[row] if colors is not None else _color(label)
         corner = (int(np.clip(round(x1), 0, width - 1)), int(np.clip(round(y1), 0, height - 1)))
         other = (int(np.clip(round(x2) - 1, 0, width - 1)), int(np.clip(round(y2) - 1, 0, height - 1)))
-        cv2.rectangle(drawn, corner, other, color, thick, cv2.LINE_AA)
+        cv2.rectangle(drawn, corner, other, color, thick, cv2.LINE_8)
         if label:
             _write(drawn, _plain(label), corner, other, color, size, thick)
     return drawn

@@ -38,19 +38,21 @@ def figure(actor: Actor, pose: Pose) -> sprites.Sprite:
 def truth_rows(actors: Sequence[Actor]) -> list[tuple[int, int, str, str, int, int, int, int]]:
     """Return frame, id, label, colour and box of each figure that is there, by id and frame.
 
-    A figure is there while a quarter of its box is in the picture and, in the doorway, while it is half opaque. Boxes
-    are tight, and clipped to the picture.
+    A figure is there from the first to the last frame at which a quarter of its box is in the picture and, in the
+    doorway, it is half opaque. Boxes are tight, and clipped to the picture.
     """
     rows = []
     for actor in actors:
+        boxes, there = {}, []
         for frame, pose in sorted(actor.poses.items()):
-            sprite = figure(actor, pose)
             x, y = round(pose.x), round(pose.y)
-            box = np.array([x, y, x, y], np.int64) + np.array(sprite.box, np.int64)
-            if pose.alpha < 0.5 or not visible(box, (box[2] - box[0], box[3] - box[1])):
-                continue
-            x1, y1, x2, y2 = np.clip(box, 0, (WIDTH, HEIGHT, WIDTH, HEIGHT))
-            rows.append((frame, actor.id, actor.label, actor.color, int(x1), int(y1), int(x2), int(y2)))
+            boxes[frame] = box = np.array([x, y, x, y], np.int64) + np.array(figure(actor, pose).box, np.int64)
+            if pose.alpha >= 0.5 and visible(box, (box[2] - box[0], box[3] - box[1])):
+                there.append(frame)
+        for frame in range(there[0], there[-1] + 1) if there else ():
+            x1, y1, x2, y2 = (int(side) for side in np.clip(boxes[frame], 0, (WIDTH, HEIGHT, WIDTH, HEIGHT)))
+            if x1 < x2 and y1 < y2:
+                rows.append((frame, actor.id, actor.label, actor.color, x1, y1, x2, y2))
     return rows
 
 

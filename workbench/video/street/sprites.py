@@ -181,14 +181,14 @@ def _from_the_side(
     arm(np.pi, 0.72)
     leg(legs[1], 0.72)
     leg(legs[0], 1.0)
-    side = np.array((np.cos(tilt), -np.sin(tilt)))
+    across = np.array((np.cos(tilt), -np.sin(tilt)))
     up = np.array((np.sin(tilt), np.cos(tilt)))
     base = np.array(hip)
     outline = [(-0.076, -0.03), (-0.086, 0.12), (-0.098, 0.24), (-0.074, 0.315), (0.02, 0.338), (0.084, 0.29),
                (0.102, 0.2), (0.088, 0.08), (0.08, -0.03)]  # fmt: skip
-    canvas.polygon(_smooth(np.array([base + unit * (x * side + y * up) for x, y in outline])), shirt)
-    neck = base + unit * (0.015 * side + 0.335 * up)
-    head = base + unit * (0.03 * side + 0.425 * up)
+    canvas.polygon(_smooth(np.array([base + unit * (x * across + y * up) for x, y in outline])), shirt)
+    neck = base + unit * (0.015 * across + 0.335 * up)
+    head = base + unit * (0.03 * across + 0.425 * up)
     canvas.limb([(float(neck[0]), float(neck[1])), (float(head[0]), float(head[1]))], (0.03 * unit, 0.03 * unit), skin)
     center = (float(head[0]), float(head[1]))
     canvas.ellipse(center, (0.062 * unit, 0.074 * unit), skin)
