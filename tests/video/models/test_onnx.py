@@ -94,6 +94,14 @@ def test_a_file_in_yolov8_layout(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, [[48, 32, 80, 48, 0.9, 0], [50, 32, 82, 48, 0.7, 1]], rtol=1e-6)
 
 
+def test_some_classes_only_and_several_under_one_label(tmp_path: Path) -> None:
+    rows = [[32, 20, 16, 8, 0.9, 0, 0, 0], [10, 10, 4, 4, 0, 0.8, 0, 0], [50, 50, 4, 4, 0, 0, 0.7, 0]]
+    path = constant_detector(tmp_path / "mine.onnx", _yolov8(rows))
+    detector = OnnxDetector(path, ("car", "", "car"), "yolov8", 64, some=True)
+    (found,) = detector.open()([np.zeros((64, 64, 3), np.uint8)], [0], [0])
+    np.testing.assert_allclose(found[:, 4:], [[0.9, 0], [0.7, 0]], rtol=1e-6)
+
+
 def test_a_file_with_other_labels_layout_or_content_is_refused(tmp_path: Path) -> None:
     path = constant_detector(tmp_path / "mine.onnx", _yolov8([[32, 20, 16, 8, 0.9, 0.2]] * 9))
     with pytest.raises(WorkbenchError, match=r"mine.onnx has 2 classes and 3 labels were given\."):

@@ -120,7 +120,7 @@ def test_detectors_lists_all() -> None:
     ]  # fmt: skip
     assert table["available"].all()
     assert table.index[table["default"]].tolist() == ["yolox-nano"]
-    assert table["labels"]["mine"] == ["cat", "class 1", "dog"]
+    assert table["labels"]["mine"] == ["cat", "dog"]
     assert table["needs"]["motion"] == ""
 
 

@@ -63,17 +63,19 @@ def builtin_spec(name: str) -> DetectorSpec:
 
 
 def load_onnx(spec: DetectorSpec, threads: int) -> Loaded:
-    """Build the detector of a spec: a built-in one, or one whose payload is (path, layout, any size)."""
+    """Build the detector of a spec: a built-in one, or one whose payload is (path, layout, some labels only)."""
     from workbench.video.models.onnx import OnnxDetector
 
     if spec.payload is not None:
-        path, layout, any_size = spec.payload
+        path, layout, some = spec.payload
+        any_size = False
     else:
         layout = _ONNX[spec.name][0]
         path, any_size = _weights(spec.name)
+        some = False
     return OnnxDetector(
         Path(path), spec.labels, layout, spec.size, batch=spec.batch if spec.provider == "cuda" else 1,
-        threads=threads, where=spec.provider, any_size=any_size,
+        threads=threads, where=spec.provider, any_size=any_size, some=some,
     )  # fmt: skip
 
 

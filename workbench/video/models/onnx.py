@@ -62,7 +62,7 @@ class OnnxDetector:
     path : Path
         The ONNX file.
     labels : tuple of str
-        In class order.
+        In class order; boxes of a class with the label "" are dropped, and classes of one label are one.
     layout : str
         `yolox`, `yolov8`, `nanodet` or `fastestdet`.
     size : int
@@ -73,6 +73,8 @@ class OnnxDetector:
     where : "cpu" or "cuda"
     any_size : bool
         Free the height and width of a file that fixes them (the network must allow it).
+    some : bool
+        The labels name only some classes of the file: there may be fewer of them.
 
     Raises
     ------
@@ -91,6 +93,7 @@ class OnnxDetector:
         threads: int = 1,
         where: str = "cpu",
         any_size: bool = False,
+        some: bool = False,
     ) -> None:
         data = Path(path).read_bytes()
         try:
@@ -103,22 +106,25 @@ class OnnxDetector:
         fixed = (shape[2], shape[3]) if isinstance(shape[2], int) and isinstance(shape[3], int) else None
         self.labels = labels
         self._layout = _LAYOUTS[layout](size, fixed)
-        self._check(runtime, Path(path).name, layout, len(labels))
+        classes = self._check(runtime, Path(path).name, layout, len(labels), some)
+        self._class_of = np.full(classes, -1)
+        self._class_of[: len(labels)] = [labels.index(label) if label else -1 for label in labels]
         self._runtime, self._input = runtime, runtime.get_inputs()[0].name
         self.batch = self._batched(data, any_size, batch, threads, where) if batch > 1 else 1
 
-    def _check(self, runtime: Any, name: str, layout: str, count: int) -> None:
+    def _check(self, runtime: Any, name: str, layout: str, count: int, some: bool) -> int:
         shapes = [output.shape for output in runtime.get_outputs()]
         classes = self._layout.classes(shapes)
         if classes is None:
             others = [other for other, make in _LAYOUTS.items() if make(416).classes(shapes) == count]
             hint = f'Use format="{others[0]}".' if others else f"Its outputs are {_shapes(shapes)}."
             raise WorkbenchError(f"{name} is not a model in the {layout} layout.", hint)
-        if classes != count:
+        if classes < count or (classes > count and not some):
             raise WorkbenchError(
                 f"{name} has {classes} classes and {count} labels were given.",
-                "Give one label for each class, in order.",
+                "Give one label for each class, in order; or a dict of class index and label to use only some.",
             )
+        return classes
 
     def _batched(self, data: bytes, any_size: bool, batch: int, threads: int, where: str) -> int:
         """Free the batch axis, and keep the result only if a batch of two answers as two singles do."""
@@ -165,9 +171,16 @@ class OnnxDetector:
             return [rows for image in images for rows in self._run([image])]
         outputs = self._runtime.run(None, {self._input: np.stack([blob for blob, _ in fed])})
         return [
-            self._layout.boxes([output[index] for output in outputs], blob.shape[1:], scale, image.shape[:2])
+            self._named(
+                self._layout.boxes([output[index] for output in outputs], blob.shape[1:], scale, image.shape[:2])
+            )
             for index, (image, (blob, scale)) in enumerate(zip(images, fed, strict=True))
         ]
+
+    def _named(self, rows: Floats) -> Floats:
+        """Keep the boxes of classes that have a label, under the first class of that label."""
+        rows[:, 5] = self._class_of[rows[:, 5].astype(np.int64)]
+        return rows[rows[:, 5] >= 0]
 
 
 def _first_line(error: BaseException) -> str:

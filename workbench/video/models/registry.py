@@ -53,7 +53,8 @@ def register_detector(
     model : path or callable
         An ONNX file, or `f(images) -> list of DataFrame(x1, y1, x2, y2, label, score)`; images are BGR uint8.
     labels : list of str, or dict of int to str
-        In class order.
+        In class order; a dict of class index and label uses only these classes of a file. Several classes may share a
+        label, and then count as one.
     format : "yolox", "yolov8" or "callable"
         Layout of the file's outputs; a callable needs no format.
     size : int
@@ -81,17 +82,18 @@ def register_detector(
         tracking=_tracking(tracking), batch=batch,
     )  # fmt: skip
     if callable(model):
+        spec = replace(spec, labels=tuple(dict.fromkeys(filter(None, names))))  # it gives labels, not indices
         told, notes = callable_version(model, version)
         spec = replace(
             spec, version=told or f"callable/{name}/unknown", payload=model, cacheable=bool(told), notes=notes,
             provider="python",
         )  # fmt: skip
     else:
-        spec = _onnx_spec(spec, Path(model), format, version)
+        spec = _onnx_spec(spec, Path(model), format, version, some=isinstance(labels, Mapping))
     _REGISTERED[name] = spec
 
 
-def _onnx_spec(spec: DetectorSpec, path: Path, format: str, version: str | None) -> DetectorSpec:
+def _onnx_spec(spec: DetectorSpec, path: Path, format: str, version: str | None, *, some: bool) -> DetectorSpec:
     from workbench.video.models.builtin import load_onnx
     from workbench.video.models.onnx import provider
 
@@ -108,8 +110,9 @@ def _onnx_spec(spec: DetectorSpec, path: Path, format: str, version: str | None)
         spec,
         build=load_onnx,
         provider=provider(),
-        payload=(str(path.resolve()), format, False),
-        version=f"onnx/{format}/{version or digest}",
+        payload=(str(path.resolve()), format, some),
+        # the labels decide which boxes are kept, so they are part of what is kept of them
+        version=f"onnx/{format}/{version or digest}/{hashlib.sha256(repr(spec.labels).encode()).hexdigest()[:8]}",
     )
     made.load(1)  # says at once if the file is not what it should be
     return made
@@ -120,7 +123,7 @@ def _label_list(labels: Sequence[str] | Mapping[int, str]) -> tuple[str, ...]:
         known = {int(index): str(label) for index, label in labels.items()}
         if known and min(known) < 0:
             raise WorkbenchError(f"labels has the index {min(known)}.", "Class indices count from 0.")
-        listed = tuple(known.get(index, f"class {index}") for index in range(max(known, default=-1) + 1))
+        listed = tuple(known.get(index, "") for index in range(max(known, default=-1) + 1))
     else:
         listed = (labels,) if isinstance(labels, str) else tuple(str(label) for label in labels)
     if not listed:
@@ -200,7 +203,7 @@ def detectors() -> pd.DataFrame:
         rows.append((name, list(builtin_spec(name).labels), needed[-1] if needed else "", ready))
     for name, spec in _REGISTERED.items():
         path = spec.payload[0] if isinstance(spec.payload, tuple) else ""
-        rows.append((name, list(spec.labels), path, not path or Path(path).is_file()))
+        rows.append((name, list(dict.fromkeys(filter(None, spec.labels))), path, not path or Path(path).is_file()))
     table = pd.DataFrame(rows, columns=["name", "labels", "needs", "available"])
     table = table.astype({"name": "str", "needs": "str", "available": bool})
     ready_names = set(table["name"][table["available"]])
