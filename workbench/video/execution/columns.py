@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench import __version__
 from workbench.engine import store as artefacts
+from workbench.engine.version import __version__
 from workbench.video.language.tree import CompiledQuery, ObjectType, UserProperty
 from workbench.video.operators.columns import AskedColumn, PropertyColumns
 
