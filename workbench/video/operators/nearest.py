@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.video.language import tree
+from workbench.video.language.nouns import counted, noun
 from workbench.video.language.show import show
 from workbench.video.language.tree import CompiledQuery, Node
 from workbench.video.operators.bind import Space
@@ -13,8 +14,6 @@ from workbench.video.operators.intervals import joined, runs
 from workbench.video.tracks import Bools
 
 __all__ = ["nearest_miss"]
-
-_PLURALS = {"person": "people", "bus": "buses"}
 
 
 def nearest_miss(query: CompiledQuery, evaluator: Evaluator) -> tuple[str, str]:
@@ -27,19 +26,9 @@ def nearest_miss(query: CompiledQuery, evaluator: Evaluator) -> tuple[str, str]:
     return _closest(query, again), _funnel(query, again)
 
 
-def _noun(query: CompiledQuery, variable: tree.Variable) -> str:
-    return variable.type.name.lower()
-
-
-def _count(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {_PLURALS.get(noun, noun + 's')}"
-
-
 def _who(query: CompiledQuery, space: Space, binding: int) -> str:
     pairs = zip(query.variables, space.ids[binding].tolist(), strict=True)
-    return " and ".join(f"{_noun(query, variable)} {number}" for variable, number in pairs)
+    return " and ".join(f"{noun(variable.type)} {number}" for variable, number in pairs)
 
 
 # ------------------------------------------------------------------------------------------------------------ closest
@@ -122,7 +111,7 @@ def _funnel(query: CompiledQuery, evaluator: Evaluator) -> str:
     space = evaluator.space
     seen = len(space.ids)
     if len(query.variables) == 1:
-        said = [f"{_count(seen, _noun(query, query.variables[0]))} seen"]
+        said = [f"{counted(seen, noun(query.variables[0].type))} seen"]
     else:
         said = [f"{seen} pairs seen together" if seen != 1 else "1 pair seen together"]
     left = np.ones(len(space), bool)

@@ -10,6 +10,7 @@ import numpy as np
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.render import table_text
 from workbench.engine.units import format_clock
+from workbench.video.language.nouns import counted, noun_of_all
 from workbench.video.language.tree import RegionShape
 from workbench.video.result.clip import Stretch, cut
 from workbench.video.result.crops import MOST, sheet
@@ -196,13 +197,7 @@ def _nearest(result: VideoResult) -> list[str]:
 
 
 def _objects(result: VideoResult) -> str:
-    count = len(result.objects)
-    kinds = {variable.type.name for variable in result.query.variables}
-    word = kinds.pop().lower() if len(kinds) == 1 else "object"
-    if word == "person":
-        return f"{count:,} {'person' if count == 1 else 'people'}"
-    plural = "ies" if word.endswith("y") else "es" if word.endswith(("s", "x", "ch", "sh")) else "s"
-    return f"{count:,} {word if count == 1 else (word[:-1] if plural == 'ies' else word) + plural}"
+    return counted(len(result.objects), noun_of_all(result.query.variables))
 
 
 def _seconds(result: VideoResult) -> float:
