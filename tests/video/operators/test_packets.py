@@ -105,3 +105,50 @@ def test_the_digest_sees_head_tail_and_packets(tmp_path: Path) -> None:
     assert found.digest(path) == digest
     found.keyframe[3] = True
     assert found.digest(path) != digest
+
+
+def test_frames_before_the_start_of_an_edit_list_are_not_shown(tmp_path: Path) -> None:
+    """Cut without encoding anew: the file keeps frames from the keyframe on, and says where it begins."""
+    import av
+
+    plain = clip(tmp_path / "plain.mp4", 40, options={"g": "20", "bf": "2"})
+    path = tmp_path / "cut.mp4"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        old = source.streams.video[0]
+        stream = target.add_stream_from_template(old)
+        shift = round(7 / 25 / old.time_base)
+        for packet in source.demux(old):
+            if packet.size:
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = stream
+                target.mux(packet)
+    source = VideoSource(path)
+    assert source.info().frames == 33
+    assert source.times()[0] == 0
+    assert [number_of(image) for _index, _time, image in source.read(0, 33)] == list(range(7, 40))
+    assert [number_of(image) for _index, _time, image in source.frames_at([2, 20, 32])] == [9, 27, 39]
+    assert source.damage == []
+
+
+def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
+    import av
+
+    from workbench.engine.errors import WorkbenchError
+
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000)
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        from tests.video.clips import numbered
+
+        for packet in cover.encode(av.VideoFrame.from_ndarray(numbered(1), format="bgr24").reformat(format="yuvj420p")):
+            container.mux(packet)
+        for part in range(8):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, part * 1024
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    with pytest.raises(WorkbenchError, match=r"song\.mp4 is not a video that can be read"):
+        scan(path, "song.mp4")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -204,16 +206,17 @@ def scan(path: Path, name: str) -> PacketTable:
     container, stream = open_video(path, name)
     try:
         codec = stream.codec_context.codec.canonical_name
-        rows = [
-            (
-                NO_TIME if packet.pts is None else packet.pts,
-                NO_TIME if packet.dts is None else packet.dts,
-                packet.size,
-                packet.is_keyframe,
-                _hidden(packet, codec),
+        rows = array("q")  # hours of video have millions of packets
+        for packet in packets_of(container, stream):
+            rows.extend(
+                (
+                    NO_TIME if packet.pts is None else packet.pts,
+                    NO_TIME if packet.dts is None else packet.dts,
+                    packet.size,
+                    packet.is_keyframe,
+                    _hidden(packet, codec),
+                )
             )
-            for packet in packets_of(container, stream)
-        ]
         table = np.array(rows, np.int64).reshape(-1, 5)
         kind = container.format.name
         if kind.startswith("mov"):
@@ -250,7 +253,7 @@ def scan(path: Path, name: str) -> PacketTable:
         turn = (False, False, False)
     return PacketTable(
         pts, dts, size, key.astype(bool), shown, _times(shown_pts, base, rate), width, height, codec, rate, turn,
-        expected if expected > len(shown) else 0,
+        len(shown) + expected - len(pts) if expected > len(pts) else 0,
     )  # fmt: skip
 
 
@@ -269,7 +272,7 @@ def _first_frame(path: Path, name: str) -> tuple[int, int, tuple[bool, bool, boo
     with container:
         context = stream.codec_context
         context.thread_count, context.thread_type = 1, "SLICE"
-        for packet in [*packets_of(container, stream), None]:
+        for packet in itertools.chain(packets_of(container, stream), [None]):
             try:
                 for frame in context.decode(packet):
                     return frame.width, frame.height, _turn(frame)
