@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.engine.errors import WorkbenchError, suggest
-from workbench.video.source_base import Source
 
-__all__ = ["CODECS", "contact_sheet", "cut_clip", "draw_boxes", "fitted", "jpeg", "write_video"]
+__all__ = ["CODECS", "contact_sheet", "draw_boxes", "fitted", "jpeg", "write_video"]
 
 Image = NDArray[np.uint8]
 
@@ -128,64 +127,6 @@ def write_video(
     return target
 
 
-def cut_clip(
-    source: Source,
-    start: int,
-    stop: int,
-    path: str | os.PathLike[str] | None = None,
-    *,
-    height: int = 480,
-    boxes: dict[int, tuple[NDArray[np.float64], Sequence[str]]] | None = None,
-    codec: str = "h264",
-) -> bytes | Path:
-    """Cut frames `start <= index < stop` out of a source.
-
-    Parameters
-    ----------
-    source : Source
-    start, stop : int
-        Frame indices; clipped to the video.
-    path : path-like, optional
-        Where to write; without, the bytes are returned.
-    height : int
-        px at most; smaller videos keep their size.
-    boxes : dict, optional
-        For a frame, boxes (k, 4) in px of the source and their labels, drawn over it.
-    codec : {"h264", "vp9", "av1"}
-
-    Returns
-    -------
-    bytes or Path
-        The clip keeps the source's timing.
-    """
-    import tempfile
-
-    import cv2
-
-    info = source.info()
-    indices = np.arange(max(0, start), min(stop, info.frames), dtype=np.int64)
-    width, lines = fitted(info.width, info.height, height)
-    scale = np.array([width / info.width, lines / info.height] * 2)
-
-    def pictures() -> Iterable[tuple[float, Image]]:
-        for index, time, image in source.frames_at(indices):
-            if image.shape[:2] != (lines, width):
-                image = cv2.resize(image, (width, lines), interpolation=cv2.INTER_AREA)
-            if boxes and index in boxes:
-                corners, labels = boxes[index]
-                image = draw_boxes(image, np.asarray(corners, np.float64) * scale, labels)
-            yield time, image
-
-    def written(to: str | os.PathLike[str]) -> Path:
-        return write_video(to, pictures(), fps=info.fps, width=width, height=lines, codec=codec)
-
-    if path is not None:
-        return written(path)
-    _encoder_name, _settings, endings = CODECS.get(codec, CODECS["h264"])
-    with tempfile.TemporaryDirectory() as folder:
-        return written(Path(folder) / f"clip{endings[0]}").read_bytes()
-
-
 def draw_boxes(
     image: Image,
     boxes: NDArray[np.float64],
@@ -246,7 +187,7 @@ def contact_sheet(
     Parameters
     ----------
     crops : sequence of uint8 (height, width, 3)
-        BGR; the first 24 are shown. Each keeps its shape inside its cell.
+        BGR; the first 24 are shown. Each keeps its shape inside its cell; an empty one leaves its cell empty.
     captions : sequence of str
         One line below each picture, or none.
     columns : int
@@ -263,7 +204,7 @@ def contact_sheet(
     """
     import cv2
 
-    shown = [crop for crop in crops if crop.size][:_SHEET_MOST]
+    shown = crops[:_SHEET_MOST]
     if not shown:
         return b""
     width, height = cell
@@ -275,7 +216,7 @@ def contact_sheet(
     for number, image in enumerate(shown):
         x = gap + number % across * (width + gap)
         y = gap + number // across * (height + line + gap)
-        sheet[y : y + height, x : x + width] = _fit(image, width, height, fill=236)
+        sheet[y : y + height, x : x + width] = _fit(image, width, height, fill=236) if image.size else 236
         if line and number < len(captions):
             text = _plain(str(captions[number]))
             while text and cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.36, 1)[0][0] > width:
