@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -39,14 +40,14 @@ def count(steps: int, *, fail: bool = False, warns: bool = False, deaf: bool = F
 
     def work(run: Run[Count]) -> Count:
         done = 0
-        run.publish(lambda: Count(done, steps))
+        run.publish(partial(Count, done, steps))
         for step in range(steps):
             if run.cancelled.is_set() and not deaf:
                 break
             time.sleep(STEP)
             done = step + 1
             run.update(done=done, stage="count")
-            run.publish(lambda: Count(done, steps))
+            run.publish(partial(Count, done, steps))
         if warns:
             warn("Something is odd.", "Look at it.")
         if fail:
@@ -81,7 +82,9 @@ SPEC = MagicSpec(
 #: a magic whose body would run in the notebook
 HERE = MagicSpec("here", "Run here.", lambda call: call, "%%here\n1", body="required", background=False)
 #: a magic of an extra that is not installed
-TRAIN = MagicSpec("train", "Train.", lambda call: call, "%train", body="none", kinds=("line",), requires={"no_torch": "train"})
+TRAIN = MagicSpec(
+    "train", "Train.", lambda call: call, "%train", body="none", kinds=("line",), requires={"no_torch": "train"}
+)
 #: a magic with all kinds of options, that gives back what it was given
 ECHO = MagicSpec(
     "echo",

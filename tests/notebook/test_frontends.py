@@ -16,7 +16,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 from workbench.notebook.display import VIEW_MIME, WIDGET_MIME
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of jupyter_client and papermill
-CELLS = ["%load_ext workbench\n%load_ext tests.notebook.slow", "steps = 14", "%%slow {steps} -o counted\nbody", "len(counted)"]
+CELLS = [
+    "%load_ext workbench\n%load_ext tests.notebook.slow",
+    "steps = 14",
+    "%%slow {steps} -o counted\nbody",
+    "len(counted)",
+]
 
 
 def notebook() -> Any:
