@@ -13,6 +13,7 @@ from tests.browser.counted import READ_FRAME, write_counted
 from tests.browser.test_modules import LEFT_EDGE
 from tests.notebook.report import notebooks as nb
 
+SPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 SHOTS = Path(__file__).parent / "screenshots"
 
 #: a detector that reads the number in the picture, slowly, so that there is progress to be seen
@@ -52,9 +53,8 @@ WATCH = """() => {
 def notebook(lab: Lab) -> Path:
     """Return a notebook with one query on a clip whose frames carry their number."""
     write_counted(lab.folder / "counted.mp4", frames=300)
-    spec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     cells = [nb.code(SETUP, count=None), nb.code(QUERY, count=None)]
-    return nb.write(lab.folder / "query.ipynb", cells, kernelspec=spec)
+    return nb.write(lab.folder / "query.ipynb", cells, kernelspec=SPEC)
 
 
 def seek_and_check(page: Any) -> None:
@@ -111,6 +111,23 @@ def test_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Path) 
     page.wait_for_timeout(300)
     page.screenshot(path=SHOTS / "dark.png")
     command(page, "apputils:change-theme", theme="JupyterLab Light")
+    page.context.close()
+
+
+def test_a_notebook_that_is_not_trusted_shows_its_player_and_runs_no_script(lab: Lab, browser: Any) -> None:
+    if not lab.extension:
+        pytest.skip("the extension is not built, and the static answer needs no test here")
+    clip = write_counted(lab.folder / "other.mp4").read_bytes()
+    html = f'<p>1 event</p><div data-wb-view="v0">{nb.video(clip)}</div><div data-wb-view="v1">-</div>'
+    html += "<script>window.taken = true</script><img src='x' onerror='window.taken = true'>"
+    cells = [nb.code(QUERY, [nb.ours(html, [nb.player(), nb.timeline()])])]
+    page = lab.open(browser, nb.write(lab.folder / "foreign.ipynb", cells, kernelspec=SPEC))
+    page.wait_for_function("document.querySelector('.wb-player video')?.readyState >= 2", timeout=PATIENCE)
+    page.locator(".wb-timeline svg").press("]")
+    page.wait_for_selector(".wb-player[data-frame='25']", timeout=10_000)
+    assert page.locator(".wb-player").evaluate(READ_FRAME) == 25
+    assert page.get_by_text("1 event").is_visible()
+    assert page.evaluate("window.taken") is None
     page.context.close()
 
 

@@ -18,12 +18,13 @@ SHOTS = Path(__file__).parent / "screenshots"
 def report(tmp_path: Path) -> Path:
     """Return a report with two players, two plots, and outputs that would like to do more than they may."""
     clip = write_counted(tmp_path / "c.mp4").read_bytes()
-    pair = f'<div class="wb"><p>1 event</p><div data-wb-view="v0">{nb.video(clip)}</div><div data-wb-view="v1">-</div></div>'
+    pair = f'<p>1 event</p><div data-wb-view="v0">{nb.video(clip)}</div><div data-wb-view="v1">-</div>'
     lone = f"<figure>{nb.video(clip, label='red #2')}<figcaption>second</figcaption></figure>"
     bad = (
         "<script>document.title = 'taken'; fetch('https://example.org')</script><b onclick='x()'>bold</b>"
         "<img src='https://example.org/a.png'><iframe src='https://example.org'></iframe>"
-        "<link rel='stylesheet' href='https://example.org/a.css'><style>b { background: url(//example.org/b.png) }</style>"
+        "<link rel='stylesheet' href='https://example.org/a.css'>"
+        "<style>b { background: url(//example.org/b.png) }</style>"
         "<!--><script>document.title = 'taken'</script>-->"
     )
     scatter = {"data": [{"type": "scatter", "y": [1, 3, 2]}], "layout": {"height": 300}}

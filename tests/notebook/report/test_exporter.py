@@ -272,6 +272,17 @@ def test_missing_folders(tmp_path: Path) -> None:
     assert caught.value.lines() == [f"No folder at {tmp_path}/report.", "Did you mean reports?"]
 
 
+def test_the_limit_of_the_notebooks_settings_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.notebook import config
+
+    settings = config.Workbench()
+    settings.report_limit = "1KiB"
+    monkeypatch.setattr(config, "_settings", settings)
+    path = nb.write(tmp_path / "n.ipynb", [nb.code("1", [nb.ours(nb.video(b"x" * 2000), [nb.player()])])])
+    assert wb.report(path).warnings[0].startswith("Left out 1 clip (1.95 KiB) over the limit of 1 KiB;")
+    assert wb.report(path, limit="1MiB").warnings == []
+
+
 def test_a_bare_number_is_no_limit(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="limit"):
         wb.report(nb.write(tmp_path / "n.ipynb", []), limit="20")

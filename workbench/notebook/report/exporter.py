@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,9 @@ from workbench.notebook.report.outputs import BASIC_TRACES, Outputs, filters, tr
 from workbench.notebook.report.security import data_script, inline_script, policy
 
 __all__ = ["Report", "check_folder", "estimate", "read", "render", "report", "save"]
+
+#: size of all clips together, where nothing else is said
+DEFAULT_LIMIT = "20MiB"
 
 _STATIC = Path(__file__).parents[1] / "static"
 
@@ -57,7 +61,7 @@ def report(
     execute: bool = False,
     parameters: Mapping[str, Any] | None = None,
     hide_code: bool = False,
-    limit: str = "20MiB",
+    limit: str = DEFAULT_LIMIT,
     title: str | None = None,
     timeout: float = 600,
     allow_errors: bool = False,
@@ -100,7 +104,7 @@ def report(
     source = _existing(Path(notebook))
     target = source.with_suffix(".html") if output is None else Path(output)
     check_folder(target)
-    size = as_bytes(limit, "limit")
+    size = as_bytes(_configured(limit), "limit")
     content = read(source)
     if parameters is not None or execute:
         from workbench.notebook.report import execute as running
@@ -109,6 +113,13 @@ def report(
             running.inject(content, parameters)
         running.execute(content, source.absolute().parent, timeout=timeout, allow_errors=allow_errors)
     return save(content, source, target, limit=size, hide_code=hide_code, title=title, trust_outputs=trust_outputs)
+
+
+def _configured(limit: str) -> str:
+    """Return `%config Workbench.report_limit` in a notebook that has set it, where the call names no other limit."""
+    front = sys.modules.get("workbench.notebook.config")
+    configured = getattr(front, "_settings", None)
+    return str(configured.report_limit) if limit == DEFAULT_LIMIT and configured is not None else limit
 
 
 def save(content: Any, source: Path, target: Path, *, limit: int, **options: Any) -> Report:
@@ -121,7 +132,7 @@ def save(content: Any, source: Path, target: Path, *, limit: int, **options: Any
 def estimate(notebook: str | os.PathLike[str], *, roots: list[Path] | None = None) -> dict[str, Any]:
     """Return what a report of a notebook would hold, without writing it: `bytes`, and `assets` as a list of rows."""
     source = _existing(Path(notebook))
-    page, rows, _ = render(read(source), source, limit=as_bytes("20MiB", "limit"), roots=roots)
+    page, rows, _ = render(read(source), source, limit=as_bytes(DEFAULT_LIMIT, "limit"), roots=roots)
     return {"bytes": len(page), "assets": frame(rows).to_dict("records")}
 
 

@@ -17,7 +17,9 @@ const STYLE = `
 .wb-player-hits { position: relative; height: 7px; margin: 0 8px; cursor: pointer; }
 .wb-player-hits span { position: absolute; top: 0; height: 6px; min-width: 3px; border-radius: 2px;
   background: var(--jp-brand-color1, #1976d2); }
-.wb-player-text { min-height: 1.4em; font-variant-numeric: tabular-nums; color: var(--jp-ui-font-color2, GrayText); }
+.wb-player-text { margin-top: 2px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
+  font-variant-numeric: tabular-nums; color: var(--jp-ui-font-color2, GrayText); }
+.wb-player-text:empty { display: none; }
 .wb-player-clock { min-width: 9em; text-align: right; font-variant-numeric: tabular-nums; }
 `;
 
@@ -153,6 +155,19 @@ function render({ model, el }) {
   // Where the picture is or is about to be: keys pressed faster than seeks end still count one by one.
   const here = () => (video.seeking || target !== null ? aimed : shown);
 
+  // One line: the hit, the frame, who is on it. Nothing for a clip of which nothing is known; else it is never empty, so
+  // that the page below does not jump.
+  function caption(now, boxes) {
+    const marked = model.get('hits') || [];
+    if (marked.length === 0 && (model.get('frames') || []).length === 0) {
+      return '';
+    }
+    const reach = 0.5 / fps();
+    const labels = marked.filter(hit => hit.start - reach <= now && now < hit.end + reach).map(hit => hit.label);
+    const names = boxes.slice(0, 6).map(box => nameOf(box) + (typeof box[6] === 'number' ? ` ${box[6].toFixed(2)}` : ''));
+    return [...labels.filter(Boolean).slice(0, 2), `frame ${root.dataset.frame}`, ...names].join(' | ');
+  }
+
   // Show what belongs to the frame at `mediaTime` seconds of the clip.
   function show(mediaTime, tell = true) {
     if (video.readyState < 1) {
@@ -169,8 +184,7 @@ function render({ model, el }) {
     scrubber.value = String(mediaTime);
     time.textContent = `${clock(now)} / ${clock(offset() + length())}`;
     scrubber.setAttribute('aria-valuetext', `${clock(now)}, frame ${root.dataset.frame}`);
-    const names = boxes.slice(0, 6).map(box => nameOf(box) + (typeof box[6] === 'number' ? ` ${box[6].toFixed(2)}` : ''));
-    text.textContent = [`frame ${root.dataset.frame}`, ...names].join(' | ');
+    text.textContent = caption(now, boxes);
     if (tell) {
       writing = true;
       model.set('time', now);
