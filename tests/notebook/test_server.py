@@ -179,16 +179,17 @@ def test_a_kernel_that_does_not_listen_is_interrupted_while_it_runs_that_run(ser
             pass
         return answer["content"]
 
+    stuck, prompt = "1" * 32, "2" * 32  # no other test's: what that one asked for may still be on its way
     try:
         assert reply(client.execute("import time"))["status"] == "ok"
-        server.record("a" * 32, kernel_id=kernel)
-        server.record("b" * 32, kernel_id=kernel)
+        server.record(stuck, kernel_id=kernel)
+        server.record(prompt, kernel_id=kernel)
         message = client.execute("time.sleep(4)")
-        assert server.call("POST", f"workbench/runs/{'b' * 32}/cancel", {})[0] == 202
-        server.record("b" * 32, kernel_id=kernel, state="cancelled")  # it ended by itself in time
+        assert server.call("POST", f"workbench/runs/{prompt}/cancel", {})[0] == 202
+        server.record(prompt, kernel_id=kernel, state="cancelled")  # it ended by itself in time
         assert reply(message)["status"] == "ok"
         message = client.execute("time.sleep(60)")
-        assert server.call("POST", f"workbench/runs/{'a' * 32}/cancel", {})[0] == 202
+        assert server.call("POST", f"workbench/runs/{stuck}/cancel", {})[0] == 202
         assert reply(message)["ename"] == "KeyboardInterrupt"
     finally:
         client.stop_channels()
