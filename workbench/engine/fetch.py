@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import uuid
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.engine.onnx_size import symbolic_size
-from workbench.engine.store import key, store
+from workbench.engine.store import home, key, store
 from workbench.engine.units import format_bytes
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def fetch(name: str) -> Path:
     wanted = asset(name)
     kept = store().get_file(wanted.key)
     if kept is not None:
-        return kept
+        return _by_name(wanted, kept)
     mirror = os.environ.get("WORKBENCH_MIRROR", "").strip()
     reasons: list[str] = []
     for origin, place in _places(wanted, mirror):
@@ -193,4 +194,19 @@ def _keep(wanted: Asset, content: bytes, otherwise: Path | None) -> Path:
             f"{wanted.name} was fetched, but the store could not keep it.",
             f"Make {format_bytes(wanted.bytes)} of room, or set WORKBENCH_HOME to a folder on another disk.",
         )
-    return path
+    return path if path == otherwise else _by_name(wanted, path)
+
+
+def _by_name(wanted: Asset, path: Path) -> Path:
+    """Return a link to a file of the store that bears the asset's name: what people see in tables and messages."""
+    link = home() / "assets" / f"{wanted.name}{path.suffix}"
+    try:
+        if link.is_symlink() and link.readlink() == path:
+            return link
+        link.parent.mkdir(exist_ok=True)
+        fresh = link.with_name(f".{link.name}.{uuid.uuid4().hex}")
+        fresh.symlink_to(path)
+        fresh.replace(link)
+    except OSError:  # no links on this system, or no room: the file itself will do
+        return path
+    return link

@@ -1,0 +1,95 @@
+"""The project's notebooks run from top to bottom, and the tour becomes one offline file that draws everything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from tests.video.models.mirror import needs_mirror
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def text_of(cell: Any) -> str:
+    """Return the plain text of a cell's outputs."""
+    return "".join(
+        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])
+    )
+
+
+def executed(notebook: Path) -> list[Any]:
+    """Run a notebook as papermill and nbmake do, and return its cells."""
+    from nbclient import NotebookClient
+
+    content = nbformat.read(notebook, as_version=4)
+    NotebookClient(content, timeout=300, resources={"metadata": {"path": str(notebook.parent)}}).execute()
+    return list(content.cells)
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Run `workbench demo` with an empty store and without any mirror; return the page and what was printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    environment = {k: v for k, v in os.environ.items() if k != "WORKBENCH_MIRROR"} | {"WORKBENCH_HOME": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "demo", "-o", str(folder / "tour.html")],
+        env=environment, capture_output=True, text=True, cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "tour.html", done.stdout
+
+
+def test_the_demo_names_each_section_and_the_page(tour: tuple[Path, str]) -> None:
+    page, printed = tour
+    titles = [
+        line.lstrip("# ")
+        for cell in nbformat.read(ROOT / "notebooks/00_tour.ipynb", as_version=4).cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.splitlines()
+        if line.startswith("#")
+    ]
+    assert [line[: len(title)] for line, title in zip(printed.splitlines(), titles, strict=False)] == titles
+    assert printed.splitlines()[-1].startswith(str(page))
+    assert page.stat().st_size < 2_000_000
+
+
+def test_the_tour_draws_everything_without_a_network(tour: tuple[Path, str], browser: Any) -> None:
+    page, _ = tour
+    context = browser.new_context(offline=True)
+    tab = context.new_page()
+    requests: list[str] = []
+    errors: list[str] = []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(page.as_uri())
+    tab.wait_for_function("document.documentElement.dataset.ready === '1'")
+    tab.wait_for_function("[...document.querySelectorAll('video')].every(video => video.readyState >= 2)")
+    assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
+    assert errors == []
+    assert tab.locator("video").count() >= 4
+    body = tab.inner_text("body")
+    assert "1 event, 1 car" in body
+    assert "Traceback" not in body
+    context.close()
+
+
+@needs_mirror
+def test_real_video() -> None:
+    cells = executed(ROOT / "notebooks/01_video.ipynb")
+    summaries = [line for cell in cells for line in text_of(cell).splitlines() if line.startswith("VideoResult:")]
+    # vehicles, red cars, directions, and moving things without any weights
+    assert [line.split(" in ")[0] for line in summaries] == [
+        "VideoResult: 4 events, 4 objects",
+        "VideoResult: 1 event, 1 object",
+        "VideoResult: 4 events, 4 objects",
+        "VideoResult: 4 events, 4 objects",
+    ]
