@@ -213,6 +213,20 @@ def test_a_clip_shows_boxes_and_is_kept(result):
         result.clip(0, pad=1)
 
 
+def test_a_poster_is_the_best_frame_with_its_box(result):
+    import cv2
+
+    row = result.objects.iloc[0]
+    frame, corners = int(row["best_frame"]), row[["x1", "y1", "x2", "y2"]].astype(int).tolist()
+    plain = scenes.frames()[frame].astype(int)
+    posters = [result.clip(0).poster, next(b for b in result.view_data()["blocks"] if b["kind"] == "clip")["poster"]]
+    for poster in (*posters, result.clip(0, boxes=False).poster):
+        picture = cv2.imdecode(np.frombuffer(poster, np.uint8), cv2.IMREAD_COLOR).astype(int)
+        changed = np.abs(picture - plain).max(axis=2) > 90
+        edge = changed[corners[1], corners[0] : corners[2]].mean()
+        assert (edge > 0.8) == (poster in posters)
+
+
 def test_a_clip_plays_inline(result):
     clip = result.clip(0)
     (block,) = clip.view_data()["blocks"]
@@ -220,7 +234,10 @@ def test_a_clip_plays_inline(result):
     head, _, data = block["state"]["asset"].partition(",")
     assert head == "data:video/mp4;base64"
     assert base64.b64decode(data) == clip.data
-    assert block["state"]["offset"] == pytest.approx(result.events["start"].iloc[0] - 1.0, abs=0.11)
+    start, end = result.events.loc[0, ["start", "end"]]
+    assert block["state"]["offset"] == pytest.approx(start - 1.0, abs=0.11)
+    assert block["state"]["time"] == start  # the pad before the event is not what the reader asked for
+    assert block["state"]["hits"] == [{"start": start, "end": end, "label": clip.title}]
     from workbench.notebook.display import mimebundle
 
     bundle = mimebundle(clip)
@@ -261,6 +278,7 @@ def test_blocks(result):
     assert [bar["label"] for bar in timeline["bars"]] == ["car 1", "car 3", "car 5"]
     assert timeline["searched"] == [[0.0, 30.0]]
     player = data["blocks"][3]["state"]
+    assert player["time"] == result.events["start"].iloc[0] == player["offset"] + 0.5
     assert player["hits"][0].keys() == {"start", "end", "label"}
     assert (player["width"], player["height"], player["fps"]) == (128, 96, 10.0)
     time, boxes = player["frames"][0]

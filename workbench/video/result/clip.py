@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from workbench.engine.units import format_bytes, format_clock
 from workbench.video.source import Source
 
-__all__ = ["Clip", "Stretch", "cut", "held", "title_of", "write_stretches"]
+__all__ = ["Clip", "Stretch", "cut", "title_of", "write_stretches"]
 
 #: a clip of more bytes is linked, not embedded
 EMBED_LIMIT = 8 * 2**20
@@ -57,6 +57,10 @@ class Clip:
         First and last frame of the source in it.
     offset : float
         Time of its first frame in the source, s.
+    time : float or None
+        Where a player opens it, in seconds of the source; at its beginning by default.
+    hits : sequence of (start, end, label)
+        The events in it, in seconds of the source.
     """
 
     path: Path
@@ -68,6 +72,8 @@ class Clip:
     height: int
     title: str = ""
     poster: bytes = b""
+    time: float | None = None
+    hits: Sequence[tuple[float, float, str]] = ()
 
     @cached_property
     def data(self) -> bytes:
@@ -96,10 +102,10 @@ class Clip:
             "width": self.width,
             "height": self.height,
             "fps": self.fps,
-            "time": 0.0,
+            "time": self.offset if self.time is None else self.time,
             "offset": self.offset,
             "regions": [],
-            "hits": [],
+            "hits": [{"start": start, "end": end, "label": label} for start, end, label in self.hits],
             "frames": [],
         }
 
@@ -126,7 +132,15 @@ class Clip:
 
 
 def cut(
-    stretch: Stretch, *, height: int, title: str, quality: int | None = None, most_bytes: int | None = None
+    stretch: Stretch,
+    *,
+    height: int,
+    title: str,
+    quality: int | None = None,
+    most_bytes: int | None = None,
+    poster: Stretch | None = None,
+    time: float | None = None,
+    hits: Sequence[tuple[float, float, str]] = (),
 ) -> Clip | None:
     """Return the clip of a stretch, written once and then found in the store.
 
@@ -141,9 +155,13 @@ def cut(
         Of H.264, lower is better.
     most_bytes : int, optional
         None is returned if the file is larger.
+    poster : Stretch, optional
+        The frame that stands for the clip, with its boxes; by default the middle one.
+    time, hits
+        As for `Clip`.
     """
     import tempfile
-    import time
+    from time import perf_counter
 
     from workbench.engine import store as artefacts
     from workbench.video.operators.encode import fitted
@@ -152,22 +170,17 @@ def cut(
     info = source.info()
     width, lines = fitted(info.width, info.height, height)
     name = artefacts.key(
-        "clip", _VERSION, source.video_id(), stretch.frames, height, quality,
-        {str(frame): [boxes, list(labels)] for frame, (boxes, labels) in stretch.boxes.items()},
+        "clip", _VERSION, source.video_id(), stretch.frames, height, quality, _facts(stretch)
     )  # fmt: skip
-    kept, poster = artefacts.store().get_file(name), artefacts.store().get_file(artefacts.key("poster", name))
-    if kept is None or poster is None:
-        began = time.perf_counter()
+    kept = artefacts.store().get_file(name)
+    if kept is None:
+        began = perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             made = write_stretches(Path(folder) / "clip.mp4", [stretch], width=width, height=lines, quality=quality)
-            cost = time.perf_counter() - began
-            kept = artefacts.store().put_file(name, made, suffix=".mp4", kind="clip", cost_s=cost)
+            kept = artefacts.store().put_file(name, made, suffix=".mp4", kind="clip", cost_s=perf_counter() - began)
             # Where the store is full or cannot be written, the clip stays beside for this process.
             kept = kept if kept is not None else _outside(made)
-        picture = _poster(stretch, width, lines)
-        artefacts.store().put_file(artefacts.key("poster", name), picture, suffix=".jpg", kind="clip", cost_s=cost / 10)
-    else:
-        picture = poster.read_bytes()
+    picture = _poster(poster or _middle(stretch), width, lines)
     if most_bytes is not None and kept.stat().st_size > most_bytes:
         return None
     times = source.times()
@@ -182,6 +195,8 @@ def cut(
         lines,
         title,
         picture,
+        time,
+        hits,
     )
 
 
@@ -231,13 +246,37 @@ def _rate(times: NDArray[np.float64], frames: NDArray[np.int64]) -> float:
     return float(min(max(1.0 / step, 0.1), 240.0)) if step > 0 else 25.0
 
 
-def _poster(stretch: Stretch, width: int, height: int) -> bytes:
+def _middle(stretch: Stretch) -> Stretch:
+    return Stretch(stretch.source, stretch.frames[len(stretch.frames) // 2 :][:1], stretch.boxes)
+
+
+def _poster(one: Stretch, width: int, height: int) -> bytes:
+    """Return the picture of one frame; kept, since a frame in the middle of a group costs all before it."""
+    from workbench.engine import store as artefacts
     from workbench.video.operators.encode import jpeg
 
-    middle = stretch.frames[len(stretch.frames) // 2 :][:1]
-    for _, image in _drawn(Stretch(stretch.source, middle, stretch.boxes), width, height):
-        return jpeg(image, 75)
+    shown = {frame: boxes for frame, boxes in one.boxes.items() if frame in one.frames}
+    name = artefacts.key(
+        "poster",
+        _VERSION,
+        one.source.video_id(),
+        one.frames,
+        width,
+        height,
+        _facts(Stretch(one.source, one.frames, shown)),
+    )
+    if (kept := artefacts.store().get_file(name)) is not None:
+        return Path(kept).read_bytes()
+    for _, image in _drawn(one, width, height):
+        picture = jpeg(image, 75)
+        artefacts.store().put_file(name, picture, suffix=".jpg", kind="clip", cost_s=0.1)
+        return picture
     return b""
+
+
+def _facts(stretch: Stretch) -> dict[str, Any]:
+    """Return the boxes as part of a key."""
+    return {str(frame): [boxes, list(labels)] for frame, (boxes, labels) in stretch.boxes.items()}
 
 
 def _outside(path: Path) -> Path:
@@ -253,19 +292,3 @@ def _outside(path: Path) -> Path:
 def title_of(event: int, start: float, end: float) -> str:
     """Return the words above a clip."""
     return f"event {event}: {format_clock(start)} to {format_clock(end)}"
-
-
-def held(
-    drawn: dict[int, tuple[NDArray[np.float64], list[str]]], frames: NDArray[np.int64]
-) -> dict[int, tuple[NDArray[np.float64], list[str]]]:
-    """Between two processed frames of an event, show the boxes of the earlier one."""
-    known = np.array(sorted(drawn), np.int64)
-    if len(known) < 2:
-        return drawn
-    step = int(np.median(np.diff(known)))
-    last = np.searchsorted(known, frames, side="right") - 1
-    return {
-        int(frame): drawn[int(known[at])]
-        for frame, at in zip(frames, last, strict=True)
-        if at >= 0 and frame - known[at] < step
-    }

@@ -17,9 +17,10 @@ from workbench.engine.plan import Plan
 from workbench.engine.result import Result
 from workbench.engine.units import as_seconds, format_clock
 from workbench.video.language.tree import CompiledQuery
-from workbench.video.result.clip import Clip, Stretch, cut, held, title_of, write_stretches
+from workbench.video.result.clip import Clip, Stretch, cut, title_of, write_stretches
 from workbench.video.result.export import to_coco, to_mot
 from workbench.video.result.facts import PartialFlag, VideoFacts
+from workbench.video.result.stretches import best_picture, first_hit, stretch_of
 from workbench.video.result.timeline import Timeline, timeline_of
 
 if TYPE_CHECKING:
@@ -248,7 +249,10 @@ class VideoResult(Result):
         if isinstance(height, bool) or not isinstance(height, (int, np.integer)) or height < 2:
             raise WorkbenchError(f"height must be a whole number of at least 2, got {height!r}.", "Use height=480.")
         title = title_of(int(event.event), float(event.start), float(event.end))
-        clip = cut(self._stretch(event, seconds, boxes), height=int(height), title=title)
+        clip = cut(
+            self._stretch(event, seconds, boxes), height=int(height), title=title, poster=self._poster(event, boxes),
+            time=first_hit(event, self._rows(event)), hits=[(float(event.start), float(event.end), title)],
+        )  # fmt: skip
         assert clip is not None  # no limit was set
         return clip
 
@@ -372,20 +376,14 @@ class VideoResult(Result):
         return next(rows.itertuples(index=False))
 
     def _stretch(self, event: Any, pad: float, boxes: bool) -> Stretch:
-        facts = self._facts(event.video)
-        times = facts.source.times()
-        inside = (times >= event.start - pad - 1e-6) & (times < event.end + pad - 1e-6)
-        frames = np.flatnonzero(inside).astype(np.int64)
-        if not len(frames):
-            frames = np.array([event.frame_start], np.int64)
-        drawn: dict[int, tuple[NDArray[np.float64], list[str]]] = {}
-        if boxes:
-            rows = self.frames[self.frames["event"] == event.event]
-            for frame, group in rows.groupby("frame", sort=True):
-                labels = [f"{label} {id}" for label, id in zip(group["label"], group["id"], strict=True)]
-                drawn[int(frame)] = (group[["x1", "y1", "x2", "y2"]].to_numpy(np.float64), labels)
-            drawn = held(drawn, frames)
-        return Stretch(facts.source, frames, drawn)
+        return stretch_of(self._facts(event.video).source, event, self._rows(event), pad, boxes)
+
+    def _rows(self, event: Any) -> pd.DataFrame:
+        return self.frames[self.frames["event"] == event.event]
+
+    def _poster(self, event: Any, boxes: bool = True) -> Stretch:
+        objects = self.objects[self.objects["video"] == event.video]
+        return best_picture(self._facts(event.video).source, event, self._rows(event), objects, boxes)
 
     def _event_labels(self) -> list[str]:
         names = [variable.name for variable in self.query.variables]

@@ -14,6 +14,7 @@ from workbench.video.language.nouns import counted, noun_of_all
 from workbench.video.language.tree import RegionShape
 from workbench.video.result.clip import Stretch, cut
 from workbench.video.result.crops import MOST, sheet
+from workbench.video.result.stretches import first_hit
 
 if TYPE_CHECKING:
     from workbench.video.result.facts import VideoFacts
@@ -25,7 +26,7 @@ __all__ = ["blocks", "status_line", "text"]
 ROWS = 10
 #: the static form stays below 300 KB: a clip in it, before base64, at most this
 _CLIP_BYTES = 100_000
-_CLIP_SECONDS, _CLIP_LINES = 6.0, 240
+_CLIP_PAD, _CLIP_SECONDS, _CLIP_LINES = 0.5, 6.0, 240
 #: boxes in the player's state at most; it stays well under the 2 MiB that a view may have
 _MOST_FRAMES = 4000
 
@@ -113,24 +114,26 @@ def _player(result: VideoResult) -> list[dict[str, Any]]:
     """Return a short clip of the first event, without burnt-in boxes: the player draws them."""
     event = result._event(int(result.events["event"].iloc[0]))
     facts = result._facts(event.video)
-    title = f"event {int(event.event)}, {format_clock(event.start)}"
+    title, opens = f"event {int(event.event)}", first_hit(event, result._rows(event))
     try:
-        stretch = result._stretch(event, 0.5, False)
+        stretch = result._stretch(event, _CLIP_PAD, False)
         times = facts.source.times()
         short = stretch.frames[times[stretch.frames] < times[stretch.frames[0]] + _CLIP_SECONDS]
         clip = cut(
-            Stretch(stretch.source, short, {}), height=_CLIP_LINES, title=title, quality=30, most_bytes=_CLIP_BYTES
-        )
+            Stretch(stretch.source, short, {}), height=_CLIP_LINES, title=title, quality=30, most_bytes=_CLIP_BYTES,
+            poster=result._poster(event), time=opens,
+        )  # fmt: skip
     except (WorkbenchError, OSError) as error:
         # The file is gone or damaged: the answer stands without its pictures, and says so.
         return [_no_pictures(f"No clip of {facts.source.name}", error)]
     if clip is None:
         return []
-    state = player_state(result, facts) | {"asset": "", "mime": clip.mime, "offset": clip.offset, "time": 0.0}
+    state = player_state(result, facts) | {"asset": "", "mime": clip.mime, "offset": clip.offset, "time": opens}
     last = float(times[short[-1]]) + 1.0
     state["frames"] = [item for item in state["frames"] if clip.offset - 1.0 <= item[0] <= last]
     # What was drawn on a smaller picture still has the source's coordinates: width and height are the source's.
-    block = {"kind": "clip", "state": state, "data": clip.data, "poster": clip.poster, "label": title}
+    label = f"{title}, {format_clock(event.start)}"
+    block = {"kind": "clip", "state": state, "data": clip.data, "poster": clip.poster, "label": label}
     return [block]
 
 
