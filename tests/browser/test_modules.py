@@ -243,6 +243,28 @@ LEFT_EDGE = """row => {
 }"""
 
 
+def test_player_opens_at_its_time_with_one_line_below(mount: Mount, tmp_path: Path) -> None:
+    hits = [{"start": 11.0, "end": 12.0, "label": "event 0"}]
+    frames = [[10 + i / 25, [[10.0, 20.0, 50.0, 60.0, 7, "car", 0.5]]] for i in range(25, 50)]
+    state = player(asset=clip(tmp_path), offset=10.0, time=11.0, hits=hits, frames=frames, regions=[])["state"]
+    page = mount("player", state)
+    settle(page, 25)
+    root, line = page.locator(".wb-player"), page.locator(".wb-player-text")
+    assert root.get_attribute("data-boxes") == "1"
+    assert line.inner_text() == "event 0 | frame 25 | car #7 0.50"
+    height = line.bounding_box()["height"]
+    put(page, time=10.0)
+    settle(page, 0)
+    assert line.inner_text() == "frame 0"
+    assert line.bounding_box()["height"] == height
+
+
+def test_a_clip_of_which_nothing_is_known_has_no_line(mount: Mount, tmp_path: Path) -> None:
+    page = mount("player", player(asset=clip(tmp_path), hits=[], frames=[], regions=[])["state"])
+    settle(page, 0)
+    assert page.locator(".wb-player-text").is_hidden()
+
+
 def test_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
     page = mount("player", player(asset=clip(tmp_path))["state"])
     page.wait_for_function("document.querySelector('video').readyState >= 2")

@@ -198,6 +198,16 @@ def test_views_are_numbered_and_share_the_page() -> None:
     assert html.count(encoded) == 2 and encoded not in json.dumps(views)
 
 
+def test_a_player_that_names_its_hits_takes_the_place_of_the_caption_too() -> None:
+    plain, named = clip(0), clip(0)
+    named["state"]["hits"] = [{"start": 1.0, "end": 2.0, "label": "event 0"}]
+    still = "<figcaption>event 0</figcaption>"
+    outside, inside = (str(mimebundle(Blocks(block))["text/html"]) for block in (plain, named))
+    assert f"</video></div>{still}</figure>" in outside
+    assert '<div data-wb-view="v0"><figure><video' in inside
+    assert f"</video>{still}</figure></div>" in inside
+
+
 def test_an_asset_given_as_a_data_uri_moves_into_the_html() -> None:
     block = clip(0, data=None)
     block["state"]["asset"] = "data:video/mp4;base64,AAAA"

@@ -219,11 +219,13 @@ class Page:
             f'<video controls preload="metadata" data-wb-asset="{name}" aria-label="{escape(label)}"{width}{still} '
             f'src="{escape(_uri(data, mime))}"></video>'
         )
-        slot = self._slot("player", state, video)
+        # A player names its hits itself: then the caption gives way to it, together with the still form.
+        named = bool(state.get("hits"))
+        slot = self._slot("player", state, f"<figure>{video}{caption}</figure>" if named else video)
         if self.states and self.states[-1][1].get("asset") == name:
             # A live widget has no element to take the clip from.
             self.states[-1] = ("player", {**self.states[-1][1], "asset": _uri(data, mime)})
-        return f"<figure>{slot}{caption}</figure>", True
+        return slot if named else f"<figure>{slot}{caption}</figure>", True
 
     # below: shared by these
 

@@ -151,9 +151,12 @@ function render({ model, el }) {
   const found = () => (model.get('hits') || []).filter(hit => hit.end > offset() && hit.start < offset() + length())
     .sort((a, b) => a.start - b.start);
   let [blobUrl, shown, aimed, target, writing, saved, callback, late] = [null, 0, 0, null, false, 0, 0, 0];
-  let [alive, frameReach] = [true, Infinity];
-  // Where the picture is or is about to be: keys pressed faster than seeks end still count one by one.
-  const here = () => (video.seeking || target !== null ? aimed : shown);
+  let [alive, frameReach, awaited] = [true, Infinity, false];
+  // Where the picture is or is about to be: keys pressed faster than frames are painted still count one by one.
+  const here = () => (awaited ? aimed : shown);
+  const arrived = at => {
+    awaited &&= video.paused && Math.abs(at - aimed) > 0.75 / fps();
+  };
 
   // One line: the hit, the frame, who is on it. Nothing for a clip of which nothing is known; else it is never empty, so
   // that the page below does not jump.
@@ -201,20 +204,26 @@ function render({ model, el }) {
     if (video.requestVideoFrameCallback) {
       callback = video.requestVideoFrameCallback((_, frame) => {
         clearTimeout(late);
+        arrived(frame.mediaTime);
         show(frame.mediaTime, !video.paused || root.dataset.moved === '1');
         nextFrame();
       });
     }
   }
 
-  const guess = () => show(Math.floor(video.currentTime * fps() + 1e-3) / fps(), root.dataset.moved === '1');
+  const guess = () => {
+    const frame = Math.floor(video.currentTime * fps() + 1e-3) / fps();
+    arrived(frame);
+    show(frame, root.dataset.moved === '1');
+  };
 
   // Seek to the middle of a frame: its edges belong to either neighbour once rounded.
   function seek(clipTime) {
-    const frame = Math.max(0, Math.floor(clipTime * fps() + 1e-3));
+    const last = length() > 0 ? Math.max(0, Math.ceil(length() * fps() - 1e-3) - 1) : Infinity;
+    const frame = Math.min(Math.max(0, Math.floor(clipTime * fps() + 1e-3)), last);
     const middle = Math.min((frame + 0.5) / fps(), Math.max(0, length() - 0.25 / fps()));
     root.dataset.moved = '1';
-    aimed = frame / fps();
+    [aimed, awaited] = [frame / fps(), true];
     if (still || video.readyState < 1 || video.seeking) {
       target = middle;
     } else if (Math.abs(video.currentTime - middle) > 1e-4) {
