@@ -126,3 +126,14 @@ def test_duplicate_and_wide_columns() -> None:
     frame = pd.DataFrame([[1, "日本", 2.5]], columns=["a", "a", "b"])
     assert table_text(frame, 3) == "a  a       b\n1  日本  2.5"
     assert math.isclose(float(re.findall(r">([\d.]+)</td></tr>", table_html(frame, 3))[0]), 2.5)
+
+
+def test_columns_of_paths_are_short_and_whole_in_the_tooltip() -> None:
+    frame = pd.DataFrame({"video": ["/x/a/cam1.mp4", "/x/a/cam2.mp4", None], "other": ["/x/b", "", ""]})
+    text = table_text(frame, -1, files=("video",)).split("\n")
+    assert [line.split()[0] for line in text[1:3]] == ["cam1.mp4", "cam2.mp4"]
+    assert "/x/b" in text[1]
+    html = table_html(frame, -1, files=("video",))
+    assert '<td title="/x/a/cam1.mp4">cam1.mp4</td>' in html and "<td>/x/b</td>" in html
+    assert frame["video"].tolist()[0] == "/x/a/cam1.mp4"
+    assert "/x/a/cam1.mp4" in table_text(frame, -1)

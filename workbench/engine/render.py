@@ -6,7 +6,9 @@ import html
 from collections.abc import Callable, Container
 from typing import Any
 
-__all__ = ["mimebundle", "plain_bundle", "register", "table_html", "unregister"]
+from workbench.engine.paths import short_names
+
+__all__ = ["mimebundle", "plain_bundle", "register", "table_html", "table_text", "unregister", "with_short_names"]
 
 Hook = Callable[[Any], dict[str, Any]]
 
@@ -57,7 +59,7 @@ def plain_bundle(result: Any) -> dict[str, Any]:
             text.append(str(block["text"]))
             parts.append(f"<p>{html.escape(str(block['text']))}</p>")
         elif kind == "table":
-            frame = block["frame"]
+            frame = with_short_names(block["frame"], block.get("files") or ())
             text.append(table_text(frame))
             parts.append(table_html(frame))
         elif kind == "plan":
@@ -76,6 +78,16 @@ def table_text(frame: Any, limit: int = LIMIT) -> str:
     """Write the first rows of a DataFrame as aligned text, and how many there are if that is not all."""
     shown = frame.head(limit).to_string(index=False, na_rep="")
     return shown if len(frame) <= limit else f"{shown}\n{limit:,} of {len(frame):,} rows"
+
+
+def with_short_names(frame: Any, columns: Container[str]) -> Any:
+    """Return a DataFrame to show: these columns, which hold paths, with names as short as they can be told apart."""
+    short = {}
+    for name in frame.columns:
+        if name in columns:
+            names = short_names(frame[name])
+            short[name] = [names.get(path, path) for path in frame[name]]
+    return frame.assign(**short) if short else frame
 
 
 def table_html(frame: Any, limit: int = LIMIT) -> str:

@@ -88,8 +88,9 @@ class Page:
         if "limit" in block and limit == type(settings()).display_limit.default_value:
             limit = int(block["limit"])  # a result's own number of rows, unless the reader has set another
         self._tables += 1
-        self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else ""))
-        drawn = tables.table_html(frame, limit, title="" if self._tables > 1 else name)
+        files = tuple(block.get("files") or ())
+        self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else "", files=files))
+        drawn = tables.table_html(frame, limit, title="" if self._tables > 1 else name, files=files)
         if self._tables > 1:
             count = "1 row" if len(frame) == 1 else f"{len(frame):,} rows"
             drawn = f"<details><summary>{escape(name or 'Table')} ({count})</summary>{drawn}</details>"

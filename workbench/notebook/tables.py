@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from workbench.engine.paths import short_names
+
 __all__ = ["HTML_ROWS", "cell", "number", "row_note", "table_html", "table_text", "visible_rows"]
 
 HTML_ROWS = 1000
@@ -95,13 +97,14 @@ def _is_numeric(dtype: Any) -> bool:
     return bool(getattr(dtype, "_is_numeric", False)) and not getattr(dtype, "_is_boolean", False)
 
 
-def table_text(frame: Any, limit: int, *, title: str = "") -> str:
-    """Return a table as aligned lines, with the note on rows left out."""
+def table_text(frame: Any, limit: int, *, title: str = "", files: Sequence[str] = ()) -> str:
+    """Return a table as aligned lines, with the note on rows left out; `files` are columns of paths, shown short."""
     frame = as_pandas(frame)
     shown = visible_rows(len(frame), limit)
     lines = [title] if title else []
     if shown:
         names, columns, numeric = _cells(frame, shown)
+        columns = [_short(column) if name in files else column for name, column in zip(names, columns, strict=True)]
         parts = [
             _aligned(_clip(name), [_clip(_one_line(value)) for value in column], right)
             for name, column, right in zip(names, columns, numeric, strict=True)
@@ -111,8 +114,8 @@ def table_text(frame: Any, limit: int, *, title: str = "") -> str:
     return "\n".join([*lines, *([note] if note else [] if len(frame) else ["no rows"])])
 
 
-def table_html(frame: Any, limit: int, *, title: str = "") -> str:
-    """Return a table as HTML, escaped; long text is cut, whole in its tooltip."""
+def table_html(frame: Any, limit: int, *, title: str = "", files: Sequence[str] = ()) -> str:
+    """Return a table as HTML, escaped; long text is cut, and `files` (columns of paths) short, whole in the tooltip."""
     frame = as_pandas(frame)
     shown = visible_rows(len(frame), limit, HTML_ROWS)
     note = row_note(shown, len(frame)) or ("" if len(frame) else "no rows")
@@ -126,19 +129,27 @@ def table_html(frame: Any, limit: int, *, title: str = "") -> str:
         f'<th scope="col"{_space(attr)}>{_e(_clip(name))}{_unit(units, name)}</th>'
         for name, attr in zip(names, mark, strict=True)
     )
+    short = [_short(column) if name in files else column for name, column in zip(names, columns, strict=True)]
     rows = "".join(
-        "<tr>" + "".join(_td(column[index], attr) for column, attr in zip(columns, mark, strict=True)) + "</tr>"
-        for index in range(shown)
+        "<tr>"
+        + "".join(_td(seen[row], attr, whole[row]) for seen, whole, attr in zip(short, columns, mark, strict=True))
+        + "</tr>"
+        for row in range(shown)
     )
     caption = f"<caption>{_e(title)}</caption>" if title else ""
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="wb-scroll">{table}</div>{below}'
 
 
-def _td(text: str, attr: str) -> str:
-    if len(text) > _CUT:
-        return f'<td{_space(attr)} title="{_e(text)}">{_e(_clip(text))}</td>'
-    return f"<td{_space(attr)}>{_e(text)}</td>"
+def _td(text: str, attr: str, whole: str) -> str:
+    seen = _clip(text)
+    title = f' title="{_e(whole)}"' if seen != whole else ""
+    return f"<td{_space(attr)}{title}>{_e(seen)}</td>"
+
+
+def _short(column: Sequence[str]) -> list[str]:
+    names = short_names(column)
+    return [names[path] for path in column]
 
 
 def _unit(units: Any, name: str) -> str:

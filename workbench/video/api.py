@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import Stopped, WorkbenchError, warn
+from workbench.engine.paths import short_names
 from workbench.engine.run import Run
 from workbench.video.execution.options import Options, check_options
 
@@ -109,7 +110,7 @@ def start_vquery(
     """
     options = check_options(start=start, end=end, every=every, limit=limit, accuracy=accuracy, fresh=fresh)
     work = _work(source, query, namespace, detector, options)
-    names = ", ".join(item.name for item in work.sources)
+    names = ", ".join(short_names(item.name for item in work.sources).values())
     run = Run.start(work, kind="vquery", title=f"{work.query.name} in {names}"[:80], unit="frames")
     run.notes = work.notes  # type: ignore[attr-defined]  # for `vquery`, which repeats them as warnings
     return run
@@ -169,7 +170,7 @@ def detect(
     job, notes = _job(source, detector, labels, options)
     run = Run.start(
         lambda run: detect_table(job, run, _labels(labels), threshold),
-        kind="detect", title=job.source.name[:80], unit="frames", total=len(job.frames),
+        kind="detect", title=os.path.basename(job.source.name)[:80], unit="frames", total=len(job.frames),
     )  # fmt: skip
     return _table(run, notes, job)
 
@@ -207,7 +208,7 @@ def tracks(
     job, notes = _job(source, detector, labels, options)
     run = Run.start(
         lambda run: track_table(job, run, _labels(labels), interpolate),
-        kind="tracks", title=job.source.name[:80], unit="frames", total=len(job.frames),
+        kind="tracks", title=os.path.basename(job.source.name)[:80], unit="frames", total=len(job.frames),
     )  # fmt: skip
     return _table(run, notes, job)
 

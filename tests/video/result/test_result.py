@@ -77,6 +77,21 @@ def test_the_status_line(result, nothing):
     assert nothing.summary == "0 events, 0 cars | 00:30 of 00:30 | exact"
 
 
+def test_a_long_path_is_shown_as_its_file_name(clip, result):
+    from workbench.engine.render import plain_bundle
+    from workbench.notebook.display import mimebundle
+
+    assert result.events["video"].unique().tolist() == [str(clip)]
+    assert clip.name in str(result)
+    assert str(clip.parent) not in str(result)
+    html = mimebundle(result)["text/html"]
+    assert f'<td title="{clip}">{clip.name}</td>' in html
+    assert html.count(str(clip.parent)) == html.count(f'title="{clip.parent}')
+    assert str(clip.parent) not in plain_bundle(result)["text/plain"]
+    assert result.timeline().alt == f"Timeline of {clip.name}: 3 events in 00:30"
+    assert result.timeline().state()["lanes"][0]["label"] == clip.name
+
+
 def test_the_main_table_is_groups_where_there_are_groups(clip, result):
     assert result.to_pandas() is result.events
     assert len(result) == 3

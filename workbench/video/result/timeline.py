@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from workbench.engine.paths import short_names
 from workbench.engine.units import format_clock
 
 __all__ = ["Timeline"]
@@ -68,7 +69,7 @@ class Timeline:
     def state(self) -> dict[str, Any]:
         """Return the state of the timeline module (see the design of the notebook room)."""
         return {
-            "lanes": [{"id": str(lane), "label": self.video if lane == 0 else ""} for lane in range(self.lanes)],
+            "lanes": [{"id": str(lane), "label": self._name if lane == 0 else ""} for lane in range(self.lanes)],
             "bars": [
                 {"lane": str(lane), "start": start, "end": end, "kind": kind, "label": label}
                 for lane, (start, end, label, kind) in list(zip(self._lanes, self.bars, strict=True))[:MOST_BARS]
@@ -114,10 +115,14 @@ class Timeline:
     def alt(self) -> str:
         """What the drawing shows, in words."""
         count = f"{len(self.bars):,} event{'' if len(self.bars) == 1 else 's'}"
-        return f"Timeline of {self.video}: {count} in {format_clock(self.duration)}"
+        return f"Timeline of {self._name}: {count} in {format_clock(self.duration)}"
 
     def _repr_svg_(self) -> str:
         return self.to_svg()
+
+    @property
+    def _name(self) -> str:
+        return short_names([self.video])[self.video]
 
     def _x(self, at: float) -> float:
         share = min(max(at / self.duration, 0.0), 1.0) if self.duration > 0 else 0.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.engine.errors import WorkbenchError
-from workbench.engine.render import table_text
+from workbench.engine.render import table_text, with_short_names
 from workbench.engine.units import format_clock
 from workbench.video.language.nouns import counted, noun_of_all
 from workbench.video.language.tree import RegionShape
@@ -17,6 +17,8 @@ from workbench.video.result.crops import MOST, sheet
 from workbench.video.result.stretches import first_hit
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.video.result.facts import VideoFacts
     from workbench.video.result.result import VideoResult
 
@@ -24,6 +26,8 @@ __all__ = ["blocks", "status_line", "text"]
 
 #: rows of a table in the static form, and in text
 ROWS = 10
+#: columns that hold paths, which are shown as file names
+_FILES = ("video",)
 #: the static form stays below 300 KB: a clip in it, before base64, at most this
 _CLIP_BYTES = 100_000
 _CLIP_PAD, _CLIP_SECONDS, _CLIP_LINES = 0.5, 6.0, 240
@@ -54,9 +58,9 @@ def text(result: VideoResult) -> str:
     """Return the headline and the first events; without events the nearest miss and the funnel."""
     lines = [result.headline()]
     if len(result.groups.columns):
-        lines.append(table_text(result.groups, ROWS))
+        lines.append(_table_text(result.groups))
     elif len(result.events):
-        lines.append(table_text(result.events, ROWS))
+        lines.append(_table_text(result.events))
     if not len(result.events):
         lines += _nearest(result)
     lines += [f"note: {note}" for note in result.notes]
@@ -125,7 +129,7 @@ def _player(result: VideoResult) -> list[dict[str, Any]]:
         )  # fmt: skip
     except (WorkbenchError, OSError) as error:
         # The file is gone or damaged: the answer stands without its pictures, and says so.
-        return [_no_pictures(f"No clip of {facts.source.name}", error)]
+        return [_no_pictures(f"No clip of {os.path.basename(facts.source.name)}", error)]
     if clip is None:
         return []
     state = player_state(result, facts) | {"asset": "", "mime": clip.mime, "offset": clip.offset, "time": opens}
@@ -164,7 +168,16 @@ def _tables(result: VideoResult) -> list[dict[str, Any]]:
         names.insert(0, "groups")
     if len(result.errors):
         names.append("errors")
-    return [{"kind": "table", "name": name, "frame": result.table(name), "limit": ROWS} for name in names]
+    return [_table(result, name) for name in names]
+
+
+def _table(result: VideoResult, name: str) -> dict[str, Any]:
+    return {"kind": "table", "name": name, "frame": result.table(name), "limit": ROWS, "files": _FILES}
+
+
+def _table_text(frame: pd.DataFrame) -> str:
+    shown = with_short_names(frame.head(ROWS), _FILES)
+    return table_text(shown, ROWS) + (f"\n{ROWS:,} of {len(frame):,} rows" if len(frame) > ROWS else "")
 
 
 def _overlay(result: VideoResult, video: str) -> list[list[Any]]:
