@@ -69,6 +69,10 @@ class Result:
         """Return what is to be seen, as plain data: `{"blocks": [...]}`."""
         return {"blocks": [{"kind": "table", "name": "", "frame": self.to_pandas()}]}
 
+    def preview_data(self) -> dict[str, Any]:
+        """Return the blocks shown while the work goes on, several times a second: those that are cheap."""
+        return self.view_data()
+
     def __len__(self) -> int:
         return len(self.to_pandas())
 

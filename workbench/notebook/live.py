@@ -249,8 +249,8 @@ class View:
             elif time.monotonic() - self._drawn >= PREVIEW:
                 self._publish(self._live_bundle(blocks))
         if blocks:
-            # Previews take at most a quarter of the time, however long one takes.
-            self._next_preview = begun + max(PREVIEW, 4 * (time.monotonic() - begun))
+            # Previews take at most a tenth of the time, however long one takes: the workers need the cores.
+            self._next_preview = begun + max(PREVIEW, 10 * (time.monotonic() - begun))
 
     def _preview(self, now: float) -> list[dict[str, Any]]:
         """Return the blocks of the growing result where a new preview is due."""

@@ -13,14 +13,15 @@ __all__ = ["LiveWidgets", "close_all", "widget_view"]
 
 
 class LiveWidgets:
-    """The live widgets of one run: its progress, the timeline that fills, and the growing table."""
+    """The live widgets of one run: its progress, its status line, the timeline that fills, and the growing table."""
 
     def __init__(self, module: Any, toolkit: Any, run: Any) -> None:
         self._module, self._toolkit = module, toolkit
         self.progress = module.RunWidget(**_state(run, run.progress))
         self.progress.observe(lambda change: run.cancel() if change.new else None, "stopping")
+        self.status: Any = None
         self.timeline: Any = None
-        self.preview: Any = None
+        self.table: Any = None
         self.box = toolkit.VBox([self.progress])
 
     @classmethod
@@ -44,23 +45,26 @@ class LiveWidgets:
         with self.progress.hold_sync():
             for name, value in _state(run, progress).items():
                 setattr(self.progress, name, value)
-        children = list(self.box.children)
+        shown = preview_blocks(blocks)
+        self.status = self._html(self.status, [block for block in shown if block["kind"] in ("summary", "note")])
+        self.table = self._html(self.table, [block for block in shown if block["kind"] == "table"])
         state = next((block["state"] for block in blocks if block["kind"] == "timeline"), None)
         if state is not None and self.timeline is None:
             self.timeline = self._module.TimelineWidget(**plain(state))
-            children.append(self.timeline)
         elif state is not None:
             with self.timeline.hold_sync():
                 for name in ("lanes", "bars", "duration", "searched", "skipped"):
                     setattr(self.timeline, name, plain(state[name]))
-        rest = [block for block in preview_blocks(blocks) if block["kind"] != "timeline"]
-        if rest:
-            if self.preview is None:
-                self.preview = self._toolkit.HTML()
-                children.append(self.preview)
-            self.preview.value = display.wrap(quietly(lambda: display.blocks_html(rest)) or "")
+        children = [part for part in (self.progress, self.status, self.timeline, self.table) if part is not None]
         if len(children) != len(self.box.children):
             self.box.children = children
+
+    def _html(self, part: Any, blocks: Sequence[dict[str, Any]]) -> Any:
+        """Return the widget that shows these blocks; as it was if there are none."""
+        if blocks:
+            part = self._toolkit.HTML() if part is None else part
+            part.value = display.wrap(quietly(lambda: display.blocks_html(list(blocks))) or "")
+        return part
 
     def close(self) -> None:
         close_all(self.box)

@@ -130,7 +130,9 @@ def preview_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def blocks_of(result: Any) -> list[dict[str, Any]]:
-    return list(result.view_data()["blocks"]) if hasattr(result, "view_data") else []
+    """Return the blocks of a growing result: those that are cheap, where it says which these are."""
+    make = getattr(result, "preview_data", None) or getattr(result, "view_data", None)
+    return list(make()["blocks"]) if make is not None else []
 
 
 def quietly(function: Any) -> Any:

@@ -302,6 +302,15 @@ def test_blocks(result):
     json.dumps({**player, "asset": ""}, allow_nan=False)
 
 
+def test_a_preview_decodes_nothing_and_has_one_table(result, monkeypatch):
+    source = result.videos[0].source
+    monkeypatch.setattr(type(source), "frames_at", lambda *_: pytest.fail("decoded"))
+    shown = result.preview_data()["blocks"]
+    assert [block["kind"] for block in shown] == ["summary", "timeline", "table"]
+    assert shown[0]["text"] == result.summary
+    assert shown[2]["frame"] is result.events
+
+
 class _Tags(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()

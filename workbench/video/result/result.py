@@ -16,6 +16,7 @@ from workbench.engine.errors import WorkbenchError, suggest
 from workbench.engine.plan import Plan
 from workbench.engine.result import Result
 from workbench.engine.units import as_seconds, format_clock
+from workbench.video.language.nouns import counted
 from workbench.video.language.tree import CompiledQuery
 from workbench.video.result.clip import Clip, Stretch, cut, title_of, write_stretches
 from workbench.video.result.export import to_coco, to_mot
@@ -335,6 +336,12 @@ class VideoResult(Result):
 
         return {"title": self.query.name, "blocks": blocks(self)}
 
+    def preview_data(self) -> dict[str, Any]:
+        """Return the blocks shown while the run goes on: no pictures, one table."""
+        from workbench.video.result.view import preview
+
+        return {"title": self.query.name, "blocks": preview(self)}
+
     def __repr__(self) -> str:
         try:
             return self.headline()
@@ -351,12 +358,11 @@ class VideoResult(Result):
 
     def headline(self) -> str:
         """Return the one line: `VideoResult: 37 events, 21 objects in 1 video; 10:00 searched, exact`."""
-        events, objects, videos = len(self.events), len(self.objects), len(self.videos)
         seconds = sum(facts.seconds for facts in self.videos)
         state = {"done": "exact", "running": "running", "stopped": "stopped", "failed": "failed"}[self._status]
         return (
-            f"VideoResult: {events} {_plural('event', events)}, {objects} {_plural('object', objects)} in {videos} "
-            f"{_plural('video', videos)}; {format_clock(round(seconds, 2))} searched, {state}"
+            f"VideoResult: {counted(len(self.events), 'event')}, {counted(len(self.objects), 'object')} in "
+            f"{counted(len(self.videos), 'video')}; {format_clock(round(seconds, 2))} searched, {state}"
         )
 
     # ------------------------------------------------------------------------------------------------------- private
@@ -392,7 +398,3 @@ class VideoResult(Result):
             ", ".join(f"{name} {number}" for name, number in zip(names, ids, strict=True))
             for ids in (zip(*columns, strict=True) if columns else [()] * len(self.events))
         ]
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}s"

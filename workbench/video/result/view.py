@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from workbench.video.result.facts import VideoFacts
     from workbench.video.result.result import VideoResult
 
-__all__ = ["blocks", "status_line", "text"]
+__all__ = ["blocks", "preview", "status_line", "text"]
 
 #: rows of a table in the static form, and in text
 ROWS = 10
@@ -69,19 +69,18 @@ def text(result: VideoResult) -> str:
 
 def blocks(result: VideoResult) -> list[dict[str, Any]]:
     """Return the blocks of `view_data`."""
-    found: list[dict[str, Any]] = [{"kind": "summary", "text": status_line(result)}]
-    if not len(result.events):
-        found += [{"kind": "note", "level": "info", "text": line} for line in _nearest(result)]
-    found += [{"kind": "note", "level": "warning", "text": note} for note in result.notes]
-    for facts in result.videos:
-        timeline = result.timeline(facts.source.name)
-        found.append({"kind": "timeline", "state": timeline.state(), "alt": timeline.alt})
+    found = _head(result)
     found += _sheet(result)
     if result.status != "running" and len(result.events):
         found += _player(result)
     found += _tables(result)
     found.append({"kind": "plan", "plan": result.plan})
     return found
+
+
+def preview(result: VideoResult) -> list[dict[str, Any]]:
+    """Return the blocks of `preview_data`: nothing is decoded for them."""
+    return [*_head(result), _table(result, "groups" if len(result.groups.columns) else "events")]
 
 
 def player_state(result: VideoResult, facts: VideoFacts) -> dict[str, Any]:
@@ -112,6 +111,18 @@ def player_state(result: VideoResult, facts: VideoFacts) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------------------- private
+
+
+def _head(result: VideoResult) -> list[dict[str, Any]]:
+    """Return what stands first: the status line, what the reader has to know, and when the events were."""
+    found: list[dict[str, Any]] = [{"kind": "summary", "text": status_line(result)}]
+    if not len(result.events):
+        found += [{"kind": "note", "level": "info", "text": line} for line in _nearest(result)]
+    found += [{"kind": "note", "level": "warning", "text": note} for note in result.notes]
+    for facts in result.videos:
+        timeline = result.timeline(facts.source.name)
+        found.append({"kind": "timeline", "state": timeline.state(), "alt": timeline.alt})
+    return found
 
 
 def _player(result: VideoResult) -> list[dict[str, Any]]:
