@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +192,17 @@ def test_odd_sizes(tmp_path: Path) -> None:
     assert [(number_of(image), image.shape) for _index, _time, image in source.read(0, 6)] == [
         (number, (53, 75, 3)) for number in range(6)
     ]
+
+
+def test_readers_of_one_process_do_not_disturb_one_another(tmp_path: Path) -> None:
+    file = clip(tmp_path / "a.mp4", 60)
+    table = scan(file, "a.mp4")
+    first = decode_frames(file, "a.mp4", table, np.arange(60))
+    second = decode_frames(file, "a.mp4", table, np.arange(60))
+    assert [next(first)[0] for _ in range(10)] == list(range(10))
+    seen = [next(second) for _ in range(10)]
+    assert isinstance(first, Generator)
+    first.close()  # what its decoder still holds goes, and the second's holds the same packets
+    seen += second
+    assert [index for index, _ in seen] == list(range(60))
+    assert all(image is not None for _, image in seen)

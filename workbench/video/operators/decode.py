@@ -140,7 +140,9 @@ class _Reader:
         last, place = first - 1, -1  # leading pictures of an open group need the group before: left out
         for number, packet in packets:
             if packet is not None:
-                packet.opaque = number
+                # An object of its own for each packet: PyAV knows it by its address, and forgets it for all readers of
+                # this process as soon as one of them is done with it. Small numbers are one object for all.
+                packet.opaque = (number,)
             try:
                 frames = context.decode(packet)
             except av.error.EOFError:
@@ -149,7 +151,7 @@ class _Reader:
                 place = self._group(number)
                 frames = []
             for frame in frames:
-                index = int(self.table.frame[frame.opaque]) if frame.opaque is not None else -1
+                index = self._index(frame)
                 if frame.is_corrupt and index >= first:
                     place = max(place, self._start(index))
                 if index > last:
@@ -163,6 +165,10 @@ class _Reader:
                 yield held.popleft()
         yield from held
 
+    def _index(self, frame: Any) -> int:
+        """Return the index of a decoded frame; -1 if nobody knows."""
+        return int(self.table.frame[frame.opaque[0]]) if frame.opaque is not None else -1
+
     def _group(self, number: int) -> int:
         """Return the frame that begins the group of packet `number`."""
         keys = np.flatnonzero(self.table.keyframe[: max(0, number + 1)])
@@ -174,7 +180,7 @@ class _Reader:
 
         with contextlib.suppress(av.error.FFmpegError):
             for frame in context.decode(None):
-                index = int(self.table.frame[frame.opaque]) if frame.opaque is not None else -1
+                index = self._index(frame)
                 if index > last:
                     last = index
                     yield index, frame

@@ -311,11 +311,11 @@ def _decoded_order(path: Path, name: str) -> tuple[Ints, Ints]:
                 return
             for frame in frames:
                 if frame.opaque is not None:
-                    numbers.append(frame.opaque)
+                    numbers.append(frame.opaque[0])
                     stamps.append(NO_TIME if frame.pts is None else frame.pts)
 
         for number, packet in enumerate(packets_of(container, stream)):
-            packet.opaque = number
+            packet.opaque = (number,)  # an object of its own: see `decode`
             feed(packet)
         feed(None)
     _first, keep = np.unique(np.array(numbers, np.int64), return_index=True)
