@@ -12,6 +12,7 @@ import pytest
 
 import workbench as wb
 from tests.video.models.mirror import mirrored, needs_mirror
+from tests.video.mot import mot_scores
 
 pytestmark = [needs_mirror, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -147,6 +148,14 @@ def test_loitering_agrees_with_the_loitering_of_the_true_tracks(pets: tuple[str,
     assert len(truth) == 14
     assert precision >= 0.9
     assert recall >= 0.8
+
+
+def test_tracks_of_people_match_the_true_ones(pets: tuple[str, pd.DataFrame]) -> None:
+    clip, truth = pets
+    scores = mot_scores(truth, wb.video.tracks(clip, detector="yolox-nano", labels="person"))
+    print(scores)
+    assert scores["idf1"] >= 0.78
+    assert scores["mota"] >= 0.84
 
 
 def test_ids_and_tables_are_the_same_on_a_second_run(pets: tuple[str, pd.DataFrame]) -> None:
