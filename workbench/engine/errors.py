@@ -7,7 +7,11 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["Stopped", "WorkbenchError", "WorkbenchWarning", "did_you_mean", "suggest", "warn"]
+__all__ = ["Stopped", "WorkbenchError", "WorkbenchWarning", "did_you_mean", "one_line", "suggest", "warn"]
+
+
+#: characters of another library's error that are told in one line
+_LONGEST = 300
 
 
 class _TwoLines:
@@ -102,6 +106,19 @@ class WorkbenchWarning(UserWarning):
 def warn(message: str, hint: str = "", *, stacklevel: int = 2) -> None:
     """Issue a `WorkbenchWarning` of two lines."""
     warnings.warn(WorkbenchWarning(message, hint), stacklevel=stacklevel + 1)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line: its type and text; of our own errors, the first line alone.
+
+    Without the full stop, as it stands in parentheses or after a colon.
+    """
+    if isinstance(error, _TwoLines):
+        return error.message.removesuffix(".")
+    text = " ".join(str(error).split())
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str | None:

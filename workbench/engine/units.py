@@ -90,7 +90,7 @@ UNITS: dict[str, tuple[float, Dimension]] = {
 
 _QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%/]+)\s*\Z")
 _DOLLAR = re.compile(r"\s*\$\s*(\d+\.?\d*|\.\d+)\s*\Z")
-_CLOCK = re.compile(r"\s*(?:(\d+):)?(\d{1,2}):(\d{2}(?:\.\d+)?)\s*\Z")
+_CLOCK = re.compile(r"\s*(?:(\d+):)?(\d{1,2}):([0-5]\d(?:\.\d+)?)\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
