@@ -161,7 +161,8 @@ def _named(text: str) -> Iterator[Source]:
         return
     if os.path.isdir(path):
         raise WorkbenchError(f"'{text}' is a folder.", f"Write '{os.path.join(text, '*.mp4')}'.")
-    matches = [match for match in sorted(glob.glob(path, recursive=True)) if not os.path.isdir(match)]
+    # Pipes and devices are left out: reading one would wait for a writer, and it has no frames to come back to.
+    matches = [match for match in sorted(glob.glob(path, recursive=True)) if os.path.isfile(match)]
     if not matches:
         raise _missing(text, path)
     for match in matches:

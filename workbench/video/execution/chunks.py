@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Chunk", "plan_chunks"]
+__all__ = ["LATER", "Chunk", "plan_chunks"]
 
 #: processed frames of the first chunks, so that a first answer comes soon, and of all others
 FIRST, LATER = (16, 32, 64, 64), 128

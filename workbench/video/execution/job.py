@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.engine import store as artefacts
+from workbench.engine.errors import WorkbenchError
 from workbench.engine.run import Run
 from workbench.engine.units import format_clock
 from workbench.video.execution.cache import DetectionCache, Detections, TrackCache
-from workbench.video.execution.chunks import Chunk, plan_chunks
+from workbench.video.execution.chunks import LATER, Chunk, plan_chunks
 from workbench.video.execution.fold import VideoFold
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.options import Options, processed_frames
 from workbench.video.execution.wave import FoundChunk, detections
 from workbench.video.models.base import DetectorSpec, model_threads
-from workbench.video.operators.track import TRACKER_VERSION
+from workbench.video.operators.track import tracker_version
 from workbench.video.result.facts import VideoFacts
 from workbench.video.source import Source
 from workbench.video.tracks import Frames, Tracks
@@ -69,6 +70,8 @@ class VideoJob:
         self._failures: list[tuple[int, str]] = []
         self._damaged_chunks: list[int] = []
         self._lost_chunks: list[tuple[int, str]] = []
+        if spec.kind == "given" and (left := spec.payload.left_out(source.name, len(self.times))):
+            notes.add(left, "Its columns frame and video say which frame of which video a box is on.")
 
     @property
     def given_tracks(self) -> bool:
@@ -168,20 +171,45 @@ class VideoJob:
         if self._lost_chunks:
             numbers = [number for number, _ in self._lost_chunks]
             self.notes.add(
-                f"{name}: {len(numbers)} of {total} parts failed ({self._clock(numbers)}): {self._lost_chunks[0][1]}",
+                f"{name}: {len(numbers)} of {total} parts failed ({self._clock(numbers)}): {self._lost_chunks[0][1]}.",
                 "The rest was searched.",
             )
-        if self._damaged_chunks:
+        cut = self._cut_off()
+        if self._damaged_chunks or cut is not None:
             numbers = self._damaged_chunks
-            self.notes.add(
-                f"{name}: {len(numbers)} of {total} parts cannot be decoded ({self._clock(numbers)}).",
-                "The rest was searched.",
-            )
+            count, clock = len(numbers), self._clock(numbers) if numbers else ""
+            if cut is not None:
+                gone, start, end = cut
+                count, total = count + gone, total + gone
+                clock = f"{clock.partition('-')[0] or format_clock(start)}-{format_clock(end)}"
+            self.notes.add(f"{name}: {count} of {total} parts cannot be decoded ({clock}).", "The rest was searched.")
         if self._failures:
             frames = sorted({frame for frame, _ in self._failures})
             self.notes.add(
                 f"{name}: {self.spec.name} failed on {len(frames)} of {self.passed} frames ({self._failures[0][1]}).",
                 f"Those frames were not searched; the first is frame {frames[0]}.",
+            )
+
+    def check(self) -> None:
+        """Raise if all frames are behind us and the detector failed on every one: that is no answer.
+
+        Raises
+        ------
+        WorkbenchError
+            With what the detector raised.
+        """
+        if not self.complete or any(len(done) for done in self._done):
+            return
+        if self._failures:
+            raise WorkbenchError(
+                f"{self.spec.name} failed on each of {len(self._failures)} frames of {self.source.name} "
+                f"({self._failures[0][1]}).",
+                "Nothing was searched. wb.video.read_frame() gives a picture to try the detector on.",
+            )
+        if self._lost_chunks:
+            raise WorkbenchError(
+                f"No part of {self.source.name} could be searched: {self._lost_chunks[0][1]}.",
+                f"Each worker must find the video and be able to run {self.spec.name}.",
             )
 
     # ------------------------------------------------------------------------------------------------------ private
@@ -193,8 +221,7 @@ class VideoJob:
         return artefacts.key("tracks of", self.detection_key, self._tracker(), bounds)
 
     def _tracker(self) -> list[Any]:
-        spec = self.spec
-        return [TRACKER_VERSION, tracker_version(spec), spec.small, spec.together, spec.suitcases]
+        return [tracker_version(self.spec), self.spec.together, self.spec.suitcases]
 
     def _load_tracks(self) -> bool:
         if self.options.fresh:
@@ -260,17 +287,18 @@ class VideoJob:
     def _clock(self, numbers: list[int]) -> str:
         first, last = self.chunks[numbers[0]], self.chunks[numbers[-1]]
         start = self.times[self.frames[first.start]]
-        end = self.times[self.frames[last.stop]] if last.stop < len(self.frames) else self.info.duration
-        return f"{format_clock(float(start))}-{format_clock(float(end))}"
+        end = self.info.duration if self.options.end is None else min(self.info.duration, self.options.end)
+        if last.stop < len(self.frames):
+            end = float(self.times[self.frames[last.stop]])
+        return f"{format_clock(float(start))}-{format_clock(end)}"
 
-
-def tracker_version(spec: DetectorSpec) -> Any:
-    """Return what stands for the tracker in keys: its scores, or a registered tracker's name and version."""
-    if not isinstance(spec.tracking, str):
-        return list(spec.tracking)
-    from workbench.video.models.registry import tracker
-
-    return [spec.tracking, tracker(spec.tracking)[1]]
+    def _cut_off(self) -> tuple[int, float, float] | None:
+        """Return parts, start and end of what the file's header promises beyond the last frame, if it was asked for."""
+        known = len(self.times)
+        for part in self.source.damage:
+            if part.first >= known and (self.options.end is None or self.options.end > part.start):
+                return -(-(part.last - part.first + 1) // (LATER * self.options.every)), part.start, part.end
+        return None
 
 
 def spans(

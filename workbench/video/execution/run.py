@@ -95,6 +95,7 @@ class QueryWork:
         try:
             for index, job in enumerate(self.jobs):
                 self._video(index, job, run)
+                job.check()
                 if run.cancelled.is_set() or self._enough():
                     break
             stopped = run.cancelled.is_set()

@@ -24,6 +24,7 @@ def detect_table(job: VideoJob, run: Run[Any], labels: Sequence[str] | None, thr
     for part in job.detections(run):
         parts.append(part.found)
         run.update(done=job.passed, skipped=job.cached)
+    job.check()
     frame = np.concatenate([np.empty(0, np.int64), *(part.frame for part in parts)])
     label = np.concatenate([np.empty(0, np.str_), *(part.label for part in parts)])
     score = np.concatenate([np.empty(0), *(part.score for part in parts)])
@@ -50,6 +51,7 @@ def track_table(job: VideoJob, run: Run[Any], labels: Sequence[str] | None, inte
     run.update(stage="track" if job.spec.kind == "given" else "detect")
     for _ in job.advance(run):
         run.update(done=job.passed, skipped=job.cached)
+    job.check()
     table = job.tracks().to_pandas(job.source.name)
     keep = np.ones(len(table), bool)
     if labels is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.engine import tasks
+from workbench.engine.errors import one_line
 from workbench.engine.run import Run
 from workbench.video.execution.cache import DetectionCache, Detections, no_detections
 from workbench.video.execution.chunks import Chunk
@@ -168,11 +169,6 @@ def _kept(chunk: Chunk, found: Detections) -> FoundChunk:
 
 def _joined(chunk: Chunk, known: Detections, outcome: tasks.Outcome[Any]) -> FoundChunk:
     if outcome.error is not None:
-        return FoundChunk(chunk, known, cached=len(known.done), error=_one_line(outcome.error))
+        return FoundChunk(chunk, known, cached=len(known.done), error=one_line(outcome.error))
     found, failures, damaged = outcome.unwrap()
     return FoundChunk(chunk, known.joined(found), len(known.done), outcome.seconds, failures, damaged)
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

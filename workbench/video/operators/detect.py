@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.engine.errors import one_line
 from workbench.video.models.base import DetectionSession, Floats, Image, Loaded
 from workbench.video.tracks import Ints
 
@@ -87,9 +88,9 @@ def _run(
     frames, times, images = (list(part) for part in zip(*waiting, strict=True))
     try:
         found = session(images, frames, times)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # what exits would take the worker with it, again and again
         if len(waiting) == 1:
-            failures.append((frames[0], f"{type(error).__name__}: {error}"))
+            failures.append((frames[0], one_line(error)))
             return
         for one in waiting:
             _run(session, [one], done, failures)
