@@ -111,8 +111,10 @@ def _pack(column: AskedColumn) -> dict[str, NDArray[Any]]:
         return {**arrays, "values": np.array(values, dtype)}
     if kinds == {str}:
         return {**arrays, "text": np.frombuffer(json.dumps(values).encode(), np.uint8)}
+    import cloudpickle  # classes of the notebook go by value
+
     # Read back from the reader's own store only.
-    return {**arrays, "objects": np.frombuffer(pickle.dumps(values, protocol=5), np.uint8)}
+    return {**arrays, "objects": np.frombuffer(cloudpickle.dumps(values, protocol=5), np.uint8)}
 
 
 def _unpack(arrays: dict[str, NDArray[Any]], column: AskedColumn) -> None:
@@ -128,7 +130,8 @@ def _unpack(arrays: dict[str, NDArray[Any]], column: AskedColumn) -> None:
             return  # a class that exists no more: computed anew
     known = rows[valid]
     cells = np.empty(len(known), object)
-    cells[:] = values
+    for index, value in enumerate(values):  # one by one: values may be lists, which numpy would unfold
+        cells[index] = value
     column.values[known] = cells
     column.valid[rows] = valid
     column.asked[rows] = True

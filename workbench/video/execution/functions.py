@@ -11,6 +11,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from workbench.engine.errors import WorkbenchError, one_line
+
 __all__ = ["by_value", "own_modules"]
 
 # cloudpickle's list of modules is global, and two runs may send functions of one module at the same time.
@@ -24,6 +26,11 @@ def by_value(function: Callable[..., Any] | None) -> Iterator[None]:
 
     A worker may not find a module beside the notebook, or may have imported it before its last edit. Installed
     packages and this one go by name.
+
+    Raises
+    ------
+    WorkbenchError
+        If it holds or reads something that no other process can have, a lock or an open file.
     """
     import cloudpickle
 
@@ -34,6 +41,15 @@ def by_value(function: Callable[..., Any] | None) -> Iterator[None]:
                 cloudpickle.register_pickle_by_value(module)
             _held[module.__name__] = _held.get(module.__name__, 0) + 1
     try:
+        if function is not None:
+            try:
+                cloudpickle.dumps(function)
+            except Exception as error:
+                name = getattr(function, "__name__", type(function).__name__)
+                raise WorkbenchError(
+                    f"{name} cannot be sent to the workers ({one_line(error)}).",
+                    "Make what it reads inside the function, at its first call.",
+                ) from error
         yield
     finally:
         with _lock:

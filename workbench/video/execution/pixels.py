@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.engine import tasks
+from workbench.engine.errors import one_line
 from workbench.engine.run import Run
 from workbench.video.execution.functions import by_value
 from workbench.video.execution.notes import Notes
@@ -132,7 +133,7 @@ class PixelWave:
                 group = groups[outcome.index]
                 if outcome.error is not None:
                     # The task was lost three times (a worker that dies on it): these calls failed, for this run.
-                    text = _one_line(outcome.error)
+                    text = one_line(outcome.error)
                     for index in group:
                         entries[index] = Entry(None, text, "")
                     continue
@@ -263,8 +264,3 @@ def _task(
         [[place[int(row)] for row in calls[index]] for index in group],
         {name: [column[index] for index in group] for name, column in arguments.items()},
     )
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

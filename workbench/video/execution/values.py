@@ -124,7 +124,9 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return pickle.dumps(value, protocol=5)
+    import cloudpickle
+
+    return bytes(cloudpickle.dumps(value, protocol=5))
 
 
 def _pack(entries: dict[bytes, Entry]) -> dict[str, NDArray[Any]]:
@@ -132,6 +134,8 @@ def _pack(entries: dict[bytes, Entry]) -> dict[str, NDArray[Any]]:
 
     The file lies in the reader's own store, which is why a pickle is read back at all.
     """
+    import cloudpickle  # a class of the notebook goes by value, since a worker's copy of it is another one
+
     keys = list(entries)
     plain: list[Any] = []
     others: list[Any] = []
@@ -150,7 +154,7 @@ def _pack(entries: dict[bytes, Entry]) -> dict[str, NDArray[Any]]:
         "keys": np.frombuffer(b"".join(keys), dtype=np.uint8),
         "kinds": kinds,
         "plain": np.frombuffer(json.dumps(plain).encode(), dtype=np.uint8),
-        "others": np.frombuffer(pickle.dumps(others, protocol=5), dtype=np.uint8),
+        "others": np.frombuffer(cloudpickle.dumps(others, protocol=5), dtype=np.uint8),
     }
 
 

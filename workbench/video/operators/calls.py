@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.engine.errors import one_line
 from workbench.video.language.tree import UserProperty
 from workbench.video.operators.columns import CallResults, Column, plain
 
 __all__ = ["Unbound", "call_property", "crops_as_argument", "window_array"]
+
+#: What makes a call's value missing. A function that exits would take the kernel, or one worker after another, with it.
+_FAILURES = (Exception, SystemExit)
+_PLAIN = (type(None), bool, int, float, str)
 
 
 class Unbound:
@@ -50,24 +55,24 @@ def call_property(prop: UserProperty, arguments: dict[str, list[Any]], count: in
         function = prop.function
         for call, given in enumerate(zip(*columns, strict=True) if columns else [()] * count):
             try:
-                values[call] = function(own, *given)
-            except Exception as error:
-                failed.append((call, describe(error), trace(error)))
+                values[call] = _sendable(prop, function(own, *given))
+            except _FAILURES as error:
+                failed.append((call, one_line(error), trace(error)))
         return CallResults(values, failed)
     for start in range(0, count, prop.batch):
         stop = min(start + prop.batch, count)
         try:
             values[start:stop] = _batch(prop, own, [column[start:stop] for column in columns], stop - start)
-        except Exception as error:
+        except _FAILURES as error:
             if stop - start == 1:
-                failed.append((start, describe(error), trace(error)))
+                failed.append((start, one_line(error), trace(error)))
                 continue
             # one by one, so that an item's value never depends on which others shared its batch
             for call in range(start, stop):
                 try:
                     values[call : call + 1] = _batch(prop, own, [column[call : call + 1] for column in columns], 1)
-                except Exception as single:
-                    failed.append((call, describe(single), trace(single)))
+                except _FAILURES as single:
+                    failed.append((call, one_line(single), trace(single)))
     return CallResults(values, failed)
 
 
@@ -75,13 +80,25 @@ def _batch(prop: UserProperty, own: Unbound, columns: list[list[Any]], count: in
     given = list(prop.function(own, *columns))
     if len(given) != count:
         raise ValueError(f"{prop.name} returned {len(given)} values for {count} items")
-    return given
+    return [_sendable(prop, value) for value in given]
 
 
-def describe(error: BaseException) -> str:
-    """Return an error in one line: its type and message."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _sendable(prop: UserProperty, value: Any) -> Any:
+    """Return a value that can be sent to another process and kept; TypeError for what cannot (a lock, a generator).
+
+    Found out here, where the call is known, it costs that call alone, not all that came with it.
+    """
+    if isinstance(value, str) and not value.isascii():
+        value.encode()  # half a surrogate pair is no text that a table can hold
+    if type(value) in _PLAIN or (isinstance(value, (np.generic, np.ndarray)) and value.dtype != object):
+        return value
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        raise TypeError(f"{prop.name} returned a {type(value).__name__}, which cannot be kept") from None
+    return value
 
 
 def trace(error: BaseException) -> str:
