@@ -74,6 +74,8 @@ class DetectorSpec:
         False where nothing tells one version from the next.
     window : float
         Seconds of the source that one frame's answer depends on (0: that frame alone).
+    code : str
+        Tells one text of a callable from the next where its version does not: a warm worker never runs the old one.
     notes : tuple of (str, str)
         What is to be announced: message and hint (maybe empty).
     """
@@ -93,6 +95,7 @@ class DetectorSpec:
     suitcases: bool = False
     cacheable: bool = True
     window: float = 0.0
+    code: str = ""
     payload: Any = field(default=None, repr=False, compare=False)
     notes: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
@@ -107,7 +110,7 @@ class DetectorSpec:
         count = threads if threads is not None else model_threads()
         if not self.cacheable:
             return self.build(self, count)
-        key = (self.name, self.version, self.provider, count)
+        key = (self.name, self.version, self.provider, self.code, count)
         with _LOCK:
             loaded = _LOADED.get(key)
             if loaded is None:
@@ -115,7 +118,7 @@ class DetectorSpec:
             return loaded
 
 
-_LOADED: dict[tuple[str, str, str, int], Loaded] = {}
+_LOADED: dict[tuple[str, str, str, str, int], Loaded] = {}
 _LOCK = threading.RLock()
 
 

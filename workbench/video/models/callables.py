@@ -10,7 +10,7 @@ import numpy as np
 from workbench.engine.errors import WorkbenchError
 from workbench.video.models.base import LEAST_SCORE, DetectionSession, DetectorSpec, Floats, Image
 
-__all__ = ["CallableDetector", "callable_version", "load_callable"]
+__all__ = ["CallableDetector", "callable_code", "callable_version", "load_callable"]
 
 _COLUMNS = ("x1", "y1", "x2", "y2")
 
@@ -80,6 +80,16 @@ def _size(answer: Any) -> str:
 def load_callable(spec: DetectorSpec, threads: int) -> CallableDetector:
     """Build the detector of a spec whose payload is a callable."""
     return CallableDetector(spec.payload, spec.labels, spec.batch)
+
+
+def callable_code(function: Callable[..., Any]) -> str:
+    """Return what tells one text of a function from the next, "" if nothing does."""
+    from workbench.engine.fingerprint import Unfingerprintable, fingerprint
+
+    try:
+        return fingerprint(function)
+    except Unfingerprintable:
+        return ""
 
 
 def callable_version(function: Callable[..., Any], version: str | None) -> tuple[str, tuple[tuple[str, str], ...]]:

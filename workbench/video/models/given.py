@@ -40,8 +40,6 @@ class GivenBoxes:
     batch = 1024
 
     def __init__(self, table: pd.DataFrame) -> None:
-        import pandas as pd
-
         for column in _NEEDED:
             if column not in table.columns:
                 raise WorkbenchError(f"The table of boxes lacks '{column}'.", _HINT)
@@ -57,12 +55,12 @@ class GivenBoxes:
                 "x1, y1 is the upper left corner and x2, y2 the lower right.",
             )
         count = len(table)
-        names = table["label"].astype("str").to_numpy(object) if "label" in table else np.full(count, "object", object)
+        names = _texts(table, "label") if "label" in table else np.full(count, "object", object)
         self.labels: tuple[str, ...] = tuple(sorted(set(names)))
         self.label = np.array([self.labels.index(name) for name in names], np.int64)
-        self.score = pd.to_numeric(table["score"]).to_numpy(np.float64) if "score" in table else np.ones(count)
+        self.score = _numbers(table, "score", missing=True) if "score" in table else np.ones(count)
         self.id = _whole(table, "id") if "id" in table else None
-        self.video = table["video"].astype("str").to_numpy(object) if "video" in table else None
+        self.video = _texts(table, "video") if "video" in table else None
         if self.id is not None:
             self._check_ids(self.id)
         order = np.lexsort((self.label, self.box[:, 1], self.box[:, 0], -self.score, self.frame))
@@ -84,6 +82,19 @@ class GivenBoxes:
     def has_ids(self) -> bool:
         """Whether the tracks are given too."""
         return self.id is not None
+
+    def left_out(self, video: str, count: int) -> str:
+        """Return what of the table cannot be used with a video of `count` frames, as a note; "" if nothing is.
+
+        Rows of other videos are left out on purpose, unless there are no others.
+        """
+        mine = self._of(video)
+        if len(self) and not mine.any():
+            return f"The table of boxes has no rows for {Path(video).name}."
+        beyond = int(np.count_nonzero(self.frame[mine] >= count))
+        if not beyond:
+            return ""
+        return f"The table of boxes has {beyond} boxes beyond the {count} frames of {Path(video).name}."
 
     def _of(self, video: str) -> np.ndarray:
         """Return a mask of the rows of a video: by the name the person wrote, or the file's name."""
@@ -130,12 +141,18 @@ class GivenBoxes:
         )  # fmt: skip
 
 
-def _numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+def _texts(table: pd.DataFrame, column: str) -> np.ndarray:
+    if table[column].isna().any():
+        raise WorkbenchError(f"The table of boxes has a missing '{column}'.", _HINT)
+    return np.array([str(value) for value in table[column]], object)
+
+
+def _numbers(table: pd.DataFrame, column: str, *, missing: bool = False) -> np.ndarray:
     try:
-        values = np.asarray(table[column], dtype=np.float64)
+        values = table[column].to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         raise WorkbenchError(f"The table of boxes has a '{column}' that is not a number.", _HINT) from None
-    if not np.isfinite(values).all():
+    if not (np.isfinite(values) | (missing & np.isnan(values))).all():
         raise WorkbenchError(f"The table of boxes has a missing '{column}'.", _HINT)
     return values
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.errors import WorkbenchError, did_you_mean
 from workbench.video.models.base import DetectorSpec, Thresholds
 from workbench.video.models.builtin import ASSETS, builtin_names, builtin_spec
-from workbench.video.models.callables import callable_version, load_callable
+from workbench.video.models.callables import callable_code, callable_version, load_callable
 from workbench.video.models.given import given_spec
 from workbench.video.models.labels import closest_labels
 
@@ -86,7 +86,7 @@ def register_detector(
         told, notes = callable_version(model, version)
         spec = replace(
             spec, version=told or f"callable/{name}/unknown", payload=model, cacheable=bool(told), notes=notes,
-            provider="python",
+            provider="python", code=callable_code(model),
         )  # fmt: skip
     else:
         spec = _onnx_spec(spec, Path(model), format, version, some=isinstance(labels, Mapping))
