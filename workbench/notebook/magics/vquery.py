@@ -57,13 +57,20 @@ def run(call: Call) -> Any:
     namespace = call.scope.flat
     source = _source(call)
     options["detector"] = _detector(call, options["detector"])
-    video = os.path.basename(source) if isinstance(source, str) else None
-    query = compile_query(call.body, namespace, video=video)
+    query = compile_query(call.body, namespace, video=_called(source))
     call.scope.notebook.update(getattr(query, "__exports__", {}))
     if explain:
         options.pop("fresh")
         return api.explain(source, query, **options)
     return api.start_vquery(source, query, namespace=namespace, **options)
+
+
+def _called(source: Any) -> str | None:
+    """Return what messages about the query call the video; None if the source does not tell."""
+    if isinstance(source, list) and source:
+        return _called(source[0])
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
+    return os.path.basename(name) if isinstance(name, str) else None
 
 
 def _source(call: Call) -> Any:
