@@ -374,16 +374,52 @@ def test_a_full_disk_costs_the_cache_only(clip, bright, monkeypatch):
     assert_same(answer, expected)
 
 
-def test_a_long_run_says_so_once(clip, monkeypatch, bright):
+@pytest.fixture
+def long_from_the_start(monkeypatch):
     from workbench.video.execution import run as work
 
     monkeypatch.setattr(work, "_LONG", 0.0)
     monkeypatch.setattr(work, "_AFTER", 10)
+    return work
+
+
+def long_notes(answer):
+    return [note for note in answer.notes if note.startswith("About")]
+
+
+def test_a_long_run_says_so_once(clip, long_from_the_start, bright):
     with pytest.warns(UserWarning, match=r"About 1 min on 2 workers\.\nTry --limit 10, --every 5"):
         answer = api.vquery(clip, STAYS, detector="bright", fresh=True)
-    assert [note for note in answer.notes if note.startswith("About")] == [
-        "About 1 min on 2 workers. Try --limit 10, --every 5, or workbench.connect(...)."
-    ]
+    assert long_notes(answer) == ["About 1 min on 2 workers. Try --limit 10, --every 5, or workbench.connect(...)."]
+
+
+@pytest.fixture
+def slow_pace(monkeypatch):
+    from workbench.video.execution import run as work
+
+    monkeypatch.setattr(work, "_AFTER", 10)
+    monkeypatch.setattr(work.Pace, "left", lambda pace, frames: 36.0 * frames)
+
+
+def test_what_is_kept_or_limited_is_not_long(clip, slow_pace, bright):
+    def said(**options):
+        run = api.start_vquery(clip, STAYS, detector="bright", **options)
+        run.result(timeout=60)
+        return run.progress.message
+
+    assert said(start="8s", fresh=True).startswith("about ")
+    scenes.counted(bright)
+    assert said() == ""  # the first frames are computed, and the others lie in the store
+    assert scenes.counted(bright) >= 10
+    assert said(every=2) == ""
+    assert said(limit=1, fresh=True) == ""
+
+
+def test_a_run_that_was_faster_than_it_looked_takes_its_warning_back(clip, slow_pace, bright):
+    run = api.start_vquery(clip, STAYS, detector="bright", fresh=True)
+    answer = run.result(timeout=60)
+    assert run.progress.message.startswith("about ")
+    assert not long_notes(answer)
 
 
 def test_start_beyond_the_video_gives_an_empty_answer(clip):
@@ -445,6 +481,10 @@ def test_the_plan_tells_what_was_done(clip, bright):
     detect = next(node for _, node in first.walk() if node.op == "detect")
     assert (detect.rows, detect.cache_hits) == (300, 0.0)
     assert detect.ms > 0
+    decode, track = (next(node for _, node in first.walk() if node.op == op) for op in ("decode", "track"))
+    assert (decode.rows, track.cache_hits) == (300, 0.0)
+    assert min(decode.ms, track.ms) > 0
+    assert "ms of decode, detect and props are summed over the workers" in first.notes
     second = api.vquery(clip, CARS, detector="bright").plan
     assert next(node for _, node in second.walk() if node.op == "detect").cache_hits == 1.0
     filters = [node for _, node in second.walk() if node.op == "filter"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -13,9 +13,12 @@ from workbench.video.execution.job import VideoJob
 from workbench.video.execution.pixels import Tally
 from workbench.video.language.tree import Node as Condition
 from workbench.video.operators.evaluate import Evaluation
+from workbench.video.plan.advice import advice
 from workbench.video.plan.logical import QueryPlan
 
-__all__ = ["Actuals", "actual_plan"]
+__all__ = ["SUMMED", "Actuals", "actual_plan"]
+
+SUMMED = "ms of decode, detect and props are summed over the workers"
 
 
 @dataclass(frozen=True)
@@ -28,43 +31,64 @@ class Actuals:
     seconds: float
     tallies: Mapping[str, Tally]
     kept: frozenset[str] | set[str] = frozenset()
+    #: seconds that the evaluation waited for calls on crops, by property
+    waited: Mapping[str, float] = field(default_factory=dict)
 
 
 def actual_plan(plan: QueryPlan, actual: Actuals) -> Plan:
-    """Return the plan's operators with rows, milliseconds and cache hits filled in beside the estimates."""
+    """Return the plan's operators with rows, milliseconds and cache hits filled in beside the estimates.
+
+    Milliseconds of decode, detect and props are those of all workers together. The advice is about what was measured.
+    """
     made, tests = plan.to_plan(), plan.filters()
 
     def filled(node: Node) -> Node:
         children = tuple(filled(child) for child in node.children)
         return replace(node, children=children, **_figures(node, actual, tests))
 
-    return replace(made, root=filled(made.root))
+    root = filled(made.root)
+    shared = any(node.ms for _, node in root.walk() if node.op in ("decode", "detect", "props"))
+    notes = (*made.notes, SUMMED) if shared else made.notes
+    return replace(made, root=root, advice=advice(plan, root, measured=True), notes=notes)
 
 
 def _figures(node: Node, actual: Actuals, tests: Mapping[str, Condition]) -> dict[str, Any]:
     job, evaluation = actual.job, actual.evaluation
     match node.op:
         case "decode":
-            # Decoding happens inside the detection tasks, so its own time is not known apart from theirs.
-            computed = 0 if job.spec.kind == "given" else job.passed - job.cached
-            return {"rows": computed}
+            return {"rows": job.passed - job.cached, "ms": job.decode_seconds * 1e3}
         case "detect":
             hits = job.cached / job.passed if job.passed and job.spec.kind != "given" else None
-            return {"rows": job.passed, "ms": job.detect_seconds * 1e3, "cache_hits": hits}
+            # Decoding happens inside the tasks of detection, and has an operator of its own.
+            own = max(0.0, job.detect_seconds - job.decode_seconds)
+            return {"rows": job.passed, "ms": own * 1e3, "cache_hits": hits}
         case "track":
-            hits = 1.0 if job.tracks_from_store else 0.0 if job.spec.kind != "given" else None
+            hits = None
+            if job.spec.kind != "given" and job.passed:
+                hits = 1.0 if job.tracks_from_store else job.resumed / job.passed
             return {"rows": len(evaluation.properties.tracks), "ms": job.fold_seconds * 1e3, "cache_hits": hits}
         case "props":
             return _of_property(node, actual)
         case "filter":
             stats = evaluation.stats.get(tests[node.detail]) if node.detail in tests else None
-            return {} if stats is None else {"rows": stats.rows_kept, "ms": stats.ms}
+            return {} if stats is None else {"rows": stats.rows_kept, "ms": max(0.0, stats.ms - _waited(node, actual))}
         case "intervals":
-            return {"rows": len(evaluation), "ms": evaluation.seconds * 1e3}
+            tested = sum(stats.ms for test in tests.values() if (stats := evaluation.stats.get(test)) is not None)
+            return {"rows": len(evaluation), "ms": max(0.0, evaluation.seconds * 1e3 - tested - _waited(node, actual))}
         case "aggregate":
             groups = actual.tables["groups"]
-            return {"rows": len(groups) if len(groups.columns) else len(actual.tables["events"])}
+            rows = len(groups) if len(groups.columns) else len(actual.tables["events"])
+            return {"rows": rows, "ms": max(0.0, actual.seconds - evaluation.seconds) * 1e3}
     return {}
+
+
+def _waited(node: Node, actual: Actuals) -> float:
+    """Return the milliseconds that an operator waited for the calls below it, which have operators of their own."""
+    total, below = 0.0, node.children
+    while below and below[0].op == "props":
+        total += actual.waited.get(below[0].detail.rpartition(".")[2], 0.0) * 1e3
+        below = below[0].children
+    return total
 
 
 def _of_property(node: Node, actual: Actuals) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from workbench.video.source import Source
 
 __all__ = ["learn", "planned"]
 
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 def planned(query: CompiledQuery, source: Source, spec: DetectorSpec, options: Options) -> QueryPlan:
@@ -57,9 +57,11 @@ def learn(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> None:
     ms: dict[str, float] = {}
     computed = job.passed - job.cached
     if spec.kind != "given" and computed:
-        ms["detect"] = job.detect_seconds * 1e3 / computed
-    if not job.tracks_from_store and job.passed and job.fold is not None:
-        ms["track"] = job.fold_seconds * 1e3 / job.passed
+        ms[f"detect:{spec.name}"] = max(0.0, job.detect_seconds - job.decode_seconds) * 1e3 / computed
+        # To show every fifth frame a decoder goes through all of them.
+        ms["decode"] = job.decode_seconds * 1e3 / (computed * job.options.every)
+    if job.fold is not None and job.passed > job.resumed:
+        ms["track"] = job.fold_seconds * 1e3 / (job.passed - job.resumed)
     types = {variable.name: variable.type.name for variable in plan.query.variables}
     for var, name in plan.properties:
         tally = actual.tallies.get(name)

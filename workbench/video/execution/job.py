@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,8 +62,12 @@ class VideoJob:
         #: frames that are behind us, processed or not
         self.passed = 0
         self.cached = 0
+        #: on all workers together; decoding is a part of detection
         self.detect_seconds = 0.0
+        self.decode_seconds = 0.0
         self.fold_seconds = 0.0
+        #: frames whose tracks an earlier run had folded
+        self.resumed = 0
         self.detected_rows = 0
         self.tracks_from_store = False
         self._tracks: Tracks | None = None
@@ -119,17 +124,22 @@ class VideoJob:
             for chunk in chunks[:resumed]:
                 self._passed(chunk, self.frames[chunk.start : chunk.stop], len(chunk))
             del chunks[:resumed]
+            self.resumed = self.passed
             if resumed:
                 yield None
         try:
             for part in self._wave(chunks, run):
+                began = time.perf_counter()
                 fold.step(self.frames[part.chunk.start : part.chunk.stop], part.found, part.seconds)
+                self.fold_seconds += time.perf_counter() - began
                 self._took(part)
                 yield part
         finally:
             fold.save()
         if self.complete:
+            began = time.perf_counter()
             self._tracks = fold.finish()
+            self.fold_seconds += time.perf_counter() - began
 
     def detections(self, run: Run[Any] | None) -> Iterator[FoundChunk]:
         """Detect on all frames, without tracking; yield the chunks in order."""
@@ -144,6 +154,10 @@ class VideoJob:
         if self.fold is None:
             return self._none()
         return self.fold.tracks()
+
+    def kept_ahead(self) -> int:
+        """Return how many of the frames not yet looked at are in the store."""
+        return 0 if self.options.fresh else len(self.detection_cache.read(self.frames[self.passed :]).done)
 
     def facts(self) -> VideoFacts:
         """Return what was searched."""
@@ -276,6 +290,7 @@ class VideoJob:
     def _took(self, part: FoundChunk) -> None:
         self._passed(part.chunk, part.found.done, part.cached)
         self.detect_seconds += part.seconds
+        self.decode_seconds += part.decode_seconds
         self.detected_rows += len(part.found)
         self._failures += part.failures
         if part.damaged:

@@ -19,6 +19,11 @@ class Notes:
         with self._lock:
             self._pairs[message, hint] = None
 
+    def drop(self, message: str, hint: str = "") -> None:
+        """Take back what turned out to be wrong."""
+        with self._lock:
+            self._pairs.pop((message, hint), None)
+
     def pairs(self) -> list[tuple[str, str]]:
         """Return (message, hint) in the order in which they came."""
         with self._lock:

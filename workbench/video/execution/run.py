@@ -21,6 +21,8 @@ from workbench.video.execution.job import VideoJob
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.options import Options
 from workbench.video.execution.pixels import PixelWave
+from workbench.video.execution.timing import Pace, TimedCalls
+from workbench.video.execution.wave import FoundChunk
 from workbench.video.language.tree import CompiledQuery
 from workbench.video.models.base import DetectorSpec
 from workbench.video.operators.answer import answer_tables, empty_tables
@@ -38,9 +40,9 @@ __all__ = ["QueryWork"]
 _PAUSE = 0.25
 #: a partial answer that needs pixels waits until there is this much more video than at the last one
 _GROWTH = 1.5
-#: a run that is expected to take longer than this says so, s
+#: a run that is expected to take longer than this says so: 10 min, in s
 _LONG = 600.0
-#: computed frames before such a guess
+#: computed frames that such a guess rests on, those of warm workers
 _AFTER = 100
 
 
@@ -53,6 +55,7 @@ class _Answer:
     frames: int
     seconds: float
     kept: set[str]  # properties of which something was found in the store
+    waited: dict[str, float]  # seconds that the evaluation waited for calls on crops, by property
 
 
 @dataclass
@@ -81,6 +84,8 @@ class QueryWork:
     _answers: dict[int, _Answer] = field(default_factory=dict)
     _waves: dict[int, PixelWave] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _pace: Pace | None = None
+    _long_note: tuple[str, str] | None = None
 
     def __call__(self, run: Run[VideoResult]) -> VideoResult:
         """Do the work; the value of the run."""
@@ -105,6 +110,8 @@ class QueryWork:
             for wave in self._waves.values():
                 wave.close()
         stopped |= run.cancelled.is_set()
+        if self._long_note is not None and run.progress.elapsed < _LONG:
+            self.notes.drop(*self._long_note)  # it was faster than it looked
         self._announce()
         if not stopped and 0 in self._answers:
             learn(self.plan, self._actuals(0, self._answers[0]), self.spec)
@@ -136,7 +143,7 @@ class QueryWork:
                 published = time.monotonic()
                 run.publish(lambda at=job.passed: self._partial(index, job, run, at))  # type: ignore[misc]
             if part is not None and not warned:
-                warned = self._long(job, run)
+                warned = self._long(part, job, run)
 
     def _partial(self, index: int, job: VideoJob, run: Run[VideoResult], frames: int) -> VideoResult:
         """Return the answer for what is folded now; called by whoever asks for it, on their thread."""
@@ -183,10 +190,11 @@ class QueryWork:
         job = self.jobs[index]
         kept = ColumnCache(self.query, job.tracks_key)
         columns = PropertyColumns(len(tracks)) if self.options.fresh else kept.load(len(tracks))
+        calls = None if wave is None else TimedCalls(wave)
         evaluation = evaluate(
             self.query,
             tracks,
-            wave,
+            calls,
             conjuncts=self.plan.conjuncts,
             ongoing=ongoing,
             video=job.source.name,
@@ -196,7 +204,8 @@ class QueryWork:
         seconds = time.perf_counter() - begin
         if wave is None or not wave.only_known:
             kept.save(evaluation.columns, set(tables["errors"]["property"]), seconds)
-        return _Answer(evaluation, tables, len(tracks.frames), seconds, kept.names)
+        waited = {} if calls is None else calls.seconds
+        return _Answer(evaluation, tables, len(tracks.frames), seconds, kept.names, waited)
 
     def _enough(self) -> bool:
         """Whether the first events are certain."""
@@ -242,7 +251,9 @@ class QueryWork:
 
     def _actuals(self, index: int, answer: _Answer) -> Actuals:
         tallies = self._waves[index].tallies
-        return Actuals(self.jobs[index], answer.evaluation, answer.tables, answer.seconds, tallies, answer.kept)
+        return Actuals(
+            self.jobs[index], answer.evaluation, answer.tables, answer.seconds, tallies, answer.kept, answer.waited
+        )
 
     def _announce(self) -> None:
         for index, job in enumerate(self.jobs):
@@ -264,21 +275,36 @@ class QueryWork:
     def _stage(self) -> str:
         return "track" if self.spec.kind == "given" else "detect"
 
-    def _long(self, job: VideoJob, run: Run[VideoResult]) -> bool:
-        """Say so if the run will take long, once the first chunks have shown how fast it is."""
-        progress = run.progress
-        # The first chunk waits for weights and imports, so it tells nothing of the others.
-        warm = job.passed - job.cached >= _AFTER
-        if self.spec.kind == "given" or not warm or progress.eta_s is None:
+    def _long(self, part: FoundChunk, job: VideoJob, run: Run[VideoResult]) -> bool:
+        """Say so if the run will take long; return whether that is settled.
+
+        It is, once some chunks have shown how fast the workers are. What is kept in the store costs nothing, and a run
+        with a limit ends when its events are certain, which nobody can foretell.
+        """
+        if self.spec.kind == "given" or self.options.limit is not None:
+            return True
+        if self._pace is None:
+            self._pace = Pace(max(1, run.progress.workers))
+        pace, computed = self._pace, len(part.chunk) - part.cached
+        if computed and not part.error:
+            pace.add(computed, part.seconds)
+        if pace.frames < _AFTER:
             return False
-        if progress.eta_s > _LONG:
-            workers = max(1, progress.workers)
-            self.notes.add(
-                f"About {_duration(progress.eta_s)} on {workers} worker{'' if workers == 1 else 's'}.",
-                "Try --limit 10, --every 5, or workbench.connect(...).",
-            )
-            run.update(message=f"about {_duration(progress.eta_s)}")
+        left = sum(len(other.frames) - other.passed for other in self.jobs)
+        if pace.left(left) > _LONG:
+            # Only now, since the store is read for it.
+            seconds = pace.left(left - job.kept_ahead())
+            if seconds > _LONG:
+                self._warn(seconds, pace.workers, run)
         return True
+
+    def _warn(self, seconds: float, workers: int, run: Run[VideoResult]) -> None:
+        self._long_note = (
+            f"About {_duration(seconds)} on {workers} worker{'' if workers == 1 else 's'}.",
+            "Try --limit 10, --every 5, or workbench.connect(...).",
+        )
+        self.notes.add(*self._long_note)
+        run.update(message=f"about {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:

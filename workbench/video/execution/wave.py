@@ -15,6 +15,7 @@ from workbench.engine.run import Run
 from workbench.video.execution.cache import DetectionCache, Detections, no_detections
 from workbench.video.execution.chunks import Chunk
 from workbench.video.execution.functions import by_value
+from workbench.video.execution.timing import TimedSource
 from workbench.video.models.base import DetectorSpec
 from workbench.video.source import Source
 
@@ -42,8 +43,8 @@ class FoundChunk:
         `.done` lacks the frames that could not be processed.
     cached : int
         How many of its frames came from the store.
-    seconds : float
-        What the workers took.
+    seconds, decode_seconds : float
+        What the workers took, and how much of it went into decoding.
     failures : list of (frame, error)
         Frames on which the detector failed.
     damaged : list of int
@@ -59,6 +60,7 @@ class FoundChunk:
     failures: list[tuple[int, str]] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
     error: str = ""
+    decode_seconds: float = 0.0
 
 
 def detections(
@@ -137,17 +139,18 @@ def _cancelled(run: Run[Any] | None) -> bool:
     return run is not None and run.cancelled.is_set()
 
 
-def detect_chunk(task: DetectTask) -> tuple[Detections, list[tuple[int, str]], list[int]]:
+def detect_chunk(task: DetectTask) -> tuple[Detections, list[tuple[int, str]], list[int], float]:
     """Open, decode, infer: what a worker does with a chunk.
 
     Returns
     -------
-    Detections, list of (frame, error), list of int
-        What was found; frames on which the detector failed; frames that cannot be decoded.
+    Detections, list of (frame, error), list of int, float
+        What was found; frames on which the detector failed; frames that cannot be decoded; seconds of decoding.
     """
     from workbench.video.operators.detect import detect_frames, table_labels
 
-    detected = detect_frames(task.spec.load(task.threads), task.source, task.frames)
+    source = TimedSource(task.source)
+    detected = detect_frames(task.spec.load(task.threads), source, task.frames)
     table = detected.table
     columns = {name: table.column(name).to_numpy() for name in ("frame", "label", "score", "x1", "y1", "x2", "y2")}
     names = np.array([*table_labels(table), ""], dtype=np.str_)
@@ -160,7 +163,7 @@ def detect_chunk(task: DetectTask) -> tuple[Detections, list[tuple[int, str]], l
     )
     failed = [frame for frame, _ in detected.failures]
     lost = np.setdiff1d(task.frames, np.concatenate((found.done, failed)).astype(np.int64))
-    return found, list(detected.failures), lost.tolist()
+    return found, list(detected.failures), lost.tolist(), source.seconds
 
 
 def _kept(chunk: Chunk, found: Detections) -> FoundChunk:
@@ -170,5 +173,7 @@ def _kept(chunk: Chunk, found: Detections) -> FoundChunk:
 def _joined(chunk: Chunk, known: Detections, outcome: tasks.Outcome[Any]) -> FoundChunk:
     if outcome.error is not None:
         return FoundChunk(chunk, known, cached=len(known.done), error=one_line(outcome.error))
-    found, failures, damaged = outcome.unwrap()
-    return FoundChunk(chunk, known.joined(found), len(known.done), outcome.seconds, failures, damaged)
+    found, failures, damaged, decoding = outcome.unwrap()
+    return FoundChunk(
+        chunk, known.joined(found), len(known.done), outcome.seconds, failures, damaged, decode_seconds=decoding
+    )

@@ -13,11 +13,9 @@ from workbench.engine.plan import Node as Operator
 from workbench.engine.plan import Plan
 from workbench.video.language.show import show
 from workbench.video.language.tree import Aggregate, And, CompiledQuery, Lasts, Node, Or
+from workbench.video.plan.advice import advice
 from workbench.video.plan.cost import DECODE_MS_PER_PIXEL, ROW_MS, TRACK_MS, Costs, Figures, detect_ms
 from workbench.video.plan.rules import order, pushed, reorder, shared, split
-
-#: below this, nobody waits
-_WORTH_ADVICE_MS = 500.0
 
 if TYPE_CHECKING:
     from workbench.video.source import VideoInfo
@@ -88,7 +86,7 @@ class QueryPlan:
     def to_plan(self) -> Plan:
         """Return the operators with their estimates, and advice."""
         root = self._operators()
-        return Plan(root, self._advice(root), self._notes())
+        return Plan(root, advice(self, root), self._notes())
 
     # ------------------------------------------------------------------------------------------------- operators
 
@@ -150,27 +148,6 @@ class QueryPlan:
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------- words about it
-
-    def _advice(self, root: Operator) -> tuple[str, ...]:
-        steps = [operator for _, operator in root.walk()]
-        total = sum(step.est_ms or 0.0 for step in steps)
-        if total < _WORTH_ADVICE_MS:
-            return ()
-        most = max(steps, key=lambda step: step.est_ms or 0.0)
-        share = (most.est_ms or 0.0) / total
-        own = _duration(most.est_ms or 0.0)
-        found = [f"{_called(most)} takes {share:.0%} of the time: about {own} of {_duration(total)}."]
-        if most.op in ("decode", "detect") and total > 10_000:
-            saved = (most.est_ms or 0.0) * (1 - 1 / 5)
-            found.append(f"every=5 would save about {_duration(saved)}; events shorter than 5 frames may be missed.")
-        elif most.op == "props" and total > 10_000:
-            var, _, name = most.detail.partition(".")
-            if not self.costs.once(var, name):
-                found.append(f"@prop(once=True) on {name} would ask once for each object, not at each frame.")
-            elif not any(f"{var}.score" in step.detail for step in steps if step.op == "filter"):
-                hint = f"such as {var}.score > 0.5, leaves fewer objects to ask about."
-                found.append(f"A test before {most.detail}, {hint}")
-        return tuple(found)
 
     def _notes(self) -> tuple[str, ...]:
         found = [f"shared: {show(node)}" for node in self.shared]
@@ -246,18 +223,6 @@ def _tests(conjuncts: tuple[Node, ...]) -> Iterator[Node]:
             yield from _tests(node.operands)
         elif isinstance(node, Or):
             continue  # rows go through either side: neither is a filter by itself
-
-
-def _called(step: Operator) -> str:
-    return f"{step.op} ({step.detail})" if step.detail else step.op
-
-
-def _duration(ms: float) -> str:
-    if ms < 1000:
-        return f"{ms:.0f} ms"
-    if ms < 120_000:
-        return f"{ms / 1000:.0f} s"
-    return f"{ms / 60_000:.0f} min" if ms < 7_200_000 else f"{ms / 3_600_000:.1f} h"
 
 
 def _ordinal(number: int) -> str:
