@@ -2,14 +2,14 @@
 // An anywidget module: no imports; the same file serves the live widget, JupyterLab without a kernel, and reports.
 
 const STYLE = `
-.wb-player { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, CanvasText);
+.wb-player { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, inherit);
   width: 640px; max-width: 100%; box-sizing: border-box; padding: 2px; outline-offset: -2px; }
 .wb-player-stage { position: relative; background: #000; overflow: hidden; }
 .wb-player-stage video, .wb-player-stage img { display: block; width: 100%; height: 100%; object-fit: fill; }
 .wb-player-stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
 .wb-player-bar { display: flex; gap: 4px; align-items: center; margin-top: 4px; }
 .wb-player button { font: inherit; color: inherit; min-width: 28px; height: 24px; padding: 0 6px; cursor: pointer;
-  background: var(--jp-layout-color2, ButtonFace); border: 1px solid var(--jp-border-color1, currentColor); border-radius: 3px; }
+  background: var(--jp-layout-color2, transparent); border: 1px solid var(--jp-border-color1, currentColor); border-radius: 3px; }
 .wb-player:focus-visible, .wb-player button:focus-visible, .wb-player input:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #1976d2); }
 .wb-player-track { position: relative; flex: 1; }

@@ -3,14 +3,14 @@
 
 const STYLE = `
 .wb-run { font: var(--jp-ui-font-size1, 13px)/1.5 var(--jp-ui-font-family, system-ui, sans-serif);
-  color: var(--jp-ui-font-color1, CanvasText); display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; }
+  color: var(--jp-ui-font-color1, inherit); display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center; }
 .wb-run progress { flex: 1 1 160px; max-width: 320px; height: 10px; accent-color: var(--jp-brand-color1, #1976d2); }
 .wb-run-title { font-weight: 600; }
 .wb-run-text { font-variant-numeric: tabular-nums; }
 .wb-run-message { flex-basis: 100%; color: var(--jp-ui-font-color2, GrayText); }
 .wb-run-message:empty { display: none; }
 .wb-run button { font: inherit; color: inherit; padding: 1px 10px; cursor: pointer;
-  background: var(--jp-layout-color2, ButtonFace); border: 1px solid var(--jp-border-color1, currentColor);
+  background: var(--jp-layout-color2, transparent); border: 1px solid var(--jp-border-color1, currentColor);
   border-radius: 3px; }
 .wb-run button:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
 .wb-run button:disabled { cursor: default; opacity: 0.6; }

@@ -2,12 +2,12 @@
 // Click moves the shared `time`, drag selects a span. An anywidget module: no imports, cleans up after itself.
 
 const STYLE = `
-.wb-timeline { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, CanvasText);
+.wb-timeline { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, inherit);
   position: relative; user-select: none; }
 .wb-timeline svg { display: block; width: 100%; cursor: pointer; border-radius: 3px; outline-offset: 1px; }
 .wb-timeline svg:focus { outline: none; }
 .wb-timeline svg:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
-.wb-timeline text { fill: var(--jp-ui-font-color1, CanvasText); font-size: 11px; }
+.wb-timeline text { fill: var(--jp-ui-font-color1, currentColor); font-size: 11px; }
 .wb-timeline .wb-ground { fill: var(--jp-layout-color2, #8882); }
 .wb-timeline .wb-searched { fill: var(--jp-border-color2, #8886); }
 .wb-timeline .wb-bar { fill: var(--jp-brand-color1, #1976d2); stroke: var(--jp-layout-color1, Canvas); stroke-width: 0.5; }
