@@ -128,7 +128,7 @@ def test_contact_sheet() -> None:
     assert contact_sheet([]) == b""
     gap = [crops[20], np.empty((0, 0, 3), np.uint8), crops[20]]
     row = cv2.imdecode(np.frombuffer(contact_sheet(gap, ["one", "", "three"]), np.uint8), cv2.IMREAD_COLOR)
-    assert row[10:90, 130:220].min() > 220  # its cell stays empty, the others keep their captions
+    assert row[10:90, 130:220].max() < 40  # its cell stays empty, the others keep their captions
     small = cv2.imdecode(np.frombuffer(contact_sheet(crops[:2]), np.uint8), cv2.IMREAD_COLOR)
     assert small.shape == (96 + 4 + 4, 2 * (112 + 4) + 4, 3)
 

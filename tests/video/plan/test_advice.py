@@ -23,10 +23,10 @@ def test_after_a_run_it_is_about_what_was_measured():
     assert before[0].startswith("detect (motion) takes ")
     assert "about 45 s of" in before[0]
     assert after(made, detect=322_000.0, decode=20_000.0, track=4_000.0) == (
-        "detect (motion) took 93 % of the time: 5 min of 6 min of work.",
+        "detect (motion) took 93 % of the work: 5 min of 6 min.",
         "every=5 would have saved about 4 min; events shorter than 5 frames may be missed.",
     )
-    assert after(made, decode=9_000.0, detect=600.0) == ("decode took 94 % of the time: 9 s of 10 s of work.",)
+    assert after(made, decode=9_000.0, detect=600.0) == ("decode took 94 % of the work: 9 s of 10 s.",)
 
 
 def test_what_was_found_in_the_store_needs_none():

@@ -30,6 +30,8 @@ CODECS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
 #: Ticks a second of the files that are written: every usual frame rate falls on whole ticks.
 _TICKS = 90_000
 _SHEET_MOST = 24
+#: Greys of a contact sheet: paper, an empty place, ink. Dark, since it stands on white pages and on black ones.
+_PAPER, _PLACE, _INK = 34, 22, 225
 #: Line colours by label (BGR): easy to tell apart, also for the colour-blind.
 _PALETTE = (
     (39, 127, 255), (180, 119, 31), (86, 180, 0), (167, 121, 204), (0, 94, 213), (233, 180, 86), (66, 228, 240),
@@ -212,17 +214,17 @@ def contact_sheet(
     across = min(columns, len(shown))
     down = -(-len(shown) // across)
     gap = 4
-    sheet = np.full((down * (height + line + gap) + gap, across * (width + gap) + gap, 3), 250, np.uint8)
+    sheet = np.full((down * (height + line + gap) + gap, across * (width + gap) + gap, 3), _PAPER, np.uint8)
     for number, image in enumerate(shown):
         x = gap + number % across * (width + gap)
         y = gap + number // across * (height + line + gap)
-        sheet[y : y + height, x : x + width] = _fit(image, width, height, fill=236) if image.size else 236
+        sheet[y : y + height, x : x + width] = _fit(image, width, height, fill=_PLACE) if image.size else _PLACE
         if line and number < len(captions):
             text = _plain(str(captions[number]))
             while text and cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.36, 1)[0][0] > width:
                 text = text[:-1]
             place = (x + 1, y + height + 12)
-            cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (60, 60, 60), 1, cv2.LINE_AA)
+            cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (_INK,) * 3, 1, cv2.LINE_AA)
     return jpeg(sheet, quality)
 
 

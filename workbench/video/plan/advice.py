@@ -35,7 +35,7 @@ def advice(plan: QueryPlan, root: Operator, *, measured: bool = False) -> tuple[
     most = steps[costs.index(cost)]
     share, own = f"{100 * cost / total:.0f} %", _duration(cost)
     if measured:
-        found = [f"{_called(most)} took {share} of the time: {own} of {_duration(total)} of work."]
+        found = [f"{_called(most)} took {share} of the work: {own} of {_duration(total)}."]
     else:
         found = [f"{_called(most)} takes {share} of the time: about {own} of {_duration(total)}."]
     if total > _WORTH_CHANGE_MS and (change := _change(plan, steps, most, cost, measured)):

@@ -16,7 +16,7 @@ __all__ = ["sheet", "thumbnails"]
 
 #: pictures on a contact sheet at most
 MOST = 24
-_VERSION = "1"
+_VERSION = "2"
 _CELL = (112, 96)
 
 
