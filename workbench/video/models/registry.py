@@ -66,7 +66,8 @@ def register_detector(
     batch : int
         Most images in one call.
     version : str, optional
-        Goes into cache keys; without it the file's content or the callable's fingerprint does.
+        Goes into cache keys; without it the file's content or the callable's fingerprint does. Change it with the
+        model: what the store keeps under it is served again (`fresh=True` computes anew, with the new callable).
 
     Raises
     ------
