@@ -78,6 +78,7 @@ class _Reader:
     def __init__(self, path: Path, name: str, table: PacketTable, threads: int) -> None:
         self.path, self.name, self.table, self.threads = path, name, table, threads
         self.container: Any = None
+        self.converter: Any = None
 
     def close(self) -> None:
         if self.container is not None:
@@ -248,7 +249,12 @@ class _Reader:
         size = {} if (frame.width, frame.height) == (table.width, table.height) else {
             "width": table.width, "height": table.height
         }  # fmt: skip
-        image: Image = frame.to_ndarray(format="bgr24", **size)
+        if self.converter is None:
+            from av.video.reformatter import VideoReformatter
+
+            # One for all frames: a frame's own would set up its tables anew each time, a third of the cost of decoding.
+            self.converter = VideoReformatter()
+        image: Image = self.converter.reformat(frame, format="bgr24", **size).to_ndarray()
         transpose, rows, columns = table.turn
         if transpose:
             image = image.transpose(1, 0, 2)
