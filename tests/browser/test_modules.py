@@ -168,7 +168,7 @@ def test_an_empty_timeline_is_drawn(mount: Mount, state: dict[str, Any]) -> None
 
 
 def settle(page: Any, frame: int) -> None:
-    page.wait_for_selector(f".wb-player[data-frame='{frame}']", timeout=10_000)
+    page.wait_for_selector(f".wb-player[data-frame='{frame}']", timeout=30_000)
 
 
 def test_player_shows_the_frame_that_it_names(mount: Mount, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_player_keys(mount: Mount, tmp_path: Path) -> None:
     page.keyboard.press(" ")
     page.wait_for_function("Number(document.querySelector('.wb-player').dataset.frame) > 40")
     page.keyboard.press(" ")
-    assert page.evaluate("document.querySelector('video').paused")
+    page.wait_for_function("document.querySelector('video').paused")
     assert page.get_by_role("button", name="Play (space)").is_visible()
     assert page.locator(".wb-player-hits span").count() == 2
 
