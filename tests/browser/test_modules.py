@@ -210,7 +210,7 @@ def test_player_keys(mount: Mount, tmp_path: Path) -> None:
     page.wait_for_function("Number(document.querySelector('.wb-player').dataset.frame) > 40")
     page.keyboard.press(" ")
     page.wait_for_function("document.querySelector('video').paused")
-    assert page.get_by_role("button", name="Play (space)").is_visible()
+    page.get_by_role("button", name="Play (space)").wait_for()
     assert page.locator(".wb-player-hits span").count() == 2
 
 
