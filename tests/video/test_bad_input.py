@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 import workbench as wb
 from tests.video import clips, scenes
+from tests.video.asking import error, quietly
 from workbench.engine.errors import WorkbenchError, WorkbenchWarning
 from workbench.video.models import registry
 
@@ -44,19 +44,6 @@ def one_box(images: list[Any]) -> list[pd.DataFrame]:
 
 def bright(images: list[Any]) -> list[pd.DataFrame]:
     return [scenes.bright_boxes(image) for image in images]
-
-
-def error(*args: Any, **options: Any) -> list[str]:
-    with pytest.raises(WorkbenchError) as caught:
-        wb.vquery(*args, **options)
-    return caught.value.lines()
-
-
-def quietly(*args: Any, **options: Any) -> Any:
-    """Ask, and give the answer with the warnings in its notes alone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return wb.vquery(*args, **options)
 
 
 # ------------------------------------------------------------------------------------------------------------- files

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import uuid
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 import workbench as wb
 from tests.video import scenes
+from tests.video.asking import error, quietly
 from workbench.engine import fetch, store
 from workbench.engine.errors import WorkbenchError, WorkbenchWarning
 from workbench.engine.fetch import asset
@@ -39,19 +39,6 @@ TABLES = ("events", "objects", "frames", "groups", "errors")
 
 def bright(images: list[Any]) -> list[pd.DataFrame]:
     return [scenes.bright_boxes(image) for image in images]
-
-
-def error(*args: Any, **options: Any) -> list[str]:
-    with pytest.raises(WorkbenchError) as caught:
-        wb.vquery(*args, **options)
-    return caught.value.lines()
-
-
-def quietly(*args: Any, **options: Any) -> Any:
-    """Ask, and give the answer with the warnings in its notes alone."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return wb.vquery(*args, **options)
 
 
 def assert_same(one: Any, other: Any) -> None:
