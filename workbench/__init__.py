@@ -14,7 +14,10 @@ from workbench.engine.version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench import engine, video
+    from workbench import anomaly, engine, video
+    from workbench.anomaly.api import outliers
+    from workbench.anomaly.diffs import diff
+    from workbench.anomaly.stream import outliers_stream
     from workbench.engine.fetch import fetch
     from workbench.engine.session import connect, session
     from workbench.notebook.report import report
@@ -22,10 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "anomaly",
     "connect",
+    "diff",
     "engine",
     "fetch",
     "load_ipython_extension",
+    "outliers",
+    "outliers_stream",
     "report",
     "session",
     "video",
@@ -34,9 +41,13 @@ __all__ = [
 
 #: public name -> (module, attribute); None is the module itself
 _LAZY: dict[str, tuple[str, str | None]] = {
+    "anomaly": ("workbench.anomaly", None),
     "connect": ("workbench.engine.session", "connect"),
+    "diff": ("workbench.anomaly.diffs", "diff"),
     "engine": ("workbench.engine", None),
     "fetch": ("workbench.engine.fetch", "fetch"),
+    "outliers": ("workbench.anomaly.api", "outliers"),
+    "outliers_stream": ("workbench.anomaly.stream", "outliers_stream"),
     "report": ("workbench.notebook.report", "report"),
     "session": ("workbench.engine.session", "session"),
     "video": ("workbench.video", None),
