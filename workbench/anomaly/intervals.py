@@ -65,12 +65,13 @@ def mean_shift_interval(outliers: Moments, inliers: Moments) -> Ends:
     Parameters
     ----------
     outliers, inliers : (count, mean, variance), each a number or array-like
-        Moments of the metric over the outliers and over the inliers of each set; sample variances (n - 1).
+        Moments of the metric over the outliers and over the inliers of each set; population variances, as a search
+        finds them. The formula uses those of samples.
 
     Returns
     -------
     low, high : float or ndarray of float64
-        NaN where the quotient is not above 0 or not finite, and where a variance is unknown.
+        NaN where the quotient is not above 0 or not finite, and where a variance is unknown, as that of one row.
     """
     (n1, m1, v1), (n2, m2, v2) = (
         tuple(np.asarray(each, dtype=np.float64) for each in moments) for moments in (outliers, inliers)
@@ -78,7 +79,7 @@ def mean_shift_interval(outliers: Moments, inliers: Moments) -> Ends:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = m1 / m2
         ratio = np.where((ratio > 0) & np.isfinite(ratio), ratio, np.nan)
-        factor = np.exp(Z * np.sqrt(v1 / (n1 * m1 * m1) + v2 / (n2 * m2 * m2)))
+        factor = np.exp(Z * np.sqrt(v1 / ((n1 - 1) * m1 * m1) + v2 / ((n2 - 1) * m2 * m2)))
         low, high = ratio / factor, ratio * factor
     return _plain(low), _plain(high)
 
