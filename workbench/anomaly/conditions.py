@@ -1,0 +1,196 @@
+"""Conditions `column = value and …`: as SQL, pandas, Polars and Arrow, and as a mask of rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Collection, Mapping
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workbench.anomaly.data import plain
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from workbench.anomaly.data import Data
+
+__all__ = ["Conditions", "mask", "to_arrow", "to_pandas", "to_polars", "to_series", "to_sql"]
+
+#: columns and their values, as in `.sets`: None is null, a `pandas.Interval` a range
+Conditions = tuple[tuple[str, Any], ...]
+
+
+def to_sql(conditions: Conditions, *, nans: Collection[str] = ()) -> str:
+    """Return a DuckDB condition: columns in double quotes, text in single quotes.
+
+    Parameters
+    ----------
+    conditions : tuple of (column, value)
+    nans : collection of str
+        Columns in which NaN, too, means that there is no value.
+    """
+    return " AND ".join(_sql(name, value, name in nans) for name, value in conditions) or "TRUE"
+
+
+def _sql(name: str, value: Any, nan: bool) -> str:
+    column = '"' + name.replace('"', '""') + '"'
+    if value is None:
+        return f"({column} IS NULL OR isnan({column}))" if nan else f"{column} IS NULL"
+    if _is_range(value):
+        upper = "<=" if value.closed == "both" else "<"
+        return f"{column} >= {_literal(value.left)} AND {column} {upper} {_literal(value.right)}"
+    return f"{column} = {_literal(value)}"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float_literal(value)
+    if isinstance(value, dt.datetime):
+        kind = "TIMESTAMPTZ" if value.tzinfo is not None else "TIMESTAMP"
+        return f"{kind} '{value.isoformat(sep=' ')}'"
+    if isinstance(value, dt.date):
+        return f"DATE '{value.isoformat()}'"
+    if isinstance(value, dt.time):
+        return f"TIME '{value.isoformat()}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _float_literal(value: float) -> str:
+    if math.isinf(value):
+        return f"'{'-' if value < 0 else ''}inf'::DOUBLE"
+    text = repr(value)
+    digits = sum(sign.isdigit() for sign in text)
+    # Up to 15 digits a DECIMAL is the same number; above, and with an exponent, it must be read as a DOUBLE.
+    return text if digits <= 15 or "e" in text else f"{text}e0"
+
+
+def to_pandas(conditions: Conditions, *, labels: Mapping[str, Any] | None = None) -> str:
+    """Return the condition as pandas text for a frame `df`.
+
+    Parameters
+    ----------
+    conditions : tuple of (column, value)
+    labels : mapping, optional
+        The columns' own names, where these are not text.
+    """
+    parts = []
+    for name, value in conditions:
+        label = labels.get(name, name) if labels else name
+        column = f"df[{_python(label)}]"
+        if value is None:
+            parts.append(f"{column}.isna()")
+        elif _is_range(value):
+            upper = "<=" if value.closed == "both" else "<"
+            parts.append(f"({column} >= {_python(value.left)}) & ({column} {upper} {_python(value.right)})")
+        else:
+            parts.append(f"({column} == {_python(value)})")
+    return " & ".join(parts) or "df.index == df.index"
+
+
+def _python(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and math.isinf(value):
+        return f'float("{value}")'
+    if isinstance(value, dt.datetime):
+        return f'pd.Timestamp("{value.isoformat()}")'
+    if isinstance(value, dt.date):
+        return f'pd.Timestamp("{value.isoformat()}").date()'
+    return repr(value)
+
+
+def to_polars(conditions: Conditions, *, nans: Collection[str] = ()) -> pl.Expr:
+    """Return a Polars expression; null is False."""
+    import polars as pl
+
+    parts = []
+    for name, value in conditions:
+        column = pl.col(name)
+        if value is None:
+            parts.append(column.is_null() | column.is_nan() if name in nans else column.is_null())
+        elif _is_range(value):
+            upper = column <= value.right if value.closed == "both" else column < value.right
+            parts.append((column >= value.left) & upper)
+        else:
+            parts.append(column == value)
+    return reduce(and_, parts, pl.lit(True))
+
+
+def to_arrow(
+    conditions: Conditions, *, nans: Collection[str] = (), schema: Mapping[str, pa.DataType] | None = None
+) -> pc.Expression:
+    """Return an Arrow expression; `schema` gives the types of dictionary columns."""
+    parts = []
+    for name, value in conditions:
+        column = pc.field(name)
+        kind = None if schema is None else schema.get(name)
+        if kind is not None and plain(kind) != kind:
+            column = column.cast(plain(kind))
+        parts.append(_arrow(column, value, name in nans))
+    return reduce(and_, parts, pc.scalar(True))
+
+
+def _arrow(column: pc.Expression, value: Any, nan: bool) -> pc.Expression:
+    if value is None:
+        return column.is_null(nan_is_null=nan)
+    if _is_range(value):
+        upper = column <= value.right if value.closed == "both" else column < value.right
+        return (column >= value.left) & upper
+    return column == pa.scalar(value)
+
+
+def to_series(df: Any, conditions: Conditions) -> Any:
+    """Return a bool Series of a pandas or Dask frame."""
+    found = None
+    for name, value in conditions:
+        column = df[name]
+        if value is None:
+            part = column.isna()
+        elif _is_range(value):
+            part = (column >= value.left) & (column <= value.right if value.closed == "both" else column < value.right)
+        else:
+            part = column == value
+        found = part if found is None else found & part
+    return found
+
+
+def mask(data: Data, conditions: Conditions) -> np.ndarray:
+    """Return which rows of `data` satisfy the conditions, (n,) bool."""
+    found = np.ones(data.n_rows, bool)
+    for name, value in conditions:
+        column = data.column(name)
+        kind = plain(column.type)
+        if column.type != kind:
+            column = column.cast(kind)
+        table = pa.table({"x": column})
+        part = _arrow(pc.field("x"), value, pa.types.is_floating(kind))
+        result = table.select([]).append_column("m", _evaluated(table, part))
+        found &= result.column("m").to_numpy()
+    return found
+
+
+def _evaluated(table: pa.Table, expression: pc.Expression) -> pa.ChunkedArray:
+    import pyarrow.acero as acero
+
+    plan = acero.Declaration.from_sequence(
+        [
+            acero.Declaration("table_source", acero.TableSourceNodeOptions(table)),
+            acero.Declaration("project", acero.ProjectNodeOptions([expression], ["m"])),
+        ]
+    )
+    return plan.to_table(use_threads=False).column("m").combine_chunks().fill_null(False)
+
+
+def _is_range(value: Any) -> bool:
+    return hasattr(value, "closed") and hasattr(value, "left")

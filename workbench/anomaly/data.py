@@ -1,0 +1,238 @@
+"""What every kind of input is to the rest of the subpackage: named Arrow columns, rows to take, conditions to mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from workbench.engine.errors import WorkbenchError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.anomaly.conditions import Conditions
+
+__all__ = ["Data", "Part", "as_float64", "columns_hint", "plain"]
+
+#: columns that an error names at most
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of the rows, small enough for one task; picklable.
+
+    Attributes
+    ----------
+    index : int
+        Position among the parts; rows of part 0 come first.
+    rows : int or None
+        How many rows, where that is known without reading.
+    """
+
+    index: int
+    rows: int | None
+
+    def load(self, columns: Iterable[str]) -> pa.Table:
+        """Return these columns of the part."""
+        raise NotImplementedError
+
+
+class Data:
+    """Rows with named columns, whatever holds them; made by `frames.read`.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it: `flights`, else `the table`.
+    kind : str
+        Which library holds it.
+    """
+
+    kind: ClassVar[Literal["pandas", "polars", "arrow", "duckdb", "path", "dask"]]
+
+    def __init__(self, source: Any, name: str | None) -> None:
+        self.source = source
+        self.name = name or "the table"
+        self._loaded: dict[str, pa.ChunkedArray] = {}
+        self._schema: dict[str, pa.DataType] | None = None
+
+    # what a subclass gives
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        raise NotImplementedError
+
+    def _read(self, names: list[str]) -> pa.Table:
+        """Return these columns, all rows, in the source's order."""
+        raise NotImplementedError
+
+    def _count(self) -> int:
+        raise NotImplementedError
+
+    def take(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return these rows, all source columns, with a RangeIndex.
+
+        Parameters
+        ----------
+        rows : array of int64
+            Row numbers from 0, in any order.
+        """
+        raise NotImplementedError
+
+    def native(self, conditions: Conditions) -> Any:
+        """Return what the source's own filter takes: a bool Series, an expression, or SQL text."""
+        return self.sql(conditions)
+
+    def partitions(self) -> list[Part]:
+        """Return the rows in parts that tasks can load."""
+        table = self._read(list(self.schema))
+        return [TablePart(0, table.num_rows, table)]
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, or in memory."""
+        return sum(self.column(name).nbytes for name in self.schema)
+
+    def key(self) -> str:
+        """Return a hash of the content, the same in every process."""
+        from workbench.anomaly.content import table_key
+
+        return table_key({name: self.column(name) for name in self.schema})
+
+    # what follows from that
+
+    @property
+    def schema(self) -> dict[str, pa.DataType]:
+        """The Arrow type of each column, in the source's order."""
+        if self._schema is None:
+            found = self._read_schema()
+            if not found:
+                raise WorkbenchError(f"{self._titled()} has no columns.", "Give a table with at least one column.")
+            self._schema = dict(found)
+            if len(self._schema) < len(found):
+                names = [name for name, _ in found]
+                twice = next(name for position, name in enumerate(names) if name in names[:position])
+                raise WorkbenchError(
+                    f'{self._titled()} has {names.count(twice)} columns named "{twice}".',
+                    "Rename them, so that each column has its own name.",
+                )
+        return self._schema
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self._count()
+
+    def want(self, names: Iterable[str]) -> None:
+        """Read columns that will be asked for, all in one go."""
+        missing = [name for name in dict.fromkeys(names) if name not in self._loaded]
+        if missing:
+            for name in missing:
+                self.check(name)
+            table = self._read(missing)
+            self._loaded.update({name: table.column(name) for name in missing})
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column; dictionary types are kept."""
+        if name not in self._loaded:
+            self.want([name])
+        return self._loaded[name]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a numeric column as float64, null as NaN."""
+        return as_float64(self.column(name))
+
+    def distinct(self, names: Iterable[str]) -> dict[str, int]:
+        """Return how many different values columns have; null is one of them."""
+        from workbench.anomaly.encode import encode
+
+        return {name: encode(self, name).card for name in names}
+
+    def check(self, name: str) -> str:
+        """Return `name` if there is such a column, else raise."""
+        if name not in self.schema:
+            raise WorkbenchError(f'No column "{name}" in {self.name}.', columns_hint(name, self.schema))
+        return name
+
+    def where(self, sql: str) -> np.ndarray:
+        """Return which rows satisfy a DuckDB condition; NULL is False."""
+        from workbench.anomaly.predicate import rows_where
+
+        return rows_where(self, sql)
+
+    def nans(self, conditions: Conditions) -> frozenset[str]:
+        """Return the columns whose condition is "no value" and which hold NaN as well as, or in place of, null."""
+        import pyarrow.compute as pc
+
+        floats = [
+            name for name, value in conditions if value is None and pa.types.is_floating(plain(self.schema[name]))
+        ]
+        return frozenset(
+            name for name in floats if pc.any(pc.is_nan(self.column(name).cast(plain(self.schema[name])))).as_py()
+        )
+
+    def sql(self, conditions: Conditions) -> str:
+        """Return the condition as SQL text for this table."""
+        from workbench.anomaly.conditions import to_sql
+
+        return to_sql(conditions, nans=self.nans(conditions))
+
+    def code(self, conditions: Conditions) -> str:
+        """Return the condition as pandas text for a DataFrame `df`."""
+        from workbench.anomaly.conditions import to_pandas
+
+        return to_pandas(conditions)
+
+    def _titled(self) -> str:
+        return self.name[:1].upper() + self.name[1:] if self.name == "the table" else self.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+@dataclass(frozen=True)
+class TablePart(Part):
+    """Rows that are in memory already."""
+
+    table: pa.Table
+
+    def load(self, columns: Iterable[str]) -> pa.Table:
+        """Return these columns of the part."""
+        return self.table.select(list(columns))
+
+
+def columns_hint(name: str, names: Iterable[str]) -> str:
+    """Return `Did you mean "latency"? Columns: latency, usage, …`."""
+    known = list(names)
+    near = did_you_mean(name, known)
+    listed = ", ".join(known[:_NAMED]) + (", …" if len(known) > _NAMED else "")
+    return (f'Did you mean "{near}"? ' if near is not None else "") + f"Columns: {listed}"
+
+
+def plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values: that of a dictionary's values, or an extension's storage."""
+    while True:
+        if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+            kind = kind.value_type
+        elif isinstance(kind, pa.BaseExtensionType):
+            kind = kind.storage_type
+        else:
+            return kind
+
+
+def as_float64(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Return numbers as float64, null as NaN; without a copy where the column allows it."""
+    kind = plain(column.type)
+    if column.type != kind:
+        column = column.cast(kind)
+    if kind != pa.float64() and not (pa.types.is_integer(kind) and column.null_count == 0):
+        column = column.cast(pa.float64(), safe=False)
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):  # combining none gives none
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)

@@ -1,0 +1,192 @@
+"""Tables in memory: pandas, Polars, Arrow, and what DuckDB relations yield."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from workbench.anomaly.data import Data
+from workbench.engine.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.anomaly.conditions import Conditions
+
+__all__ = ["ArrowData", "DuckData", "PandasData", "PolarsData", "duck_table", "series_to_arrow"]
+
+
+class PandasData(Data):
+    """A pandas DataFrame; text that is Arrow-backed is taken as it is."""
+
+    kind = "pandas"
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        self._labels = {str(label): label for label in self.source.columns}
+        found = []
+        for position, label in enumerate(self.source.columns):
+            found.append((str(label), _pandas_type(self.source.iloc[:, position], str(label))))
+        return found
+
+    def _read(self, names: list[str]) -> pa.Table:
+        return pa.table({name: series_to_arrow(self.source[self._labels[name]], name) for name in names})
+
+    def _count(self) -> int:
+        return len(self.source)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a numeric column as float64, null as NaN."""
+        self.check(name)
+        values = self.source[self._labels[name]]
+        if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiu":
+            return values.to_numpy(dtype=np.float64)
+        return super().numbers(name)
+
+    def take(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return these rows with a RangeIndex."""
+        return self.source.iloc[rows].reset_index(drop=True)
+
+    def native(self, conditions: Conditions) -> Any:
+        """Return a bool Series with the frame's own index."""
+        import pandas as pd
+
+        from workbench.anomaly.conditions import mask
+
+        return pd.Series(mask(self, conditions), index=self.source.index)
+
+    def code(self, conditions: Conditions) -> str:
+        """Return the condition as pandas text for a DataFrame `df`."""
+        from workbench.anomaly.conditions import to_pandas
+
+        return to_pandas(conditions, labels=self._labels)
+
+
+class PolarsData(Data):
+    """A Polars frame, eager or lazy; a lazy one is collected once, on first use."""
+
+    kind = "polars"
+
+    @cached_property
+    def _frame(self) -> Any:
+        return self.source.collect() if hasattr(self.source, "collect") else self.source
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        empty = self.source.clear() if not hasattr(self.source, "collect") else None
+        if empty is None:
+            empty = self.source.collect_schema().to_frame()
+        return [(field.name, field.type) for field in empty.to_arrow().schema]
+
+    def _read(self, names: list[str]) -> pa.Table:
+        return self._frame.select(names).to_arrow()
+
+    def _count(self) -> int:
+        return self._frame.height
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return int(self._frame.estimated_size())
+
+    def take(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return these rows with a RangeIndex."""
+        return arrow_to_pandas(self._frame[rows].to_arrow())
+
+    def native(self, conditions: Conditions) -> Any:
+        """Return a Polars expression."""
+        from workbench.anomaly.conditions import to_polars
+
+        return to_polars(conditions, nans=self.nans(conditions))
+
+
+class ArrowData(Data):
+    """An Arrow table, or whatever gives one."""
+
+    kind = "arrow"
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        return [(field.name, field.type) for field in self.source.schema]
+
+    def _read(self, names: list[str]) -> pa.Table:
+        return self.source.select(names)
+
+    def _count(self) -> int:
+        return self.source.num_rows
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return self.source.nbytes
+
+    def take(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return these rows with a RangeIndex."""
+        return arrow_to_pandas(self.source.take(pa.array(rows)))
+
+    def native(self, conditions: Conditions) -> Any:
+        """Return an Arrow expression."""
+        from workbench.anomaly.conditions import to_arrow
+
+        return to_arrow(conditions, nans=self.nans(conditions), schema=self.schema)
+
+
+class DuckData(Data):
+    """A DuckDB relation; run once, on first use, since running it again may give another order of rows."""
+
+    kind = "duckdb"
+
+    @cached_property
+    def _table(self) -> pa.Table:
+        return duck_table(self.source)
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        return [(field.name, field.type) for field in duck_table(self.source.limit(0)).schema]
+
+    def _read(self, names: list[str]) -> pa.Table:
+        return self._table.select(names)
+
+    def _count(self) -> int:
+        return self._table.num_rows
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return self._table.nbytes
+
+    def take(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return these rows with a RangeIndex."""
+        return arrow_to_pandas(self._table.take(pa.array(rows)))
+
+
+def arrow_to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a pandas frame of an Arrow table."""
+    return table.to_pandas()
+
+
+def series_to_arrow(values: pd.Series, name: str) -> pa.ChunkedArray:
+    """Return a pandas column as Arrow; without a copy where it is Arrow-backed or plain numbers."""
+    held = getattr(values.array, "_pa_array", None)
+    if isinstance(held, pa.ChunkedArray):
+        return held
+    try:
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        kinds = sorted({type(value).__name__ for value in values if value is not None and value == value})
+        raise WorkbenchError(
+            f'"{name}" holds values of several types ({", ".join(kinds[:4])}).',
+            f'Make them one type, such as df["{name}"].astype(str).',
+        ) from error
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _pandas_type(values: pd.Series, name: str) -> pa.DataType:
+    if values.dtype == object:
+        return series_to_arrow(values, name).type
+    return series_to_arrow(values.iloc[:0], name).type
+
+
+def duck_table(relation: Any) -> pa.Table:
+    """Return what a DuckDB relation yields."""
+    found = relation.to_arrow_table() if hasattr(relation, "to_arrow_table") else relation.arrow()
+    return found if isinstance(found, pa.Table) else found.read_all()
