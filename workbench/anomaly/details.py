@@ -1,0 +1,138 @@
+"""The drill-down of the first explanations, ready for a page without a kernel: rows, histogram, filters."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from workbench.anomaly import drawing, present
+from workbench.anomaly import text as words
+from workbench.anomaly.drill import access
+from workbench.anomaly.table import conditions_at
+from workbench.engine import ranked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.anomaly.answer import Answer, RowsAccess
+
+__all__ = ["details", "overview"]
+
+#: explanations with details, rows and columns of each, and characters of all details together
+DETAILS, ROWS, COLUMNS, MOST = 10, 10, 14, 200_000
+#: bytes of a source elsewhere above which it is not read once more just to be shown
+LARGE = 2**28
+_CUT = 80
+
+
+def details(answer: Answer, state: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the blocks below the first rows of a `ranked` state, by the row's number as text.
+
+    Parameters
+    ----------
+    answer : Answer
+    state : dict
+        As `view.ranked_state` gives it.
+    """
+    rows = _readable(answer)
+    found: dict[str, list[dict[str, Any]]] = {}
+    left = MOST
+    for index, row in enumerate(state["rows"][:DETAILS]):
+        blocks = _blocks(answer, rows, int(row[0]) - 1, ranked.chips(ranked.pairs(row[1])))
+        size = len(json.dumps(blocks, ensure_ascii=False))
+        if size > left:
+            # The filters are always there: they are how a reader gets at all the rest.
+            blocks = [block for block in blocks if block["kind"] == "code"]
+            size = len(json.dumps(blocks, ensure_ascii=False))
+            if size > left:
+                break
+        left -= size
+        found[str(index)] = blocks
+    return found
+
+
+def overview(answer: Answer) -> list[dict[str, Any]]:
+    """Return the histogram of what is measured, the first explanation overlaid; nothing where nothing is measured."""
+    rows = _readable(answer)
+    if rows is None:
+        return []
+    first = conditions_at(answer, 0) if len(answer.order) else None
+    frame = rows.histogram(first)
+    if not len(frame) or not float(frame["rows"].sum()):
+        return []
+    selected = ranked.chips(_pairs(answer, 0)) if first is not None else ""
+    svg, alt = _drawn(answer, frame, selected, 170.0)
+    # The header and the table say all of it in text.
+    return [{"kind": "svg", "svg": svg, "alt": alt, "text": ""}]
+
+
+def _blocks(answer: Answer, rows: RowsAccess | None, rank: int, name: str) -> list[dict[str, Any]]:
+    conditions, missing = conditions_at(answer, rank), words.missing_metrics(answer)
+    found: list[dict[str, Any]] = []
+    if rows is not None:
+        found += _histogram(answer, rows.histogram(conditions), name)
+        frame = rows.rows(conditions, ROWS)
+        total = float(answer.found.answers.t[int(answer.order[rank])])
+        found.append(_table(answer, frame, None if answer.weighted else int(total), dict(conditions)))
+    found.append({"kind": "code", "language": "sql", "text": present.sql(answer.rows, conditions, missing)})
+    found.append({"kind": "code", "language": "pandas", "text": present.code(answer.rows, conditions, missing)})
+    return found
+
+
+def _histogram(answer: Answer, frame: pd.DataFrame, name: str) -> list[dict[str, Any]]:
+    if not len(frame) or not float(frame["rows"].sum()):
+        return []
+    svg, alt = _drawn(answer, frame, name, 130.0)
+    return [{"kind": "svg", "svg": svg, "alt": alt}]
+
+
+def _drawn(answer: Answer, frame: pd.DataFrame, selected: str, height: float) -> tuple[str, str]:
+    name, on_score = words.measured_name(answer), words.on_score(answer)
+    on_score = on_score and name == "score"
+    return drawing.histogram(frame, name, answer.cutoff, selected=selected, on_score=on_score, height=height)
+
+
+def _table(answer: Answer, frame: pd.DataFrame, total: int | None, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return rows as a block of plain data: outlier and score, the metric, what explains, then the other columns."""
+    names = list(frame.columns)
+    metric = answer.metric
+    metrics = [metric] if isinstance(metric, str) else list(metric or ())
+    own = names[-2:]
+    front = [name for name in [*own, *metrics, *chosen, *answer.by] if name in names]
+    kept = list(dict.fromkeys([*front, *names]))[: max(COLUMNS, len(own) + len(metrics) + len(chosen))]
+    if "score" in str(own[-1]) and not frame[own[-1]].notna().any():
+        kept.remove(own[-1])
+    rows = [[_plain(value) for value in row] for row in frame[kept].itertuples(index=False, name=None)]
+    block = {"kind": "table", "name": "rows", "columns": [str(name) for name in kept], "rows": rows}
+    return block | {"total": len(rows) if total is None else total, "left_out": len(names) - len(kept)}
+
+
+def _pairs(answer: Answer, rank: int) -> list[list[Any]]:
+    from workbench.anomaly.view import chips_at
+
+    return chips_at(answer, rank)
+
+
+def _readable(answer: Answer) -> RowsAccess | None:
+    """Return the rows where they can be had without another long pass over the source."""
+    if answer.access is None and answer.rows is None and answer.marked is None:
+        return None
+    if answer.marked is not None and (answer.rows is None or answer.rows.size > LARGE):
+        return None
+    return access(answer)
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as JSON can hold it: a number, or text that is not too long."""
+    import numpy as np
+
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int)):
+        return str(value).lower() if isinstance(value, bool) else value
+    if isinstance(value, float):
+        return value if value - value == 0 else None if value != value else "inf" if value > 0 else "-inf"
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    text = str(value)
+    return text if len(text) <= _CUT else f"{text[: _CUT - 1]}…"

@@ -1,0 +1,203 @@
+"""Pictures of an answer as inline SVG without script, in the page's colours: the histogram with its cutoffs."""
+
+from __future__ import annotations
+
+import html
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.engine.ranked import count, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.anomaly.score import Cutoff
+
+__all__ = ["cutoff_words", "histogram"]
+
+#: colours of the page, and what stands for them where it has none
+_COLOURS = {
+    "text": "var(--wb-text,currentColor)",
+    "muted": "var(--wb-muted,currentColor)",
+    "grid": "var(--wb-grid,#808080)",
+    "rows": "var(--wb-searched,#9e9e9e)",
+    "outliers": "var(--wb-warn,#c26a00)",
+    "selected": "var(--wb-accent,#2b7bd3)",
+}
+_WIDTH = 760.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8.0, 8.0, 38.0, 20.0
+#: widths of the bars of a bin, as shares of it: one in front of the other
+_BARS = (("rows", 0.9), ("outliers", 0.9), ("selected", 0.42))
+
+
+def histogram(
+    frame: pd.DataFrame,
+    name: str,
+    cutoff: Cutoff | None = None,
+    *,
+    selected: str = "",
+    on_score: bool = False,
+    height: float = 150.0,
+) -> tuple[str, str]:
+    """Draw a histogram; heights go by the square root, so that the few outliers are seen beside the many rows.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        `left, right, rows, outliers, selected`, with rows.
+    name : str
+        What is measured.
+    cutoff : Cutoff, optional
+        Its ends are drawn as lines, in the units of what is measured.
+    selected : str
+        The explanation that is overlaid, in words; empty for none.
+    on_score : bool
+        What is measured is the score itself, so its cutoff is `cutoff.score`.
+    height : float
+        In px.
+
+    Returns
+    -------
+    svg, alt : str
+    """
+    inner = frame["left"].to_numpy(dtype=float)[1:]
+    step = float(inner[1] - inner[0]) if len(inner) > 1 else 1.0
+    low, high = float(inner[0]) - step, float(inner[-1]) + step
+    wide, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
+    base = height - _BOTTOM
+    counts = {kind: frame[kind].to_numpy(dtype=float) for kind, _ in _BARS}
+    top = math.sqrt(max(float(counts["rows"].max(initial=0)), 1.0))
+    shapes = []
+    for kind, share in _BARS:
+        heights = tall * np.sqrt(np.maximum(counts[kind], 0.0)) / top
+        shapes.append(_bars(heights, wide / len(frame), share, base, _COLOURS[kind]))
+    shapes.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "grid"))
+
+    def at(value: float) -> float:
+        return _LEFT + wide * (min(max(value, low), high) - low) / (high - low)
+
+    lines = _cutoff_lines(cutoff, on_score)
+    for value, words in lines:
+        shapes += _cutoff_mark(at(value), words, beyond=not low <= value <= high, base=base)
+    shapes += _legend(name, counts, selected)
+    shapes += _axis(low + step, high - step, at, base)
+    alt = _alt(name, counts, selected, [words for _, words in lines], (low + step, high - step))
+    size = f'viewBox="0 0 {_n(_WIDTH)} {_n(height)}" width="{_n(_WIDTH)}" height="{_n(height)}"'
+    inside = "".join(shapes)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{_e(alt)}">{inside}</svg>', alt
+
+
+def cutoff_words(cutoff: Cutoff | None, name: str, on_score: bool = False) -> str:
+    """Write `latency > 150.2 or < 49.8`; empty where there is no cutoff."""
+    lines = _cutoff_lines(cutoff, on_score)
+    return f"{name} {' or '.join(words for _, words in reversed(lines))}" if lines else ""
+
+
+def _cutoff_lines(cutoff: Cutoff | None, on_score: bool) -> list[tuple[float, str]]:
+    """Return each finite cutoff and its words, the low one first."""
+    if cutoff is None:
+        return []
+    if on_score:
+        return [(float(cutoff.score), f"> {number(cutoff.score)}")] if math.isfinite(cutoff.score) else []
+    ends = ((float(cutoff.low), "<"), (float(cutoff.high), ">"))
+    return [(value, f"{sign} {number(value)}") for value, sign in ends if math.isfinite(value)]
+
+
+def _bars(heights: Any, step: float, share: float, base: float, colour: str) -> str:
+    """Draw all bars of one kind as one path, which is a tenth of as many rectangles."""
+    width = step * share
+    parts = [
+        f"M{_n(_LEFT + index * step + (step - width) / 2)} {_n(base)}v{_n(-max(float(tall), 1.0))}h{_n(width)}V{_n(base)}z"
+        for index, tall in enumerate(heights)
+        if tall > 0
+    ]
+    return f'<path d="{"".join(parts)}" style="fill:{colour}"/>' if parts else ""
+
+
+def _cutoff_mark(x: float, words: str, *, beyond: bool, base: float) -> list[str]:
+    """Draw a cutoff; one outside of the picture stands at its edge with an arrow."""
+    low = words.startswith("<")
+    text = f"{'←' if low else '→'} {words}" if beyond else words
+    end = x > _WIDTH / 2 if beyond else (not low and x > _WIDTH - 110) or (low and x > 110)
+    return [
+        _line(x, _TOP - 8, x, base, "text", dash="4 3"),
+        _text(x - 4 if end else x + 4, _TOP - 2, text, "text", "end" if end else "start"),
+    ]
+
+
+def _legend(name: str, counts: dict[str, Any], selected: str) -> list[str]:
+    """Draw what the colours are, with how many rows each stands for."""
+    shapes, x = [_text(_LEFT, 13, _fit(name, 26), "text", weight=600)], _LEFT + 7.2 * min(len(name), 26) + 16
+    named = {"rows": "rows", "outliers": "outliers", "selected": selected}
+    for kind, words in named.items():
+        if not words:
+            continue
+        text = f"{_fit(words, 60)} ({count(float(counts[kind].sum()))})" if kind == "selected" else words
+        shapes.append(f'<rect x="{_n(x)}" y="4" width="10" height="10" rx="2" style="fill:{_COLOURS[kind]}"/>')
+        shapes.append(_text(x + 14, 13, text, "muted"))
+        x += 30 + 6.4 * len(text)
+    return shapes
+
+
+def _axis(low: float, high: float, at: Any, base: float) -> list[str]:
+    shapes = []
+    for tick in _ticks(low, high):
+        x = at(tick)
+        anchor = "start" if x < 30 else "end" if x > _WIDTH - 30 else "middle"
+        shapes += [_line(x, base, x, base + 4, "grid"), _text(x, base + 15, number(tick), "muted", anchor)]
+    return shapes
+
+
+def _ticks(low: float, high: float, most: int = 8) -> list[float]:
+    raw = (high - low) / most
+    if not (math.isfinite(raw) and raw > 0):
+        return [low]
+    base = 10.0 ** math.floor(math.log10(raw))
+    step = next((base * factor for factor in (1, 2, 5, 10) if base * factor >= raw * 0.999), raw)
+    if not step > 0 or low + step == low:
+        return [low]
+    first = math.ceil(low / step - 1e-9)
+    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _alt(name: str, counts: dict[str, Any], selected: str, cutoffs: list[str], ends: tuple[float, float]) -> str:
+    words = [
+        f"Histogram of {name}: {count(float(counts['rows'].sum()))} rows, {count(float(counts['outliers'].sum()))} "
+        f"outliers, bins from {number(ends[0])} to {number(ends[1])}"
+    ]
+    if cutoffs:
+        words.append(f"cutoff {' or '.join(reversed(cutoffs))}")
+    if selected:
+        words.append(f"{selected}: {count(float(counts['selected'].sum()))} rows")
+    return "; ".join(words)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "") -> str:
+    more = f' stroke-dasharray="{dash}"' if dash else ""
+    return (
+        f'<line x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}" style="stroke:{_COLOURS[colour]}" '
+        f'stroke-width="1"{more}/>'
+    )
+
+
+def _text(x: float, y: float, text: str, colour: str, anchor: str = "start", weight: int = 400) -> str:
+    more = (f' text-anchor="{anchor}"' if anchor != "start" else "") + (
+        f' font-weight="{weight}"' if weight != 400 else ""
+    )
+    return f'<text x="{_n(x)}" y="{_n(y)}" font-size="11"{more} style="fill:{_COLOURS[colour]}">{_e(text)}</text>'
+
+
+def _fit(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _n(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _e(text: str) -> str:
+    """Escape text for XML, which has no place for control characters at all."""
+    clean = "".join(c if c >= " " or c in "\t\n" else "�" for c in text)
+    return html.escape(clean, quote=True)

@@ -1,0 +1,130 @@
+"""Histograms of a metric: equal-width bins with open ends, counted in one pass; `drawing.py` draws them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+__all__ = ["BINS", "bin_counts", "bins_of", "edges_of", "frame_of"]
+
+BINS = 60
+#: between these points the bins are of equal width
+_POINTS = (0.001, 0.999)
+#: rows worked on at a time, so that a long table costs no second copy of itself
+_CHUNK = 1 << 20
+
+
+def edges_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64] | None:
+    """Return the 61 edges of the bins, or None if there is no finite value.
+
+    Parameters
+    ----------
+    values : float64 (n,)
+        NaN and infinite ones are looked past.
+    weights : float64 (n,), optional
+        How many rows each value stands for.
+    """
+    finite = np.isfinite(values)
+    if weights is not None:
+        finite &= weights > 0
+    kept = values if finite.all() else values[finite]
+    if not len(kept):
+        return None
+    low, high = _weighted(kept, weights[finite]) if weights is not None else _points(kept)
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    with np.errstate(over="ignore"):
+        edges = np.linspace(low, high, BINS + 1)
+    if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        # Neighbouring floats, or the two ends of their range, have no 60 equal steps between them.
+        edges = low + (high / 2 - low / 2) * (np.arange(BINS + 1) / BINS) * 2
+        edges = np.maximum.accumulate(edges)
+    return edges
+
+
+def bins_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bin of each value; the first and the last take all beyond them, NaN is -1."""
+    return np.where(np.isnan(values), -1, np.searchsorted(edges[1:-1], values, side="right"))
+
+
+def bin_counts(
+    values: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    kinds: Iterable[NDArray[Any] | None],
+    kept: NDArray[np.bool_] | None = None,
+) -> list[NDArray[Any]]:
+    """Count the rows of each bin, once for each of `kinds`.
+
+    Parameters
+    ----------
+    values : float64 (n,)
+    edges : float64 (61,)
+    kinds : iterable of arrays (n,) or None
+        None counts all rows, a bool array those that are True, a float array adds up weights.
+    kept : bool (n,), optional
+        Rows that count at all.
+
+    Returns
+    -------
+    list of arrays (60,)
+        int64 for rows, float64 for weights.
+    """
+    kinds = list(kinds)
+    found = [np.zeros(BINS, np.float64 if kind is not None and kind.dtype.kind == "f" else np.int64) for kind in kinds]
+    for start in range(0, len(values), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        place = bins_of(values[part], edges)
+        good = place >= 0 if kept is None else (place >= 0) & kept[part]
+        for counts, kind in zip(found, kinds, strict=True):
+            if kind is None:
+                counts += np.bincount(place[good], minlength=BINS)
+            elif kind.dtype.kind == "f":
+                weights = kind[part]
+                known = good & ~np.isnan(weights)
+                counts += np.bincount(place[known], weights[known], minlength=BINS)
+            else:
+                counts += np.bincount(place[good & kind[part].astype(bool)], minlength=BINS)
+    return found
+
+
+def frame_of(edges: NDArray[np.float64] | None, counts: list[NDArray[Any]], dtype: str = "int64") -> pd.DataFrame:
+    """Return `left, right, rows, outliers, selected`; the outer ends are infinite, as these bins are open."""
+    import pandas as pd
+
+    names = ("rows", "outliers", "selected")
+    if edges is None:
+        empty = {name: pd.Series(dtype="float64") for name in ("left", "right")}
+        return pd.DataFrame({**empty, **{name: pd.Series(dtype=dtype) for name in names}})
+    ends = edges.copy()
+    ends[0], ends[-1] = -math.inf, math.inf
+    columns = {name: part.astype(dtype) for name, part in zip(names, counts, strict=True)}
+    return pd.DataFrame({"left": ends[:-1], "right": ends[1:], **columns})
+
+
+def _points(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the two points by the rule at position p(n + 1), which stands for all quantiles here."""
+    n = len(values)
+    places = [min(max(p * (n + 1), 1.0), float(n)) - 1.0 for p in _POINTS]
+    ranks = sorted({rank for place in places for rank in (math.floor(place), math.ceil(place))})
+    known = dict(zip(ranks, np.partition(values, ranks)[ranks].tolist(), strict=True))
+    ends = []
+    for place in places:
+        below, above = known[math.floor(place)], known[math.ceil(place)]
+        share = place - math.floor(place)
+        ends.append(below if below == above else below * (1 - share) + above * share)
+    return ends[0], ends[1]
+
+
+def _weighted(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    low, high = (int(np.searchsorted(total, p * total[-1])) for p in _POINTS)
+    last = len(values) - 1
+    return float(values[order[min(low, last)]]), float(values[order[min(high, last)]])
