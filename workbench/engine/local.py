@@ -37,6 +37,9 @@ ROUTES = [
     "distributed.http.statics",
 ]
 
+#: bytes that a worker keeps for its next allocations; glibc's own bound for blocks that it maps one by one is half
+KEPT_MEMORY = 64 * 2**20
+
 
 def default_workers() -> int:
     """Return `WORKBENCH_WORKERS`, else the number of cores that this process may use, at most 8."""
@@ -70,7 +73,19 @@ def start(workers: int) -> Any:
     # Leave one share of the memory to this process, which holds the notebook's own data.
     limit = MEMORY_LIMIT // (max(workers, default_workers()) + 1)
     # A task is given up when its third worker has died, as it is when it has raised three times.
-    options = {"distributed.scheduler.http.routes": ROUTES, "distributed.scheduler.allowed-failures": 2}
+    options = {
+        "distributed.scheduler.http.routes": ROUTES,
+        "distributed.scheduler.allowed-failures": 2,
+        # Nobody looks at Dask's own profile of the tasks, and its watch over each process need not cost 3 % of a core.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "2s",
+        "distributed.admin.system-monitor.disk": False,
+        # Dask has each freed block go back to the system at once: every picture then faults all its pages in anew,
+        # a fifth of all CPU time of a detection. A worker may keep this much instead.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": KEPT_MEMORY,
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": KEPT_MEMORY // 2,
+    }
     with dask.config.set(options), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")
         cluster = LocalCluster(

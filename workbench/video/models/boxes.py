@@ -17,13 +17,12 @@ def iou_matrix(left: Floats, right: Floats) -> Floats:
 
     A pair without any area overlaps by 0.
     """
-    low = np.maximum(left[:, None, :2], right[None, :, :2])
-    high = np.minimum(left[:, None, 2:4], right[None, :, 2:4])
-    size = np.maximum(high - low, 0.0)
-    shared = size[..., 0] * size[..., 1]
-    area = (left[:, 2] - left[:, 0]) * (left[:, 3] - left[:, 1])
-    other = (right[:, 2] - right[:, 0]) * (right[:, 3] - right[:, 1])
-    union = area[:, None] + other[None, :] - shared
+    # One array a coordinate: (n, m, 2) arrays, whose last axis is 2 long, take more than twice as long.
+    x1, y1, x2, y2 = (np.ascontiguousarray(side)[:, None] for side in left[:, :4].T)
+    other_x1, other_y1, other_x2, other_y2 = np.ascontiguousarray(right[:, :4].T)
+    shared = np.maximum(np.minimum(x2, other_x2) - np.maximum(x1, other_x1), 0.0)
+    shared *= np.maximum(np.minimum(y2, other_y2) - np.maximum(y1, other_y1), 0.0)
+    union = (x2 - x1) * (y2 - y1) + (other_x2 - other_x1) * (other_y2 - other_y1) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
@@ -73,7 +72,8 @@ def letterbox(image: Image, width: int, height: int, pad: int = 114) -> tuple[Im
     rows, columns = image.shape[:2]
     scale = min(width / columns, height / rows)
     new_width, new_height = max(1, int(columns * scale)), max(1, int(rows * scale))
-    canvas = np.full((height, width, 3), pad, np.uint8)
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[new_height:], canvas[:new_height, new_width:] = pad, pad
     if (new_width, new_height) == (columns, rows):
         canvas[:rows, :columns] = image
     else:

@@ -169,7 +169,8 @@ class OnnxDetector:
         fed = [self._layout.blob(image) for image in images]
         if len({blob.shape for blob, _ in fed}) > 1:
             return [rows for image in images for rows in self._run([image])]
-        outputs = self._runtime.run(None, {self._input: np.stack([blob for blob, _ in fed])})
+        blobs = fed[0][0][None] if len(fed) == 1 else np.stack([blob for blob, _ in fed])
+        outputs = self._runtime.run(None, {self._input: blobs})
         return [
             self._named(
                 self._layout.boxes([output[index] for output in outputs], blob.shape[1:], scale, image.shape[:2])
