@@ -228,7 +228,7 @@ def test_player_boxes_are_those_of_the_source_second(mount: Mount, tmp_path: Pat
     settle(page, 45)
     edge = page.evaluate(LEFT_EDGE, 40)
     assert edge == pytest.approx(45, abs=1.5)
-    assert "frame 45 | car #7 0.50" in root.inner_text()
+    assert "11.80 s | car #7 0.50" in root.inner_text()
     put(page, time=50.0)
     assert "00:50.00 is not in this clip (00:10.00 to 00:14.00)." in root.inner_text()
     assert root.get_attribute("data-frame") == "45"
@@ -252,11 +252,11 @@ def test_player_opens_at_its_time_with_one_line_below(mount: Mount, tmp_path: Pa
     settle(page, 25)
     root, line = page.locator(".wb-player"), page.locator(".wb-player-text")
     assert root.get_attribute("data-boxes") == "1"
-    assert line.inner_text() == "event 0 | frame 25 | car #7 0.50"
+    assert line.inner_text() == "event 0 | 11.00 s | car #7 0.50"
     height = line.bounding_box()["height"]
     put(page, time=10.0)
     settle(page, 0)
-    assert line.inner_text() == "frame 0"
+    assert line.inner_text() == "10.00 s"
     assert line.bounding_box()["height"] == height
 
 

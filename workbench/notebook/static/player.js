@@ -158,8 +158,8 @@ function render({ model, el }) {
     awaited &&= video.paused && Math.abs(at - aimed) > 0.75 / fps();
   };
 
-  // One line: the hit, the frame, who is on it. Nothing for a clip of which nothing is known; else it is never empty, so
-  // that the page below does not jump.
+  // One line: the hit, the second of the source (as in the tables: the clip has its own count of frames), who is there.
+  // Nothing for a clip of which nothing is known; else it is never empty, so that the page below does not jump.
   function caption(now, boxes) {
     const marked = model.get('hits') || [];
     if (marked.length === 0 && (model.get('frames') || []).length === 0) {
@@ -168,7 +168,7 @@ function render({ model, el }) {
     const reach = 0.5 / fps();
     const labels = marked.filter(hit => hit.start - reach <= now && now < hit.end + reach).map(hit => hit.label);
     const names = boxes.slice(0, 6).map(box => nameOf(box) + (typeof box[6] === 'number' ? ` ${box[6].toFixed(2)}` : ''));
-    return [...labels.filter(Boolean).slice(0, 2), `frame ${root.dataset.frame}`, ...names].join(' | ');
+    return [...labels.filter(Boolean).slice(0, 2), `${now.toFixed(2)} s`, ...names].join(' | ');
   }
 
   // Show what belongs to the frame at `mediaTime` seconds of the clip.
@@ -186,7 +186,7 @@ function render({ model, el }) {
     drawPicture(canvas, model, boxes);
     scrubber.value = String(mediaTime);
     time.textContent = `${clock(now)} / ${clock(offset() + length())}`;
-    scrubber.setAttribute('aria-valuetext', `${clock(now)}, frame ${root.dataset.frame}`);
+    scrubber.setAttribute('aria-valuetext', `${clock(now)} (${now.toFixed(2)} s)`);
     text.textContent = caption(now, boxes);
     if (tell) {
       writing = true;
