@@ -1,0 +1,261 @@
+"""Which rows are outliers: by a score of the metrics, by a condition, by labels, or in shares for a cube."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.anomaly import remarks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.anomaly.frames import Data
+    from workbench.anomaly.language import Request
+    from workbench.anomaly.plan import Actuals
+    from workbench.anomaly.score import Cutoff, Scored
+
+__all__ = ["MEANS", "Marked", "mark"]
+
+#: compare metrics that read the metric column itself
+MEANS = ("mean_shift", "mean_deviation")
+
+
+@dataclass(eq=False)
+class Marked:
+    """The rows used, and which of them are outliers.
+
+    Attributes
+    ----------
+    flags : bool (N,)
+        One a used row.
+    used : bool (rows of the source,), optional
+        None: all of them.
+    metric : float64 (N,), optional
+        Of the used rows, where the compare metric needs it.
+    weights, outlier_weights : float64 (N,), optional
+        Of cubes: how many rows each row stands for, and how many of these are outliers.
+    cutoff : Cutoff, optional
+        None: there is none in metric units.
+    scores, measured : callable, optional
+        Give float64, one a row of the source, NaN where there is none.
+    marked_by : str
+        What marked the rows, where it is not a cutoff.
+    notes : list of str
+    """
+
+    flags: NDArray[np.bool_]
+    used: NDArray[np.bool_] | None = None
+    metric: NDArray[np.float64] | None = None
+    weights: NDArray[np.float64] | None = None
+    outlier_weights: NDArray[np.float64] | None = None
+    cutoff: Cutoff | None = None
+    scores: Callable[[], NDArray[np.float64]] | None = None
+    measured: Callable[[], NDArray[np.float64]] | None = None
+    measured_name: str = ""
+    marked_by: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def n_left_out(self) -> int:
+        """Rows left out."""
+        return 0 if self.used is None else int(len(self.used) - np.count_nonzero(self.used))
+
+    def source_flags(self) -> NDArray[np.int8]:
+        """Return 1 (outlier), 0 (inlier), -1 (left out) for each row of the source."""
+        if self.used is None:
+            return self.flags.view(np.int8)
+        full = np.full(len(self.used), -1, np.int8)
+        full[self.used] = self.flags
+        return full
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of the used rows as one a row of the source, NaN for the others."""
+        if self.used is None:
+            return values
+        full = np.full(len(self.used), np.nan)
+        full[self.used] = values
+        return full
+
+
+def mark(data: Data, request: Request, actuals: Actuals) -> Marked:
+    """Mark the rows of data that is in this process."""
+    if request.cube is not None:
+        return _by_cube(data, request, actuals)
+    if request.compare == "mean_deviation":
+        return _every(data, request, actuals)
+    if request.where is not None or request.labels is not None:
+        return _given(data, request, actuals)
+    return _by_score(data, request, actuals)
+
+
+def usable(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_] | None:
+    """Return which rows have a number in each column; None if all have."""
+    missing: NDArray[np.bool_] | None = None
+    for column in columns:
+        nan = np.isnan(column)
+        missing = nan if missing is None else missing | nan
+    return None if missing is None or not missing.any() else ~missing
+
+
+def chosen(values: Any, used: NDArray[np.bool_] | None) -> Any:
+    """Return the entries of the used rows."""
+    return values if used is None else values[used]
+
+
+def _read_metrics(data: Data, names: Sequence[str], actuals: Actuals) -> list[NDArray[np.float64]]:
+    with actuals.step("Read"):
+        return [data.numbers(name) for name in names]
+
+
+def _left_out(data: Data, names: Sequence[str], used: NDArray[np.bool_] | None) -> list[str]:
+    if used is None:
+        return []
+    return [remarks.left_out(int(len(used) - np.count_nonzero(used)), len(used), names)]
+
+
+# ------------------------------------------------------------------------------------------------------------- score
+
+
+def _by_score(data: Data, request: Request, actuals: Actuals) -> Marked:
+    names = request.metrics
+    columns = _read_metrics(data, names, actuals)
+    used = usable(columns)
+    notes = _left_out(data, names, used)
+    x = chosen(columns[0] if len(columns) == 1 else np.column_stack(columns), used)
+    if not len(x):
+        notes.append(remarks.no_rows(data.name) if not data.n_rows else remarks.no_metric(names))
+        return Marked(np.zeros(0, bool), used, notes=notes)
+    with actuals.step("Score", rows=len(x)):
+        scored = fitted(data, request, x, used)
+    with actuals.step("Label", rows=len(x)):
+        flags = np.asarray(scored.model.flags(x), dtype=bool)
+    notes += scored.notes
+    if not flags.any():
+        notes.append(nothing_beyond(request, x, scored))
+    marked = Marked(flags, used, cutoff=scored.cutoff, notes=notes)
+    marked.metric = (x if x.ndim == 1 else x[:, 0]) if request.compare in MEANS else None
+    marked.scores = lambda: marked.spread(np.asarray(scored.model.score(x), dtype=np.float64))
+    if len(names) > 1:
+        marked.measured, marked.measured_name = marked.scores, "score"
+    return marked
+
+
+def fitted(data: Data, request: Request, x: NDArray[np.float64], used: NDArray[np.bool_] | None) -> Scored:
+    """Fit the score to the rows used."""
+    import pyarrow as pa
+
+    from workbench.anomaly.passes import ArrayPasses
+    from workbench.anomaly.score import fit
+
+    score: Any = request.score
+    time = None
+    if hasattr(score, "period"):  # a Seasonal
+        time = data.column(score.time)
+        if used is not None:
+            time = time.filter(pa.array(used))
+    return fit(
+        ArrayPasses(x), score=score, top=request.top, tail=request.tail,  # type: ignore[arg-type]
+        threshold=request.threshold, seed=request.seed, metrics=request.metrics, time=time,
+    )  # fmt: skip
+
+
+def nothing_beyond(request: Request, x: NDArray[np.float64], scored: Scored) -> str:
+    """Return the note for a score that marks nothing."""
+    finite = x
+    if x.ndim > 1 or request.threshold is not None or callable(request.score):
+        return remarks.ties(np.asarray(scored.model.score(x)), "high", float("nan"), "score")
+    cutoff = scored.cutoff
+    centre = (cutoff.low + cutoff.high) / 2 if request.score != "percentile" else float("nan")
+    return remarks.ties(finite, request.tail, centre)
+
+
+# ------------------------------------------------------------------------------------------------- where, labels, all
+
+
+def _given(data: Data, request: Request, actuals: Actuals) -> Marked:
+    with actuals.step("Label", rows=data.n_rows):
+        if request.where is not None:
+            flags = np.asarray(data.where(request.where), dtype=bool)
+        else:
+            from workbench.anomaly.language import marks_of
+
+            flags = np.asarray(marks_of(data, request.labels), dtype=bool)
+    marked = Marked(flags, marked_by=request.where or _labels_name(request.labels))
+    if request.compare in MEANS and request.metrics:
+        (metric,) = _read_metrics(data, request.metrics[:1], actuals)
+        marked.used = usable([metric])
+        marked.flags, marked.metric = chosen(flags, marked.used), chosen(metric, marked.used)
+        marked.notes += _left_out(data, request.metrics[:1], marked.used)
+    if not marked.flags.any():
+        marked.notes.append(_nothing_given(data, request))
+    return marked
+
+
+def _labels_name(labels: Any) -> str:
+    return f"labels {labels}" if isinstance(labels, str) else "labels"
+
+
+def _nothing_given(data: Data, request: Request) -> str:
+    if not data.n_rows:
+        return remarks.no_rows(data.name)
+    if request.where is None:
+        return "No label marks an outlier, so there is nothing to explain."
+    return remarks.no_row_satisfies(request.where, extreme(data, request.where))
+
+
+def extreme(data: Data, condition: str) -> str:
+    """Return `largest usage is 240.5` for a condition such as `usage > 500`; empty for any other."""
+    compared = simple_comparison(condition)
+    if compared is None or compared[0] not in data.schema:
+        return ""
+    column, largest = compared
+    try:
+        values = data.numbers(column)
+    except Exception:  # text compared with a number: there is no largest one
+        return ""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return f"{column} is null in every row"
+    which, value = ("largest", values.max()) if largest else ("smallest", values.min())
+    return f"{which} {column} is {remarks.number(float(value))}"
+
+
+def simple_comparison(condition: str) -> tuple[str, bool] | None:
+    """Return the column of `column > number` (True) or `column < number` (False), turned round as needed."""
+    import sqlglot
+    from sqlglot import expressions as nodes
+
+    try:
+        tree = sqlglot.parse_one(condition, dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        return None
+    larger = isinstance(tree, (nodes.GT, nodes.GTE))
+    if not larger and not isinstance(tree, (nodes.LT, nodes.LTE)):
+        return None
+    left, right = tree.this, tree.expression
+    if isinstance(left, nodes.Column) and not isinstance(right, nodes.Column):
+        return left.name, larger
+    if isinstance(right, nodes.Column) and not isinstance(left, nodes.Column):
+        return right.name, not larger
+    return None
+
+
+def _every(data: Data, request: Request, actuals: Actuals) -> Marked:
+    columns = _read_metrics(data, request.metrics[:1], actuals)
+    used = usable(columns)
+    metric = chosen(columns[0], used)
+    notes = _left_out(data, request.metrics[:1], used)
+    if not len(metric):
+        notes.append(remarks.no_rows(data.name) if not data.n_rows else remarks.no_metric(request.metrics[:1]))
+    return Marked(np.ones(len(metric), bool), used, metric=metric, marked_by="every row", notes=notes)
+
+
+# -------------------------------------------------------------------------------------------------------------- cube
+
+
+def _by_cube(data: Data, request: Request, actuals: Actuals) -> Marked:
+    raise NotImplementedError

@@ -1,0 +1,152 @@
+"""What a run has to say beside its table: the warnings of rows left out, nothing marked, nothing passing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from workbench.anomaly.conditions import Conditions
+
+__all__ = [
+    "closest",
+    "conditions_text",
+    "left_out",
+    "marked_share",
+    "no_row_satisfies",
+    "no_rows",
+    "number",
+    "percent",
+    "stopped_after",
+    "ties",
+]
+
+ADVICE = "Mark rows with where instead."
+
+
+def left_out(count: int, total: int, names: Sequence[str]) -> str:
+    """Return the note for rows without a metric."""
+    verb = ("row has", "was") if count == 1 else ("rows have", "were")
+    share = f"{100 * count / total:.1f}"
+    return f"{count:,} {verb[0]} no {' or '.join(names)} and {verb[1]} left out ({share} %)."
+
+
+def no_rows(name: str) -> str:
+    """Return the note for a table without rows."""
+    return f"{name[:1].upper()}{name[1:]} has no rows, so there is nothing to explain."
+
+
+def no_metric(names: Sequence[str]) -> str:
+    """Return the note for a metric without a single number."""
+    return f"No row has a number in {' and '.join(names)}, so there is nothing to explain."
+
+
+def no_row_satisfies(condition: str, extreme: str = "") -> str:
+    """Return the note for a condition that marks nothing; `extreme` says how near the data come to it."""
+    return f"No row satisfies {condition}{f' ({extreme})' if extreme else ''}, so there is nothing to explain."
+
+
+def ties(values: np.ndarray, tail: str, centre: float, what: str = "value") -> str:
+    """Return the note for a cutoff that no row is beyond.
+
+    Parameters
+    ----------
+    values : float64 (n,)
+        The metric of the rows used, or their scores.
+    tail : {"both", "high", "low"}
+    centre : float
+        Where distances are taken from with both tails; NaN where there are none.
+    what : str
+        "value" or "score".
+    """
+    import numpy as np
+
+    low, high = float(np.min(values)), float(np.max(values))
+    if tail == "both" and not np.isnan(centre):
+        up, down = high - centre, centre - low
+        side = "high" if up > down else "low" if down > up else "both"
+    else:
+        side = "low" if tail == "low" else "high"
+    if side == "both" and low != high:
+        count = int(np.count_nonzero((values == low) | (values == high)))
+        edge, shared = "beyond", f"the largest distance {number(high - centre)} from {number(centre)}"
+    elif side == "low":
+        count, edge, shared = int(np.count_nonzero(values == low)), "below", f"the smallest {what} {number(low)}"
+    else:
+        count, edge, shared = int(np.count_nonzero(values == high)), "above", f"the largest {what} {number(high)}"
+    rows = f"1 row has {shared}" if count == 1 else f"{count:,} rows share {shared}"
+    return f"No row is {edge} the cutoff ({rows}). {ADVICE}"
+
+
+def marked_share(outliers: float, rows: float, compare: str) -> str | None:
+    """Return the note for more than half of the rows marked, else None."""
+    if not outliers > rows / 2:
+        return None
+    bound = f" ratios cannot exceed {rows / outliers:.4g}." if compare == "global_ratio" else ""
+    verb = "is" if outliers == 1 else "are"
+    rows_text = "row" if rows == 1 else "rows"
+    start = f"{_count(outliers)} of {_count(rows)} {rows_text} {verb} marked as outliers"
+    return f"{start};{bound} Tighten the condition." if bound else f"{start}. Tighten the condition."
+
+
+def closest(compare: str, rules: tuple[float, float], best: tuple[Conditions, float, float] | None) -> str:
+    """Return the note for an answer without a line: what was asked, and the best combination that missed.
+
+    Parameters
+    ----------
+    compare : str
+    rules : (min_ratio, min_support)
+    best : (conditions, value, support), optional
+    """
+    name = "difference" if compare == "prevalence_difference" else "ratio"
+    text = f"No combination reaches min {name} {number(rules[0])} with min support {percent(rules[1])}."
+    if best is None:
+        return text
+    conditions, value, support = best
+    return f"{text} Closest: {conditions_text(conditions)}, {name} {_figure(value)}, support {percent(support)}."
+
+
+def stopped_after(orders: int) -> str:
+    """Return the note of a search that was stopped when so many orders were finished."""
+    return f"stopped after {orders}-column explanations" if orders else "stopped before 1-column explanations"
+
+
+def conditions_text(conditions: Conditions) -> str:
+    """Write conditions for people: `dest = SFO and hour = 18`."""
+    return " and ".join(f"{column} = {value_text(value)}" for column, value in conditions)
+
+
+def value_text(value: Any) -> str:
+    """Write a value of an explanation for people: null is `∅`, a range `[100, 200)`."""
+    if value is None:
+        return "∅"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if hasattr(value, "left") and hasattr(value, "closed"):
+        end = "]" if value.closed == "both" else ")"
+        return f"[{number(value.left)}, {number(value.right)}{end}"
+    if isinstance(value, float):
+        return number(value)
+    return str(value)
+
+
+def number(value: float) -> str:
+    """Write a number as it was entered: no `.0`, no more digits than it has."""
+    if isinstance(value, float) and value == value and abs(value) < 1e15 and value == int(value):
+        return str(int(value))
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def percent(share: float) -> str:
+    """Write a share: `5 %`, `0.5 %`, `3.17 %`."""
+    return f"{100 * share:.3g} %"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _count(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.1f}"

@@ -1,0 +1,80 @@
+"""Asking again on a part of the rows: `within` and `without` an explanation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.anomaly.conditions import mask, to_series
+from workbench.anomaly.frames import read
+from workbench.anomaly.labels import marks_of
+
+if TYPE_CHECKING:
+    from workbench.anomaly.conditions import Conditions
+    from workbench.anomaly.data import Data
+    from workbench.anomaly.language import Request
+
+__all__ = ["part_of", "request_on"]
+
+
+def part_of(data: Data, conditions: Conditions, keep: bool) -> tuple[Data, np.ndarray | None]:
+    """Return the rows that match the conditions, or the others.
+
+    Parameters
+    ----------
+    data : Data
+    conditions : tuple of (column, value)
+    keep : bool
+        True: the rows that match; False: all others.
+
+    Returns
+    -------
+    Data
+    bool array (rows of the source,), optional
+        Which rows these are; None for a Dask frame, of which nothing is computed here.
+    """
+    if data.kind == "dask":
+        matching = to_series(data.source, conditions).fillna(False).astype(bool)
+        return read(data.source[matching if keep else ~matching], name=data.name), None
+    chosen = mask(data, conditions)
+    if not keep:
+        chosen = ~chosen
+    return read(_taken(data, chosen), name=data.name), chosen
+
+
+def request_on(request: Request, data: Data, rows: np.ndarray | None, changes: dict[str, Any]) -> Request:
+    """Return the question as it is asked on a part of the rows.
+
+    Parameters
+    ----------
+    request : Request
+    data : Data
+        All rows.
+    rows : bool array, optional
+        Which of them the part holds, as `part_of` gives it.
+    changes : dict
+        Fields to replace.
+    """
+    labels = request.labels
+    if labels is not None and rows is not None:
+        # By the rules for all rows: a part of them may be all ones.
+        labels = marks_of(data, labels)[rows]
+    return replace(request, **{"labels": labels, "notes": (), **changes})
+
+
+def _taken(data: Data, chosen: np.ndarray) -> Any:
+    """Return the rows as the kind of table that they come from, where it has one of its own."""
+    if data.kind == "pandas":
+        return data.source[chosen]
+    if data.kind == "arrow":
+        import pyarrow as pa
+
+        return data.source.filter(pa.array(chosen))
+    if data.kind == "polars":
+        import polars as pl
+
+        frame = data.source.collect() if hasattr(data.source, "collect") else data.source
+        return frame.filter(pl.Series(chosen))
+    return data.take(np.flatnonzero(chosen))
