@@ -18,6 +18,14 @@ def test_a_border_moves_to_a_keyframe_within_a_quarter():
     assert _lengths(np.arange(60), [0, 11]) == [16, 32, 12]  # 5 frames away: too far for a chunk of 16
 
 
+def test_later_borders_move_as_far_as_it_takes_to_decode_nothing_in_vain():
+    keyframes = np.arange(0, 2000, 250)
+    chunks = plan_chunks(np.arange(2000), keyframes)
+    assert [chunk.start for chunk in chunks[4:]] == [176, *range(250, 2000, 250), 1878]
+    assert _lengths(np.arange(800), [0, 200])[3:5] == [64, 128]  # to 200 would be a chunk of 24
+    assert _lengths(np.arange(1200), [0, 500])[4:6] == [128, 196]
+
+
 def test_of_two_keyframes_that_are_equally_near_the_earlier_is_taken():
     assert _lengths(np.arange(100), [14, 18])[0] == 14
 
@@ -45,4 +53,5 @@ def test_chunks_cover_every_frame_once_in_order(total, keyframes, step, later):
     assert [chunk.start for chunk in chunks] == [0, *(chunk.stop for chunk in chunks[:-1])][: len(chunks)]
     assert (chunks[-1].stop if chunks else 0) == total
     assert all(len(chunk) > 0 for chunk in chunks)
-    assert all(len(chunk) <= 2 * max(later, 64) for chunk in chunks)
+    assert all(len(chunk) <= 2.25 * max(later, 64) for chunk in chunks)
+    assert all(len(chunk) >= later // 4 for chunk in chunks[4:-1])

@@ -51,8 +51,10 @@ def plan_chunks(
     Returns
     -------
     list of Chunk
-        In order, without gap or overlap. A border moves to the keyframe nearest to it if one lies within a quarter of
-        the chunk's nominal length; the earlier of two that are equally near.
+        In order, without gap or overlap. A border moves to the keyframe nearest to it, the earlier of two that are
+        equally near: by at most a quarter of the chunk's length in the first chunks, which are to be quick; by at most
+        a whole length in the others (but none becomes shorter than a quarter), since all frames from the keyframe
+        before a chunk are decoded in vain: with a keyframe every 250 frames, half as much again.
     """
     total = len(frames)
     # A chunk that starts at the first processed frame at or after a keyframe decodes nothing in vain.
@@ -64,7 +66,8 @@ def plan_chunks(
         nominal = next(lengths)
         end = begin + nominal
         if end < total:
-            end = _nearest(starts, end, nominal // 4, above=begin, below=total)
+            reach = nominal // 4 if len(chunks) < len(first) else nominal
+            end = _nearest(starts, end, reach, above=begin + nominal // 4, below=total)
         # A last chunk of a few frames costs more than it brings.
         if total - end < nominal // 4:
             end = total
