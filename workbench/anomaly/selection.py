@@ -1,0 +1,257 @@
+"""Exact order statistics of large columns: windows around a rank, counted and copied in one pass.
+
+A sorted sample bounds where a rank lies. One pass counts the values below and at the bounds and copies those strictly
+between; partitioning these few gives the order statistic exactly. Counts and copies of parts add up, so a table in many
+parts is served by the same functions: `window_counts` is pure, and its answers are merged by `Counts.merge`. The sample
+only decides how much is copied, never the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = [
+    "LARGE",
+    "Counts",
+    "Window",
+    "count_below",
+    "interpolate",
+    "midpoint",
+    "position",
+    "sample_size",
+    "select",
+    "survey_rows",
+    "window_counts",
+    "windows_for",
+]
+
+#: from this many rows on, windows are cheaper than partitioning the whole
+LARGE = 200_000
+#: rows that are transformed and compared at a time, so that they stay in the cache
+_PIECE = 1 << 14
+#: half the width of a window, in standard deviations of the rank
+_WIDTH = 3.5
+
+#: maps rows (n,) or (n, p) to the values (n,) that are ordered
+Values = Callable[[np.ndarray], np.ndarray]
+#: two bounds; values strictly between them are copied, those at them counted
+Window = tuple[float, float]
+
+
+# the quantile rule
+
+
+def position(n: int, share: float) -> tuple[int, float]:
+    """Return where a quantile lies among n sorted values: the 0-based index below it, and the fraction beyond that.
+
+    The rule is h = p(n + 1), 1-based, clamped to [1, n], linear between neighbours: `method="weibull"` of
+    `np.quantile`, to the last bit.
+
+    Parameters
+    ----------
+    n : int
+        Number of values, at least 1.
+    share : float
+        p, 0 to 1.
+    """
+    virtual = n * share + share - 1.0
+    if virtual <= 0:
+        return 0, 0.0
+    if virtual >= n - 1:
+        return n - 1, 0.0
+    index = math.floor(virtual)
+    return index, virtual - index
+
+
+def interpolate(a: float, b: float, fraction: float) -> float:
+    """Return the point between two neighbours; infinite ones too, and equal ones give that value."""
+    if a == b or fraction == 0.0:
+        return a
+    step = b - a
+    if math.isinf(step):
+        if math.isinf(a) and math.isinf(b):
+            return a if fraction < 0.5 else b
+        if math.isinf(a) or math.isinf(b):
+            return a if math.isinf(a) else b
+        return a * (1.0 - fraction) + b * fraction
+    return a + step * fraction if fraction < 0.5 else b - step * (1.0 - fraction)
+
+
+def midpoint(a: float, b: float) -> float:
+    """Return the mean of two numbers, without overflow."""
+    if a == b:
+        return a
+    total = a + b
+    return total / 2.0 if math.isfinite(total) else a / 2.0 + b / 2.0
+
+
+# small arrays
+
+
+def select(values: np.ndarray, ranks: Sequence[int]) -> list[float]:
+    """Return order statistics of an array, by partitioning it.
+
+    Parameters
+    ----------
+    values : float64 (n,), without NaN
+    ranks : sequence of int
+        0-based.
+    """
+    if not len(ranks):
+        return []
+    # -0.0 becomes 0.0: which of equal values stands at a rank must not show.
+    return [float(found) + 0.0 for found in np.partition(values, sorted(set(ranks)))[list(ranks)]]
+
+
+# windows
+
+
+def sample_size(n: int) -> int:
+    """Return how many of n rows to sample: few, and yet enough that little of n lies between two bounds."""
+    return min(n, max(40_000, round((1.75 * n) ** (2 / 3))))
+
+
+def survey_rows(n: int, m: int) -> np.ndarray:
+    """Return the positions of m of n rows, spread evenly but for a fixed jitter against periodic data."""
+    if m >= n:
+        return np.arange(n)
+    step = n / m
+    jitter = np.random.default_rng(m).random(m)
+    return np.minimum(((np.arange(m) + jitter) * step).astype(np.int64), n - 1)
+
+
+def windows_for(sample: np.ndarray, n: int, ranks: Sequence[int], width: float = _WIDTH) -> list[Window]:
+    """Return disjoint windows, ascending, that hold the given ranks of n values almost surely.
+
+    Parameters
+    ----------
+    sample : float64 (m,), sorted
+    n : int
+    ranks : sequence of int
+        0-based.
+    width : float
+        In standard deviations of a rank in the sample.
+    """
+    m = len(sample)
+    spans: list[list[int]] = []
+    for rank in sorted(set(ranks)):
+        share = (rank + 0.5) / n
+        slack = width * math.sqrt(m * share * (1.0 - share)) + 1.0
+        begin, end = math.floor(share * m - slack), math.ceil(share * m + slack)
+        if spans and begin <= spans[-1][1]:
+            spans[-1][1] = max(end, spans[-1][1])
+        else:
+            spans.append([begin, end])
+    found: list[Window] = []
+    for begin, end in spans:
+        low = float(sample[begin]) if begin >= 0 else -math.inf
+        high = float(sample[end]) if end < m else math.inf
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return found
+
+
+@dataclass
+class Counts:
+    """What one window found in some rows; parts add up.
+
+    Attributes
+    ----------
+    below, at_low, at_high : int
+        Values less than the lower bound, equal to it, equal to the upper one (0 if the bounds are equal).
+    inside : list of float64 arrays
+        The values strictly between the bounds.
+    """
+
+    below: int
+    at_low: int
+    at_high: int
+    inside: list[np.ndarray]
+
+    def merge(self, other: Counts) -> Counts:
+        """Add what another part found, and return itself."""
+        self.below += other.below
+        self.at_low += other.at_low
+        self.at_high += other.at_high
+        self.inside += other.inside
+        return self
+
+    def order(self, window: Window, ranks: Sequence[int]) -> list[float | None]:
+        """Return order statistics of all values; None for a rank that lies outside the window."""
+        inside = np.concatenate(self.inside) if self.inside else np.empty(0)
+        first = self.below + self.at_low
+        within = [rank - first for rank in ranks if first <= rank < first + len(inside)]
+        picked = dict(zip(within, select(inside, within), strict=True))
+        answers: list[float | None] = []
+        for rank in ranks:
+            if self.below <= rank < first:
+                answers.append(window[0] + 0.0)
+            elif rank - first in picked:
+                answers.append(picked[rank - first])
+            elif first + len(inside) <= rank < first + len(inside) + self.at_high:
+                answers.append(window[1] + 0.0)
+            else:
+                answers.append(None)
+        return answers
+
+
+def window_counts(x: np.ndarray, windows: Sequence[Window], transform: Values | None = None) -> list[Counts]:
+    """Count and copy for several windows in one pass: pure, and additive over parts.
+
+    Parameters
+    ----------
+    x : float64 (n,) or (n, p), without NaN
+    windows : sequence of (low, high)
+    transform : callable, optional
+        Maps rows to the values (n,) that are ordered; called on pieces of rows.
+
+    Returns
+    -------
+    list of Counts
+        One for each window.
+    """
+    found = [Counts(0, 0, 0, []) for _ in windows]
+    for begin in range(0, len(x), _PIECE):
+        piece = x[begin : begin + _PIECE]
+        values = piece if transform is None else transform(piece)
+        for counts, (low, high) in zip(found, windows, strict=True):
+            up_to = int(np.count_nonzero(values <= low))
+            below = int(np.count_nonzero(values < low))
+            counts.below += below
+            counts.at_low += up_to - below
+            if low == high:
+                continue
+            less = values < high
+            counts.at_high += int(np.count_nonzero(values == high))
+            if int(np.count_nonzero(less)) > up_to:
+                less &= values > low
+                counts.inside.append(values[less])
+    return found
+
+
+def count_below(x: np.ndarray, points: np.ndarray, transform: Values | None = None) -> np.ndarray:
+    """Return how many values are less than each of some points: pure, and additive over parts.
+
+    Parameters
+    ----------
+    x : float64 (n,) or (n, p), without NaN
+    points : float64 (k,), ascending
+    transform : callable, optional
+
+    Returns
+    -------
+    int64 (k,)
+    """
+    total = np.zeros(len(points) + 1, np.int64)
+    for begin in range(0, len(x), 1 << 20):
+        piece = x[begin : begin + (1 << 20)]
+        values = piece if transform is None else transform(piece)
+        # A value lies below exactly those points that come after the last one not above it.
+        total += np.bincount(np.searchsorted(points, values, side="right"), minlength=len(points) + 1)
+    return np.cumsum(total)[:-1]
