@@ -36,6 +36,9 @@ class RowsAccess(Protocol):
     def histogram(self, conditions: Conditions | None) -> pd.DataFrame:
         """Return `left, right, rows, outliers, selected`; no rows where nothing was measured."""
 
+    def drill(self, many: Sequence[Conditions], limit: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+        """Return the first rows and the histogram of each, in one pass over the source."""
+
 
 @dataclass(eq=False)
 class Answer:

@@ -35,10 +35,14 @@ def details(answer: Answer, state: dict[str, Any]) -> dict[str, list[dict[str, A
         As `view.ranked_state` gives it.
     """
     rows = _readable(answer)
+    ranks = [int(row[0]) - 1 for row in state["rows"][:DETAILS]]
+    behind: list[Any] = [None] * len(ranks)
+    if rows is not None:
+        behind = rows.drill([conditions_at(answer, rank) for rank in ranks], ROWS)
     found: dict[str, list[dict[str, Any]]] = {}
     left = MOST
-    for index, row in enumerate(state["rows"][:DETAILS]):
-        blocks = _blocks(answer, rows, int(row[0]) - 1, ranked.chips(ranked.pairs(row[1])))
+    for index, (rank, part) in enumerate(zip(ranks, behind, strict=True)):
+        blocks = _blocks(answer, part, rank, ranked.chips(ranked.pairs(state["rows"][index][1])))
         size = len(json.dumps(blocks, ensure_ascii=False))
         if size > left:
             # The filters are always there: they are how a reader gets at all the rest.
@@ -61,17 +65,20 @@ def overview(answer: Answer) -> list[dict[str, Any]]:
     if not len(frame) or not float(frame["rows"].sum()):
         return []
     selected = ranked.chips(_pairs(answer, 0)) if first is not None else ""
-    svg, alt = _drawn(answer, frame, selected, 170.0)
+    name = words.measured_name(answer)
+    svg, alt = drawing.histogram(frame, name, answer.cutoff, selected=selected, on_score=_on_score(answer))
     # The header and the table say all of it in text.
     return [{"kind": "svg", "svg": svg, "alt": alt, "text": ""}]
 
 
-def _blocks(answer: Answer, rows: RowsAccess | None, rank: int, name: str) -> list[dict[str, Any]]:
+def _blocks(answer: Answer, behind: Any, rank: int, name: str) -> list[dict[str, Any]]:
     conditions, missing = conditions_at(answer, rank), words.missing_metrics(answer)
     found: list[dict[str, Any]] = []
-    if rows is not None:
-        found += _histogram(answer, rows.histogram(conditions), name)
-        frame = rows.rows(conditions, ROWS)
+    if behind is not None:
+        frame, histogram = behind
+        if len(histogram) and float(histogram["selected"].sum()):
+            svg, alt = drawing.in_out(histogram, words.measured_name(answer), answer.cutoff, name, _on_score(answer))
+            found.append({"kind": "svg", "svg": svg, "alt": alt})
         total = float(answer.found.answers.t[int(answer.order[rank])])
         found.append(_table(answer, frame, None if answer.weighted else int(total), dict(conditions)))
     found.append({"kind": "code", "language": "sql", "text": present.sql(answer.rows, conditions, missing)})
@@ -79,17 +86,8 @@ def _blocks(answer: Answer, rows: RowsAccess | None, rank: int, name: str) -> li
     return found
 
 
-def _histogram(answer: Answer, frame: pd.DataFrame, name: str) -> list[dict[str, Any]]:
-    if not len(frame) or not float(frame["rows"].sum()):
-        return []
-    svg, alt = _drawn(answer, frame, name, 130.0)
-    return [{"kind": "svg", "svg": svg, "alt": alt}]
-
-
-def _drawn(answer: Answer, frame: pd.DataFrame, selected: str, height: float) -> tuple[str, str]:
-    name, on_score = words.measured_name(answer), words.on_score(answer)
-    on_score = on_score and name == "score"
-    return drawing.histogram(frame, name, answer.cutoff, selected=selected, on_score=on_score, height=height)
+def _on_score(answer: Answer) -> bool:
+    return words.on_score(answer) and words.measured_name(answer) == "score"
 
 
 def _table(answer: Answer, frame: pd.DataFrame, total: int | None, chosen: dict[str, Any]) -> dict[str, Any]:

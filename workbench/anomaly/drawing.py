@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.score import Cutoff
 
-__all__ = ["cutoff_words", "histogram"]
+__all__ = ["cutoff_words", "histogram", "in_out"]
 
 #: colours of the page, and what stands for them where it has none
 _COLOURS = {
@@ -28,18 +28,10 @@ _COLOURS = {
 }
 _WIDTH = 760.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8.0, 8.0, 38.0, 20.0
-#: widths of the bars of a bin, as shares of it: one in front of the other
-_BARS = (("rows", 0.9), ("outliers", 0.9), ("selected", 0.42))
 
 
 def histogram(
-    frame: pd.DataFrame,
-    name: str,
-    cutoff: Cutoff | None = None,
-    *,
-    selected: str = "",
-    on_score: bool = False,
-    height: float = 150.0,
+    frame: pd.DataFrame, name: str, cutoff: Cutoff | None = None, *, selected: str = "", on_score: bool = False
 ) -> tuple[str, str]:
     """Draw a histogram; heights go by the square root, so that the few outliers are seen beside the many rows.
 
@@ -55,35 +47,71 @@ def histogram(
         The explanation that is overlaid, in words; empty for none.
     on_score : bool
         What is measured is the score itself, so its cutoff is `cutoff.score`.
-    height : float
-        In px.
 
     Returns
     -------
     svg, alt : str
     """
+    rows, outliers, chosen = (frame[kind].to_numpy(dtype=float) for kind in ("rows", "outliers", "selected"))
+    series = [("rows", "rows", rows, 0.9), ("outliers", "outliers", outliers, 0.9)]
+    if selected:
+        series.append(("selected", f"{_fit(selected, 60)} ({count(chosen.sum())})", chosen, 0.42))
+    alt = f"Histogram of {name}: {count(rows.sum())} rows, {count(outliers.sum())} outliers"
+    more = f"; {selected}: {count(chosen.sum())} rows" if selected else ""
+    return _picture(frame, name, series, _cutoff_lines(cutoff, on_score), 170.0, alt, more)
+
+
+def in_out(
+    frame: pd.DataFrame, name: str, cutoff: Cutoff | None, selected: str, on_score: bool = False
+) -> tuple[str, str]:
+    """Draw how the rows of an explanation are spread beside all others, each as shares of their own number.
+
+    Parameters and returns as `histogram`.
+    """
+    inside = frame["selected"].to_numpy(dtype=float)
+    outside = frame["rows"].to_numpy(dtype=float) - inside
+    n_in, n_out = float(inside.sum()), float(outside.sum())
+    series = [
+        ("rows", f"outside ({count(n_out)} rows)", outside / max(n_out, 1e-300), 0.9),
+        ("selected", f"inside ({count(n_in)} rows)", inside / max(n_in, 1e-300), 0.5),
+    ]
+    alt = f"Histogram of {name} inside and outside of {selected}, as shares: {count(n_in)} and {count(n_out)} rows"
+    return _picture(frame, name, series, _cutoff_lines(cutoff, on_score), 130.0, alt, "")
+
+
+def _picture(
+    frame: pd.DataFrame,
+    name: str,
+    series: list[tuple[str, str, Any, float]],
+    lines: list[tuple[float, str]],
+    height: float,
+    alt: str,
+    more: str,
+) -> tuple[str, str]:
+    """Draw series of bars, one in front of the other: (colour, words, heights, width as a share of the bin's)."""
     inner = frame["left"].to_numpy(dtype=float)[1:]
     step = float(inner[1] - inner[0]) if len(inner) > 1 else 1.0
     low, high = float(inner[0]) - step, float(inner[-1]) + step
     wide, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
     base = height - _BOTTOM
-    counts = {kind: frame[kind].to_numpy(dtype=float) for kind, _ in _BARS}
-    top = math.sqrt(max(float(counts["rows"].max(initial=0)), 1.0))
-    shapes = []
-    for kind, share in _BARS:
-        heights = tall * np.sqrt(np.maximum(counts[kind], 0.0)) / top
-        shapes.append(_bars(heights, wide / len(frame), share, base, _COLOURS[kind]))
+    top = max((float(part.max(initial=0)) for _, _, part, _ in series), default=0.0) or 1.0
+    shapes = [
+        _bars(tall * np.sqrt(np.maximum(part, 0.0) / top), wide / len(frame), share, base, _COLOURS[kind])
+        for kind, _, part, share in series
+    ]
     shapes.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "grid"))
 
     def at(value: float) -> float:
         return _LEFT + wide * (min(max(value, low), high) - low) / (high - low)
 
-    lines = _cutoff_lines(cutoff, on_score)
     for value, words in lines:
         shapes += _cutoff_mark(at(value), words, beyond=not low <= value <= high, base=base)
-    shapes += _legend(name, counts, selected)
-    shapes += _axis(low + step, high - step, at, base)
-    alt = _alt(name, counts, selected, [words for _, words in lines], (low + step, high - step))
+    shapes += _legend(name, [(kind, words) for kind, words, _, _ in series])
+    shapes += _axis(low, high, at, base)
+    alt += f", from {number(low)} to {number(high)}"
+    if lines:
+        alt += f"; cutoff {' or '.join(words for _, words in reversed(lines))}"
+    alt += more
     size = f'viewBox="0 0 {_n(_WIDTH)} {_n(height)}" width="{_n(_WIDTH)}" height="{_n(height)}"'
     inside = "".join(shapes)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{_e(alt)}">{inside}</svg>', alt
@@ -108,11 +136,11 @@ def _cutoff_lines(cutoff: Cutoff | None, on_score: bool) -> list[tuple[float, st
 def _bars(heights: Any, step: float, share: float, base: float, colour: str) -> str:
     """Draw all bars of one kind as one path, which is a tenth of as many rectangles."""
     width = step * share
-    parts = [
-        f"M{_n(_LEFT + index * step + (step - width) / 2)} {_n(base)}v{_n(-max(float(tall), 1.0))}h{_n(width)}V{_n(base)}z"
-        for index, tall in enumerate(heights)
-        if tall > 0
-    ]
+    parts = []
+    for index, tall in enumerate(heights):
+        if tall > 0:
+            x = _LEFT + index * step + (step - width) / 2
+            parts.append(f"M{_n(x)} {_n(base)}v{_n(-max(float(tall), 1.0))}h{_n(width)}V{_n(base)}z")
     return f'<path d="{"".join(parts)}" style="fill:{colour}"/>' if parts else ""
 
 
@@ -127,17 +155,16 @@ def _cutoff_mark(x: float, words: str, *, beyond: bool, base: float) -> list[str
     ]
 
 
-def _legend(name: str, counts: dict[str, Any], selected: str) -> list[str]:
-    """Draw what the colours are, with how many rows each stands for."""
+def _legend(name: str, series: list[tuple[str, str]]) -> list[str]:
+    """Draw what the colours are."""
     shapes, x = [_text(_LEFT, 13, _fit(name, 26), "text", weight=600)], _LEFT + 7.2 * min(len(name), 26) + 16
-    named = {"rows": "rows", "outliers": "outliers", "selected": selected}
-    for kind, words in named.items():
-        if not words:
-            continue
-        text = f"{_fit(words, 60)} ({count(float(counts[kind].sum()))})" if kind == "selected" else words
+    for kind, words in series:
         shapes.append(f'<rect x="{_n(x)}" y="4" width="10" height="10" rx="2" style="fill:{_COLOURS[kind]}"/>')
-        shapes.append(_text(x + 14, 13, text, "muted"))
-        x += 30 + 6.4 * len(text)
+        shapes.append(_text(x + 14, 13, words, "muted"))
+        x += 34 + 6.0 * len(words)
+    note = "heights by square root"
+    if x < _WIDTH - 130:
+        shapes.append(_text(_WIDTH - _RIGHT, 13, note, "muted", "end"))
     return shapes
 
 
@@ -162,18 +189,6 @@ def _ticks(low: float, high: float, most: int = 8) -> list[float]:
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _alt(name: str, counts: dict[str, Any], selected: str, cutoffs: list[str], ends: tuple[float, float]) -> str:
-    words = [
-        f"Histogram of {name}: {count(float(counts['rows'].sum()))} rows, {count(float(counts['outliers'].sum()))} "
-        f"outliers, bins from {number(ends[0])} to {number(ends[1])}"
-    ]
-    if cutoffs:
-        words.append(f"cutoff {' or '.join(reversed(cutoffs))}")
-    if selected:
-        words.append(f"{selected}: {count(float(counts['selected'].sum()))} rows")
-    return "; ".join(words)
-
-
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "") -> str:
     more = f' stroke-dasharray="{dash}"' if dash else ""
     return (
@@ -183,9 +198,8 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str = "start", weight: int = 400) -> str:
-    more = (f' text-anchor="{anchor}"' if anchor != "start" else "") + (
-        f' font-weight="{weight}"' if weight != 400 else ""
-    )
+    more = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    more += f' font-weight="{weight}"' if weight != 400 else ""
     return f'<text x="{_n(x)}" y="{_n(y)}" font-size="11"{more} style="fill:{_COLOURS[colour]}">{_e(text)}</text>'
 
 

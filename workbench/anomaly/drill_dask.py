@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -36,30 +37,59 @@ class DaskRows:
 
     def rows(self, conditions: Conditions, limit: int | None = None) -> pd.DataFrame:
         """Return the rows that match, in input order: all source columns, `outlier` and `score`."""
-        matching = self.frame[to_series(self.frame, conditions) & (self.frame[FLAG] >= 0)]
-        found = matching.compute() if limit is None else _head(matching, limit)
-        found = found.reset_index(drop=True)
-        flags, score = found.pop(FLAG), found.pop(SCORE)
-        found[self._free("outlier")] = flags.to_numpy() == 1
-        found[self._free("score")] = score.to_numpy(dtype=np.float64)
-        return found
+        return self._named(self._matching(conditions, limit).compute())
 
     def histogram(self, conditions: Conditions | None = None) -> pd.DataFrame:
         """Return `left, right, rows, outliers, selected` of the metric, or of the score of several."""
-        column = self.answer.metric if isinstance(self.answer.metric, str) else SCORE if self.answer.metric else None
-        if column is None or self._edges is None:
+        if self._edges is None:
             return histogram.frame_of(None, [])
-        parts = self.frame.map_partitions(
-            _counts, column, self._edges, conditions, meta=_counts(self.frame._meta, column, self._edges, conditions)
-        )
-        total = parts.groupby("bin").sum().compute().sort_index()
-        return histogram.frame_of(self._edges, [total[name].to_numpy() for name in ("rows", "outliers", "selected")])
+        return self._framed(self._counted(conditions).compute())
+
+    def drill(self, many: Sequence[Conditions], limit: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+        """Return the first rows and the histogram of each, in one pass."""
+        import dask
+
+        rows = [self._matching(conditions, limit) for conditions in many]
+        counts = [] if self._edges is None else [self._counted(conditions) for conditions in many]
+        done = dask.compute(*rows, *counts)
+        frames = [self._named(frame) for frame in done[: len(rows)]]
+        histograms = [self._framed(frame) for frame in done[len(rows) :]] or [histogram.frame_of(None, [])] * len(rows)
+        return list(zip(frames, histograms, strict=True))
+
+    # ------------------------------------------------------------------------------------------------------- private
+
+    def _matching(self, conditions: Conditions, limit: int | None) -> Any:
+        found = self.frame[to_series(self.frame, conditions) & (self.frame[FLAG] >= 0)]
+        return found if limit is None else found.head(limit, npartitions=-1, compute=False)
+
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame.reset_index(drop=True)
+        flags, score = frame.pop(FLAG), frame.pop(SCORE)
+        frame[self._free("outlier")] = flags.to_numpy() == 1
+        frame[self._free("score")] = score.to_numpy(dtype=np.float64)
+        return frame
+
+    def _counted(self, conditions: Conditions | None) -> Any:
+        meta = _counts(self.frame._meta, self._column, self._edges, conditions)
+        parts = self.frame.map_partitions(_counts, self._column, self._edges, conditions, meta=meta)
+        return parts.groupby("bin").sum()
+
+    def _framed(self, total: pd.DataFrame) -> pd.DataFrame:
+        names = ("rows", "outliers", "selected")
+        total = total.sort_index()
+        return histogram.frame_of(self._edges, [total[name].to_numpy() for name in names])
+
+    @property
+    def _column(self) -> str:
+        return self.answer.metric if isinstance(self.answer.metric, str) else SCORE
 
     @cached_property
     def _edges(self) -> Any:
-        column = self.answer.metric if isinstance(self.answer.metric, str) else SCORE
+        if self.answer.metric is None:
+            return None
         # One column in memory: 8 bytes a row, once.
-        return histogram.edges_of(self.frame[column].compute().to_numpy(dtype=np.float64, na_value=np.nan))
+        values = self.frame[self._column].compute()
+        return histogram.edges_of(values.to_numpy(dtype=np.float64, na_value=np.nan))
 
     def _free(self, name: str) -> str:
         return free_name(name, set(self.frame.columns) - {FLAG, SCORE})
@@ -75,10 +105,3 @@ def _counts(part: pd.DataFrame, column: str, edges: np.ndarray, conditions: Cond
     counts = histogram.bin_counts(values, edges, [None, flags == 1, chosen], flags >= 0)
     names = ("rows", "outliers", "selected")
     return pd.DataFrame({"bin": np.arange(histogram.BINS), **dict(zip(names, counts, strict=True))})
-
-
-def _head(frame: Any, limit: int) -> pd.DataFrame:
-    """Return the first rows of all partitions together."""
-    if limit <= 0:
-        return frame._meta.copy()
-    return frame.head(limit, npartitions=-1, compute=True)

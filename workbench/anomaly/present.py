@@ -31,12 +31,11 @@ def sql(data: Data | None, conditions: Conditions, metrics: Sequence[str]) -> st
 
 
 def code(data: Data | None, conditions: Conditions, metrics: Sequence[str]) -> str:
-    """Return the condition as pandas text that selects from `df`."""
+    """Return the condition as pandas text for a frame `df`."""
     from workbench.anomaly.conditions import to_pandas
 
-    text = to_pandas(conditions) if data is None else data.code(conditions)
-    present = "".join(f" & df[{json.dumps(name, ensure_ascii=False)}].notna()" for name in metrics)
-    return f"{text[:-1]}{present}]" if present else text
+    parts = [to_pandas(conditions) if data is None else data.code(conditions)]
+    return " & ".join([*parts, *(f"df[{json.dumps(name, ensure_ascii=False)}].notna()" for name in metrics)])
 
 
 def native(data: Data, conditions: Conditions, metrics: Sequence[str]) -> Any:

@@ -216,7 +216,7 @@ class Explanations(Result):
     def to_json(self) -> str:
         """Return spec, sets, figures and notes as JSON text; ranges are text, infinite figures `"inf"`."""
         cutoff, frame = self.cutoff, frame_of(self._answer)
-        names = [name for name in frame.columns[len(self._answer.by) :]]
+        names = list(frame.columns[len(self._answer.by) :])
         found = {
             "spec": self.spec,
             "metric": self.metric,
@@ -285,9 +285,8 @@ class Explanations(Result):
             from workbench.anomaly.text import counted
 
             hint = f"Ranks go from 0 to {len(self) - 1}." if len(self) else "Nothing was found."
-            raise WorkbenchError(
-                f"No explanation {i}: there {_are(len(self))} {counted(len(self), 'explanation')}.", hint
-            )
+            there = f"there {'is' if len(self) == 1 else 'are'} {counted(len(self), 'explanation')}"
+            raise WorkbenchError(f"No explanation {i}: {there}.", hint)
         return int(i)
 
     def _conditions(self, i: Any) -> Conditions:
@@ -301,14 +300,8 @@ class Explanations(Result):
     def _again(self, i: int, keep: bool, changes: dict[str, Any]) -> Explanations:
         conditions = self._conditions(i)
         if self._answer.rerun is None:
-            raise WorkbenchError(
-                "This answer cannot be asked again.", "Filter the table with r.filter(i) and ask anew."
-            )
+            raise WorkbenchError("This answer cannot be asked again.", "Filter the table by r.filter(i) and ask anew.")
         return self._answer.rerun(conditions, keep, changes)
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
 
 
 def _plain(n: float) -> int | float:

@@ -34,7 +34,7 @@ def folds(answer: Answer, table: NDArray[np.int64]) -> dict[int, list[int]]:
     codes = [column.codes for column in answer.columns]
     n = max((len(part) for part in codes), default=0)
     whole = n > 0 and all(len(part) == n for part in codes)
-    masks: dict[int, NDArray[np.bool_]] = {}
+    masks: dict[int, NDArray[np.uint8]] = {}
     for rank in range(len(table)):
         place = int(answer.order[rank])
         # Only sets with equal counts can have the same rows.
@@ -49,14 +49,14 @@ def folds(answer: Answer, table: NDArray[np.int64]) -> dict[int, list[int]]:
 
 
 def _same(
-    codes: list[np.ndarray], table: NDArray[np.int64], masks: dict[int, NDArray[np.bool_]], first: int, second: int
+    codes: list[np.ndarray], table: NDArray[np.int64], masks: dict[int, NDArray[np.uint8]], first: int, second: int
 ) -> bool:
     return bool(np.array_equal(_mask(codes, table, masks, first), _mask(codes, table, masks, second)))
 
 
 def _mask(
-    codes: list[np.ndarray], table: NDArray[np.int64], masks: dict[int, NDArray[np.bool_]], rank: int
-) -> NDArray[np.bool_]:
+    codes: list[np.ndarray], table: NDArray[np.int64], masks: dict[int, NDArray[np.uint8]], rank: int
+) -> NDArray[np.uint8]:
     if rank not in masks:
         found: NDArray[np.bool_] | None = None
         for place, code in enumerate(table[rank]):

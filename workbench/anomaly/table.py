@@ -91,8 +91,8 @@ def intervals(answer: Answer) -> tuple[np.ndarray, np.ndarray]:
         return np.empty(0), np.empty(0)
     out, inside = getattr(found, "moments_out", None), getattr(found, "moments_in", None)
     if answer.compare == "mean_shift" and out is not None and inside is not None:
-        first, second = (tuple(np.asarray(part)[order] for part in moments) for moments in (out, inside))
-        low, high = compare.mean_shift_interval(first, second)
+        (n1, m1, v1), (n2, m2, v2) = (tuple(np.asarray(part)[order] for part in moments) for moments in (out, inside))
+        low, high = compare.mean_shift_interval((n1, m1, v1), (n2, m2, v2))
     elif answer.compare in ("mean_shift", "mean_deviation"):
         low = high = np.full(len(order), np.nan)
     else:

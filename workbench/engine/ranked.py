@@ -1,8 +1,8 @@
 """The words of a ranked table: its figures, conditions and lines, the same in text, HTML and pictures.
 
 A `ranked` block's state has `columns` ({name, label, format, ...}) and `rows`. Cells by format: `rank` int; `chips`
-`{"chips": [[column, value or None], ...], "same": [chips, ...]}`; `ratio` `{"value", "low", "high"}`, where "inf" stands
-for infinity; `share` 0 to 1; `count_of` `[o, t]`; `spark` numbers; `text`, `number`. A column's `word` stands before its
+`{"chips": [[column, value or None], ...], "same": [chips, ...]}`; `ratio` `{"value", "low", "high"}`, where "inf" is
+infinity; `share` 0 to 1; `count_of` `[o, t]`; `spark` numbers; `text`, `number`. A column's `word` is put before its
 figures in text.
 """
 
@@ -15,6 +15,8 @@ from typing import Any
 
 __all__ = [
     "NULL",
+    "as_float",
+    "cell_text",
     "chips",
     "count",
     "counts",
@@ -22,7 +24,9 @@ __all__ = [
     "is_ranked",
     "lines",
     "number",
+    "pairs",
     "ratio",
+    "same_rows",
     "share",
     "spark",
     "value",
@@ -163,13 +167,10 @@ def lines(state: Mapping[str, Any], limit: int) -> list[str]:
     widths = [max((_width(row[i]) for row in cells), default=0) for i in range(len(columns))]
     found = []
     for row, texts in zip(shown, cells, strict=True):
-        parts = [
-            " " * (width - _width(text)) + text
-            if column.get("format") == "rank"
-            else text + " " * (width - _width(text))
-            for column, text, width in zip(columns, texts, widths, strict=True)
-            if width
-        ]
+        parts = []
+        for column, text, width in zip(columns, texts, widths, strict=True):
+            gap = " " * (width - _width(text))
+            parts += [gap + text if column.get("format") == "rank" else text + gap] if width else []
         found.append("  ".join(parts).rstrip())
         indent = " " * (widths[0] + 2 if columns and columns[0].get("format") == "rank" else 2)
         found += [f"{indent}same rows: {chips(same)}" for same in same_rows(columns, row)]

@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Container
 from typing import Any
 
+from workbench.engine import ranked
 from workbench.engine.paths import short_names
 
 __all__ = ["mimebundle", "plain_bundle", "register", "table_html", "table_text", "unregister", "with_short_names"]
@@ -62,6 +63,10 @@ def plain_bundle(result: Any) -> dict[str, Any]:
             frame = with_short_names(block["frame"], block.get("files") or ())
             text.append(table_text(frame))
             parts.append(table_html(frame))
+        elif kind == "ranked" and ranked.is_ranked(block["state"]):
+            table = "\n".join(ranked.lines(block["state"], LIMIT))
+            text.append(table)
+            parts.append(f"<pre>{html.escape(table)}</pre>")
         elif kind == "plan":
             text.append(str(block["plan"]))
             parts.append(block["plan"].explain("html"))
@@ -69,9 +74,10 @@ def plain_bundle(result: Any) -> dict[str, Any]:
             text.append(str(block["text"]))
             parts.append(f"<pre>{html.escape(str(block['text']))}</pre>")
         elif block.get("alt"):
-            text.append(str(block["alt"]))
+            text.append(str(block.get("text", block["alt"])))
             parts.append(f"<p>{html.escape(str(block['alt']))}</p>")
-    return {"text/plain": "\n".join(text), "text/html": f'<div class="wb-result">{"".join(parts)}</div>'}
+    lines = "\n".join(part for part in text if part)
+    return {"text/plain": lines, "text/html": f'<div class="wb-result">{"".join(parts)}</div>'}
 
 
 def table_text(frame: Any, limit: int = LIMIT) -> str:

@@ -15,8 +15,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from workbench.engine import ranked as words
 from workbench.engine.units import format_bytes
-from workbench.notebook import charts, tables
+from workbench.notebook import charts, ranked, tables
 from workbench.notebook.config import settings
 from workbench.notebook.draw import Drawing
 from workbench.notebook.svg import clean_svg
@@ -111,7 +112,8 @@ class Page:
 
     def _svg(self, block: dict[str, Any]) -> None:
         alt = str(block.get("alt") or "")
-        self.lines.append(alt)
+        # "" where the text form says it elsewhere
+        self.lines.append(str(block.get("text", alt)))
         drawn = clean_svg(str(block["svg"]))
         self.parts.append(f"<div>{drawn}</div>" if drawn else f'<div class="wb-muted">{escape(alt)}</div>')
 
@@ -164,9 +166,15 @@ class Page:
         self._cut_note("bars", block["state"], charts.GANTT_BARS)
 
     def _ranked(self, block: dict[str, Any]) -> None:
+        state = dict(block["state"])
+        if words.is_ranked(state):
+            self.lines += words.lines(state, settings().display_limit)
+            self._left_out("rows", state, _RANKED_ROWS)
+            self._drawings.append(ranked.drawing(state))
+            self._view("ranked", state, ranked.table_html(state, self._inner))
+            return
         import pandas as pd
 
-        state = dict(block["state"])
         self._left_out("rows", state, _RANKED_ROWS)
         columns = [str(column.get("label") or column["name"]) for column in state.get("columns") or []]
         frame = pd.DataFrame(state.get("rows") or [], columns=columns)
@@ -174,6 +182,17 @@ class Page:
         self.lines.append(tables.table_text(frame, limit))
         self._view("ranked", state, tables.table_html(frame, limit))
         self._cut_note("rows", block["state"], _RANKED_ROWS)
+
+    def _inner(self, blocks: list[dict[str, Any]]) -> str:
+        """Draw the plain blocks inside another block; its text form leaves them out."""
+        parts = []
+        for block in blocks:
+            if block["kind"] == "table":
+                parts.append(tables.plain_html(block))
+            elif block["kind"] in ("svg", "code", "note", "summary"):
+                inner = Page([block])
+                parts += inner.parts
+        return "".join(parts)
 
     def _clips(self, blocks: list[dict[str, Any]]) -> None:
         parts, left_out = [], 0

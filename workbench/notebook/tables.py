@@ -6,12 +6,12 @@ import html
 import math
 import numbers
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from workbench.engine.paths import short_names
 
-__all__ = ["HTML_ROWS", "cell", "number", "row_note", "table_html", "table_text", "visible_rows"]
+__all__ = ["HTML_ROWS", "cell", "number", "plain_html", "row_note", "table_html", "table_text", "visible_rows"]
 
 HTML_ROWS = 1000
 _CUT = 80
@@ -139,6 +139,33 @@ def table_html(frame: Any, limit: int, *, title: str = "", files: Sequence[str] 
     caption = f"<caption>{_e(title)}</caption>" if title else ""
     table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="wb-scroll">{table}</div>{below}'
+
+
+def plain_html(block: Any) -> str:
+    """Return a table block of plain data as HTML: `columns` (names), `rows`, and `total` where it has more rows.
+
+    Numbers stand on the right; None is an empty cell.
+    """
+    rows, names = list(block.get("rows") or []), [str(name) for name in block.get("columns") or []]
+    numeric = [_numbers(row[i] for row in rows) for i in range(len(names))]
+    mark = ['class="wb-n"' if right else "" for right in numeric]
+    head = "".join(f'<th scope="col"{_space(a)}>{_e(_clip(name))}</th>' for name, a in zip(names, mark, strict=True))
+    body = []
+    for row in rows:
+        texts = [_one_line(cell(value)) for value in row]
+        body.append(f"<tr>{''.join(_td(text, a, text) for text, a in zip(texts, mark, strict=True))}</tr>")
+    note = row_note(len(rows), int(block.get("total") or len(rows)))
+    if left_out := int(block.get("left_out") or 0):
+        more = f"{left_out:,} more column{'' if left_out == 1 else 's'}"
+        note = f"{note}, {more}" if note else more
+    below = f'<div class="wb-muted">{note}</div>' if note else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return f'<div class="wb-scroll">{table}</div>{below}'
+
+
+def _numbers(values: Iterable[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in known)
 
 
 def _td(text: str, attr: str, whole: str) -> str:
