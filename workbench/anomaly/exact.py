@@ -1,8 +1,9 @@
 """Exact sums: doubles added without any rounding, in any order and any grouping, rounded once at the end.
 
-Each double is an integer times a power of two. Its 53-bit integer is cut in two halves, and each half is added as int64
-into a table with one entry for each exponent. Such tables may be added to one another, so a sum over parts has the same
-bits as the sum over the whole. An entry holds 2**36 rows.
+Every double is a whole number of 2**-1074, and Python's whole numbers have no bounds: a sum is one such number. To get
+there with few of them, the upper bits of many doubles are split off by adding and subtracting a large power of two; these
+bits then add up in float64 without rounding, and the rest is treated likewise until nothing is left (Rump, Ogita and
+Oishi, "Accurate floating-point summation", 2008).
 """
 
 from __future__ import annotations
@@ -15,31 +16,32 @@ import numpy as np
 
 __all__ = ["ExactSum", "exact_sum"]
 
-#: one entry for each value of a double's 11 exponent bits
-_SLOTS = 2048
-#: bits of the lower half of the mantissa
-_HALF = 27
-#: rows at a time: they stay in the cache, and `np.bincount` adds up to 2**26 half-mantissas in float64 without rounding
-_PIECE = 1 << 15
+#: rows at a time, so that they stay in the cache; and the power of two that their number stays below
+_PIECE, _BITS = 1 << 14, 15
+#: numbers beyond 2**900 are brought down by 2**200 first, so that no power of two leaves the range
+_HUGE, _SHIFT = 2.0**900, 200
+#: below this, multiples of 2**-1074 add up without rounding as they are
+_TINY = 2.0**-1022
 
 
 class ExactSum:
     """A sum of float64 numbers that is exact until `value()` rounds it.
 
     Order and grouping do not matter: `a.merge(b)` equals adding the numbers of both to one. Infinite numbers and NaN
-    are counted on the side and give what IEEE arithmetic gives.
+    are counted on the side and give what IEEE arithmetic gives. A sum is a few hundred bytes, also when it is pickled.
 
     Attributes
     ----------
     count : int
         How many numbers were added.
+    plus, minus, nans : int
+        How many of them were inf, -inf and NaN.
     """
 
-    __slots__ = ("count", "high", "low", "minus", "nans", "plus")
+    __slots__ = ("_units", "count", "minus", "nans", "plus")
 
     def __init__(self) -> None:
-        self.high = np.zeros(_SLOTS, np.int64)
-        self.low = np.zeros(_SLOTS, np.int64)
+        self._units = 0  # the sum of the finite numbers, times 2**1074
         self.plus = self.minus = self.nans = self.count = 0
 
     def add(self, values: Any, weights: Any = None) -> ExactSum:
@@ -56,15 +58,15 @@ class ExactSum:
         ExactSum
             Itself.
         """
-        x = np.ascontiguousarray(values, dtype=np.float64).reshape(-1)
-        if weights is None:
-            self._add(x)
-            self.count += len(x)
-            return self
-        w = np.ascontiguousarray(np.broadcast_to(np.asarray(weights, dtype=np.float64), x.shape)).reshape(-1)
+        x = np.asarray(values, dtype=np.float64).reshape(-1)
+        w = None if weights is None else np.broadcast_to(np.asarray(weights, dtype=np.float64), x.shape)
         for begin in range(0, len(x), _PIECE):
-            for part in _products(x[begin : begin + _PIECE], w[begin : begin + _PIECE]):
-                self._add(part)
+            piece = x[begin : begin + _PIECE]
+            if w is None:
+                self._add(piece)
+            else:
+                for part in _products(piece, w[begin : begin + _PIECE]):
+                    self._add(part)
         self.count += len(x)
         return self
 
@@ -76,8 +78,7 @@ class ExactSum:
 
     def merge(self, other: ExactSum) -> ExactSum:
         """Add what another sum holds, and return itself."""
-        self.high += other.high
-        self.low += other.low
+        self._units += other._units
         self.plus += other.plus
         self.minus += other.minus
         self.nans += other.nans
@@ -99,53 +100,53 @@ class ExactSum:
         if (self.plus or self.minus) and not finite:
             return math.inf if self.plus else -math.inf
         try:
-            # Dividing whole numbers of any size rounds correctly in Python.
-            return self._units() / (divisor << 1074)
+            return self._units / (divisor << 1074)  # dividing whole numbers of any size rounds correctly in Python
         except OverflowError:
-            return math.inf if self._units() > 0 else -math.inf
-
-    def copy(self) -> ExactSum:
-        """Return an independent copy."""
-        return ExactSum().merge(self)
-
-    def _units(self) -> int:
-        """Return the sum in units of the smallest double, 2**-1074."""
-        total = 0
-        for slot in np.flatnonzero(self.high | self.low).tolist():
-            part = (int(self.high[slot]) << _HALF) + int(self.low[slot])
-            total += part << max(slot - 1, 0)  # subnormal numbers (slot 0) have the exponent of slot 1
-        return total
+            return math.inf if self._units > 0 else -math.inf
 
     def _add(self, x: np.ndarray) -> None:
-        for begin in range(0, len(x), _PIECE):
-            self._add_piece(x[begin : begin + _PIECE])
+        """Add a few numbers."""
+        if not len(x):
+            return
+        largest = max(float(x.max()), -float(x.min()))
+        if not largest <= _HUGE:
+            x = self._ordinary(x)
+            if not len(x):
+                return
+            largest = float(np.abs(x).max())
+        if largest == 0.0:
+            return
+        # Upper bits are multiples of `power` / 2**53 and add up to less than `power`: no sum of them is rounded.
+        power = math.ldexp(1.0, math.frexp(largest)[1] + _BITS)
+        while power > _TINY:
+            upper = x + power
+            upper -= power
+            self._units += _whole(float(upper.sum()))
+            x = x - upper
+            if not x.any():
+                return
+            power = math.ldexp(power, _BITS - 53)
+        self._units += _whole(float(x.sum()))
 
-    def _add_piece(self, x: np.ndarray) -> None:
-        bits = x.view(np.int64)
-        slot = (bits >> 52) & 0x7FF
-        mantissa = bits & ((1 << 52) - 1)
-        if int(slot.max(initial=0)) == 0x7FF:
-            finite = slot != 0x7FF
-            self.nans += int(np.count_nonzero(np.isnan(x)))
-            self.plus += int(np.count_nonzero(x == np.inf))
-            self.minus += int(np.count_nonzero(x == -np.inf))
-            bits, slot, mantissa = bits[finite], slot[finite], mantissa[finite]
-        mantissa |= (slot != 0).astype(np.int64) << 52
-        sign = 1 - ((bits >> 63) & 1) * 2
-        high = (mantissa >> _HALF) * sign
-        low = (mantissa & ((1 << _HALF) - 1)) * sign
-        self.high += np.bincount(slot, high, _SLOTS).astype(np.int64)
-        self.low += np.bincount(slot, low, _SLOTS).astype(np.int64)
+    def _ordinary(self, x: np.ndarray) -> np.ndarray:
+        """Take what is not finite, or huge, out of a few numbers and return the others."""
+        nan = np.isnan(x)
+        self.nans += int(np.count_nonzero(nan))
+        self.plus += int(np.count_nonzero(x == np.inf))
+        self.minus += int(np.count_nonzero(x == -np.inf))
+        size = np.abs(x)
+        huge = (size > _HUGE) & (size < np.inf)
+        if huge.any():
+            scaled = ExactSum()
+            scaled._add(np.ldexp(x[huge], -_SHIFT))
+            self._units += scaled._units << _SHIFT
+        return x[size <= _HUGE]
 
-    def __getstate__(self) -> tuple[Any, ...]:
-        # Only the entries in use travel: a sum is a few hundred bytes, not 32 KiB.
-        used = np.flatnonzero(self.high | self.low)
-        return used, self.high[used], self.low[used], self.plus, self.minus, self.nans, self.count
+    def __getstate__(self) -> tuple[int, ...]:
+        return self._units, self.count, self.plus, self.minus, self.nans
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        used, high, low, self.plus, self.minus, self.nans, self.count = state
-        self.high, self.low = np.zeros(_SLOTS, np.int64), np.zeros(_SLOTS, np.int64)
-        self.high[used], self.low[used] = high, low
+    def __setstate__(self, state: tuple[int, ...]) -> None:
+        self._units, self.count, self.plus, self.minus, self.nans = state
 
     def __repr__(self) -> str:
         return f"<ExactSum of {self.count:,} numbers: {self.value()!r}>"
@@ -159,6 +160,12 @@ def exact_sum(values: Any) -> float:
     values : array_like of float64
     """
     return ExactSum().add(values).value()
+
+
+def _whole(value: float) -> int:
+    """Return a double times 2**1074."""
+    numerator, denominator = value.as_integer_ratio()
+    return numerator << (1075 - denominator.bit_length())
 
 
 def _products(x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, ...]:

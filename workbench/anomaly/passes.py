@@ -33,7 +33,6 @@ from workbench.anomaly.transforms import (
     Transform,
     Winsorised,
     WinsorisedProduct,
-    column_of,
 )
 
 __all__ = [
@@ -91,10 +90,9 @@ def survey(x: np.ndarray, rate: float | None = None) -> Survey:
         Share of the rows to sample, the same for all parts: `selection.sample_size(n) / n` for n rows in all, as far as
         that is known. By default as if the part were all there is.
     """
-    n = len(x)
-    table = x.reshape(n, -1)
+    n, table = len(x), x if x.ndim > 1 else x[:, None]
     minus, plus = np.zeros(table.shape[1], np.int64), np.zeros(table.shape[1], np.int64)
-    if n and not (math.isfinite(x.min()) and math.isfinite(x.max())):
+    if not selection.all_finite(x):
         minus, plus = np.count_nonzero(table == -np.inf, axis=0), np.count_nonzero(table == np.inf, axis=0)
     size = selection.sample_size(n) if rate is None else min(n, math.ceil(n * rate))
     return Survey(n, minus, plus, x[selection.survey_rows(n, size)] if size else x[:0])
@@ -175,38 +173,37 @@ class Additive:
     ) -> tuple[list[list[float]], list[ExactSum]]:
         """Return order statistics and exact sums in one round, seldom two."""
         found: list[dict[int, float]] = [{} for _ in orders]
-        samples = [np.sort(transform(self._sample())) for transform, _ in orders]
         totals = [ExactSum() for _ in sums]
+        transforms = tuple(transform for transform, _ in orders)
+        samples = [np.sort(transform(self._sample())) for transform in transforms]
         for width in self._widths:
             missing = [
                 [rank for rank in ranks if rank not in known] for known, (_, ranks) in zip(found, orders, strict=True)
             ]
-            if width != self._widths[0] and not any(missing):
+            first = width == self._widths[0]
+            if not first and not any(missing):
                 break
-            windows = [
-                (
-                    selection.windows_for(sample, self.n, ranks, width)
-                    if math.isfinite(width)
-                    else [(-math.inf, math.inf)]
-                )
-                if ranks
-                else []
-                for sample, ranks in zip(samples, missing, strict=True)
-            ]
-            asked = tuple(sums) if width == self._widths[0] else ()
-            task = _Measure(tuple(transform for transform, _ in orders), tuple(windows), asked)
-            answers = self.each(task)
-            for i, (known, ranks) in enumerate(zip(found, missing, strict=True)):
+            windows = tuple(self._windows(sample, ranks, width) for sample, ranks in zip(samples, missing, strict=True))
+            answers = self.each(_Measure(transforms, windows, tuple(sums) if first else ()))
+            for i, ranks in enumerate(missing):
                 for j, window in enumerate(windows[i]):
-                    merged = Counts(0, 0, 0, [])
+                    merged = Counts.none()
                     for counts, _ in answers:
                         merged.merge(counts[i][j])
                     picked = zip(ranks, merged.order(window, ranks), strict=True)
-                    known.update({rank: value for rank, value in picked if value is not None})
+                    found[i].update({rank: value for rank, value in picked if value is not None})
             for _, parts in answers:
                 for total, part in zip(totals, parts, strict=False):
                     total.merge(part)
         return [[known[rank] for rank in ranks] for known, (_, ranks) in zip(found, orders, strict=True)], totals
+
+    def _windows(self, sample: np.ndarray, ranks: Sequence[int], width: float) -> list[Window]:
+        if not ranks:
+            return []
+        if not math.isfinite(width):
+            return [selection.EVERYTHING]
+        windows = selection.windows_for(sample, self.n, ranks, width)
+        return windows if width == self._widths[0] else [window._replace(ties=True) for window in windows]
 
     def order(self, transform: Transform, ranks: Sequence[int]) -> list[float]:
         """Return exact order statistics; ranks are 0-based."""
@@ -253,24 +250,8 @@ class ArrayPasses(Additive):
     _widths = (3.5, math.inf)
 
     def __init__(self, x: np.ndarray) -> None:
+        super().__init__([survey(x)])
         self.x = x
-        self._survey: Survey | None = None
-        self.n, self.p = len(x), 1 if x.ndim == 1 else x.shape[1]
-        self._sampled = None
-
-    def infinite(self, col: int = 0) -> tuple[int, int]:
-        """Return how many rows are -inf and +inf in a metric."""
-        values = column_of(self.x, col)
-        if not len(values) or (math.isfinite(values.min()) and math.isfinite(values.max())):
-            return 0, 0
-        return int(np.count_nonzero(values == -np.inf)), int(np.count_nonzero(values == np.inf))
-
-    @property
-    def surveys(self) -> tuple[Survey, ...]:  # type: ignore[override]
-        """The survey of the array."""
-        if self._survey is None:
-            self._survey = survey(self.x)
-        return (self._survey,)
 
     def each(self, task: Callable[[np.ndarray, int], T]) -> list[T]:
         """Call the task on the array."""

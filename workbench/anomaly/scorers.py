@@ -29,7 +29,7 @@ Tail = Literal["both", "high", "low"]
 #: no finite distance is beyond this, and every infinite one is
 LARGEST = sys.float_info.max
 #: rows at a time, so that they stay in the cache
-_PIECE = 1 << 14
+_PIECE = 1 << 15
 
 
 class Model(Protocol):
