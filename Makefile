@@ -13,8 +13,9 @@ LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/
 demo: $(VENV)/.installed-all
 	$(BIN)/workbench demo -o tour.html
 
+# Two processes, a file of tests in one of them: most tests wait for browsers, kernels and clusters half of their time.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

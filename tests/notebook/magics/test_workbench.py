@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from workbench.engine import session
 from workbench.engine.result import Table
 from workbench.notebook.runs import COLUMNS
 
 
 @pytest.mark.parametrize("cell", ["%workbench", "%workbench status"])
 def test_status(front: Any, cell: str, home: Any) -> None:
+    session.close()
     value = front.value(cell)
     assert isinstance(value, Table)
     frame = value.to_pandas()
