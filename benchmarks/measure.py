@@ -8,7 +8,7 @@ import platform
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -113,13 +113,16 @@ def median(measure: Callable[[], float], repeats: int = 3) -> float:
     return statistics.median(measure() for _ in range(repeats))
 
 
-def machine() -> dict[str, Any]:
+#: what the video engine stands on
+PACKAGES = ("numpy", "pandas", "pyarrow", "dask", "onnxruntime", "av", "opencv-python-headless")
+
+
+def machine(packages: Iterable[str] = PACKAGES) -> dict[str, Any]:
     """Describe the machine and the versions that matter, without naming it."""
     model = ""
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as lines:
             model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    packages = ("numpy", "pandas", "pyarrow", "dask", "onnxruntime", "av", "opencv-python-headless")
     return {
         "cpu": model or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -130,7 +133,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(name: str, figures: list[Figure]) -> Path:
+def write(name: str, figures: list[Figure], packages: Iterable[str] = PACKAGES) -> Path:
     """Write the figures to `results/NAME.json`, and print them.
 
     Figures that were measured before and are not in this run are kept, so that one can be measured anew by itself.
@@ -144,6 +147,6 @@ def write(name: str, figures: list[Figure]) -> Path:
         kept[figure.name] = asdict(figure)
         print(figure)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"machine": machine(), "figures": list(kept.values())}, indent=1) + "\n")
+    temporary.write_text(json.dumps({"machine": machine(packages), "figures": list(kept.values())}, indent=1) + "\n")
     temporary.replace(path)
     return path
