@@ -133,6 +133,9 @@ def waited(run: Run[Explanations]) -> Explanations:
         run.cancel()
         with contextlib.suppress(KeyboardInterrupt):  # a second interrupt ends the waiting
             run.wait(GRACE)
+        if run.state == "finished":
+            text = "Stopped as the answer came; nothing is missing from it."
+            raise Stopped(text, "The exception's .result holds it.", result=run.result(timeout=0)) from None
         ended = run.state == "cancelled" and run.wait(0)
         raise _stopped(run.result(timeout=0) if ended else run.partial()) from None
     if run.state == "cancelled":

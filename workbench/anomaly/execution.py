@@ -249,6 +249,8 @@ def _stage(run: Run[Any] | None, stage: str) -> None:
 
 
 def _metric(request: Request) -> str | tuple[str, ...] | None:
+    if request.cube is not None:
+        return request.cube.mean
     if not request.metrics:
         return None
     return request.metrics[0] if len(request.metrics) == 1 else tuple(request.metrics)
@@ -259,7 +261,7 @@ def _of_marked(marked: Marked) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "n_left_out": marked.n_left_out,
         "cutoff": marked.cutoff,
-        "flags": None if marked.outlier_weights is not None else marked.source_flags(),
+        "flags": marked.source_flags() if marked.whole else None,
         "scores": marked.scores,
         "measured": marked.measured,
         "measured_name": marked.measured_name,

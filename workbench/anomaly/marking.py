@@ -38,6 +38,10 @@ class Marked:
         Of the used rows, where the compare metric needs it.
     weights, outlier_weights : float64 (N,), optional
         Of cubes: how many rows each row stands for, and how many of these are outliers.
+    whole : bool
+        Whether a row is an outlier as a whole or not at all, so that flags say everything.
+    spread_of : float64 (N,), optional
+        Of cubes: the standard deviation of the metric in each row.
     cutoff : Cutoff, optional
         None: there is none in metric units.
     scores, measured : callable, optional
@@ -52,6 +56,8 @@ class Marked:
     metric: NDArray[np.float64] | None = None
     weights: NDArray[np.float64] | None = None
     outlier_weights: NDArray[np.float64] | None = None
+    whole: bool = True
+    spread_of: NDArray[np.float64] | None = None
     cutoff: Cutoff | None = None
     scores: Callable[[], NDArray[np.float64]] | None = None
     measured: Callable[[], NDArray[np.float64]] | None = None
@@ -178,12 +184,7 @@ def nothing_beyond(request: Request, x: NDArray[np.float64], scored: Scored) -> 
 
 def _given(data: Data, request: Request, actuals: Actuals) -> Marked:
     with actuals.step("Label", rows=data.n_rows):
-        if request.where is not None:
-            flags = np.asarray(data.where(request.where), dtype=bool)
-        else:
-            from workbench.anomaly.language import marks_of
-
-            flags = np.asarray(marks_of(data, request.labels), dtype=bool)
+        flags = _flags_given(data, request)
     marked = Marked(flags, marked_by=request.where or _labels_name(request.labels))
     if request.compare in MEANS and request.metrics:
         (metric,) = _read_metrics(data, request.metrics[:1], actuals)
@@ -193,6 +194,14 @@ def _given(data: Data, request: Request, actuals: Actuals) -> Marked:
     if not marked.flags.any():
         marked.notes.append(_nothing_given(data, request))
     return marked
+
+
+def _flags_given(data: Data, request: Request) -> NDArray[np.bool_]:
+    if request.where is not None:
+        return np.asarray(data.where(request.where), dtype=bool)
+    from workbench.anomaly.labels import marks_of
+
+    return np.asarray(marks_of(data, request.labels), dtype=bool)
 
 
 def _labels_name(labels: Any) -> str:
@@ -251,6 +260,9 @@ def _every(data: Data, request: Request, actuals: Actuals) -> Marked:
     notes = _left_out(data, request.metrics[:1], used)
     if not len(metric):
         notes.append(remarks.no_rows(data.name) if not data.n_rows else remarks.no_metric(request.metrics[:1]))
+    given = "where" if request.where is not None else "labels" if request.labels is not None else None
+    if given is not None:
+        notes.append(f"mean_deviation compares with all rows; {given} is not used.")
     return Marked(np.ones(len(metric), bool), used, metric=metric, marked_by="every row", notes=notes)
 
 
@@ -258,4 +270,41 @@ def _every(data: Data, request: Request, actuals: Actuals) -> Marked:
 
 
 def _by_cube(data: Data, request: Request, actuals: Actuals) -> Marked:
-    raise NotImplementedError
+    from workbench.anomaly.cube import columns_of, expected
+    from workbench.anomaly.cube import usable as usable_rows
+
+    cube = request.cube
+    assert cube is not None
+    names = columns_of(cube)
+    columns = dict(zip(names, _read_metrics(data, names, actuals), strict=True))
+    means, given = request.compare in MEANS, request.where is not None or request.labels is not None
+    every = request.compare == "mean_deviation"
+    known = usable_rows(cube, columns, marked=given or every, mean=means)
+    used = None if known.all() else known
+    columns = {name: chosen(column, used) for name, column in columns.items()}
+    marked = Marked(np.zeros(0, bool), used)
+    if given and not every:
+        marked.marked_by = request.where or _labels_name(request.labels)
+    with actuals.step("Label", rows=float(len(known))):
+        marks = chosen(_flags_given(data, request), used) if given and not every else None
+        found = expected(cube, columns, top=request.top, tail=request.tail, marks=marks, every=every)  # type: ignore[arg-type]
+    marked.weights, marked.outlier_weights, marked.cutoff = found.totals, found.outliers, found.cutoff
+    marked.flags = marks if marks is not None else found.outliers > 0
+    marked.whole = marks is not None or every
+    marked.metric = columns[cube.mean] if means and cube.mean is not None else None
+    marked.spread_of = columns[cube.std] if means and cube.std is not None else None
+    marked.notes += [*_left_out(data, names, used), *found.notes]
+    middle = cube.mean or min((cube.quantiles or {}).items(), key=lambda item: abs(item[0] - 0.5), default=(0, None))[1]
+    if middle is not None:
+        marked.measured, marked.measured_name = (lambda: marked.spread(columns[middle])), middle
+    if not marked.flags.any():
+        marked.notes.append(_no_cube_outliers(data, request, found.cutoff))
+    return marked
+
+
+def _no_cube_outliers(data: Data, request: Request, cutoff: Cutoff) -> str:
+    if not data.n_rows or request.where is not None or request.labels is not None:
+        return _nothing_given(data, request)
+    beyond = [f"above {remarks.number(cutoff.high)}"] if np.isfinite(cutoff.high) else []
+    beyond += [f"below {remarks.number(cutoff.low)}"] if np.isfinite(cutoff.low) else []
+    return f"No row is expected {' or '.join(beyond) or 'beyond the cutoff'}. {remarks.ADVICE}"

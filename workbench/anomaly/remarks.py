@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,10 @@ def closest(compare: str, rules: tuple[float, float], best: tuple[Conditions, fl
     rules : (min_ratio, min_support)
     best : (conditions, value, support), optional
     """
-    name = "difference" if compare == "prevalence_difference" else "ratio"
-    text = f"No combination reaches min {name} {number(rules[0])} with min support {percent(rules[1])}."
+    name = {"prevalence_difference": "difference", "mean_shift": "mean shift", "mean_deviation": "deviation"}.get(
+        compare, "ratio"
+    )
+    text = f"No combination reaches min ratio {number(rules[0])} with min support {percent(rules[1])}."
     if best is None:
         return text
     conditions, value, support = best
@@ -126,17 +129,20 @@ def value_text(value: Any) -> str:
         return "true" if value else "false"
     if hasattr(value, "left") and hasattr(value, "closed"):
         end = "]" if value.closed == "both" else ")"
-        return f"[{number(value.left)}, {number(value.right)}{end}"
-    if isinstance(value, float):
-        return number(value)
+        return f"[{value.left:g}, {value.right:g}{end}"
     return str(value)
 
 
 def number(value: float) -> str:
-    """Write a number as it was entered: no `.0`, no more digits than it has."""
-    if isinstance(value, float) and value == value and abs(value) < 1e15 and value == int(value):
-        return str(int(value))
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    """Write a number for people: up to six digits, no `.0`; whole numbers in full."""
+    value = float(value)
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if math.isfinite(value) and 1e-4 <= abs(value) < 1e9:
+        digits = max(0, 5 - math.floor(math.log10(abs(value))))
+        text = f"{value:,.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.6g}"
 
 
 def percent(share: float) -> str:
