@@ -1,3 +1,4 @@
+# ruff: noqa: E741  (O is the count of outliers, as everywhere in the literature)
 """The explanation search against a plain enumeration of all sets."""
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def test_c20_too_many_candidates_stop_before_the_order() -> None:
     )
     assert found.finished == 2 and found.candidates == whole.candidates[:3]
     assert found.stopped == (
-        f"{whole.candidates[2]:,} three-column candidates; stopped at 2 columns. Raise --max-candidates or --min-support."
+        f"{whole.candidates[2]:,} three-column candidates; stopped at 2 columns. "
+        "Raise --max-candidates or --min-support."
     )
 
 

@@ -1,12 +1,12 @@
-"""Counting sets of values in NumPy: the twins of the kernels, for small tables and wherever nothing may be compiled.
+"""Rows as codes, and how often values and sets of values occur in them: in NumPy, or by the kernels where loaded.
 
-A kernel and its twin give the same integers in the same order.
+Both give the same integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,215 +15,256 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.lattice import Lattice
 
-__all__ = ["extend", "histograms", "items_of", "totals"]
+__all__ = ["CompiledRows", "Rows", "rows_of"]
 
-#: a pair of columns with more candidates than this is counted by one table of all its cells
-MANY = 40
-#: rows whose bitmaps are held at a time (a multiple of 64), and 64-bit words of candidates
-BLOCK, WORDS = 1 << 16, 1 << 16
-#: cells of a table of counts, beside those that rows could fill
-CELLS = 1 << 16
-
-
-def histograms(columns: Sequence[NDArray], cards: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return for each column how many rows have each code."""
-    return [np.bincount(codes, minlength=card) for codes, card in zip(columns, cards, strict=True)]
-
-
-def items_of(lattice: Lattice, columns: Sequence[NDArray], cards: Sequence[int]) -> NDArray[np.int32]:
-    """Return for each column and row the item of its value; `lattice.size` where the value is not open.
-
-    Returns
-    -------
-    int32 array (columns, rows)
-    """
-    items = np.empty((len(columns), len(columns[0]) if columns else 0), np.int32)
-    for c, (codes, card) in enumerate(zip(columns, cards, strict=True)):
-        lo, hi = lattice.first[c], lattice.first[c + 1]
-        numbers = np.full(card, lattice.size, np.int32)
-        numbers[lattice.codes[lo:hi]] = np.arange(lo, hi)
-        items[c] = numbers[codes]
-    return items
+#: rows between two looks at whether the search shall stop
+CHUNK = 1 << 22
+#: a pair of columns with more candidates than this (and more for tables that rows do not fill) is counted by a table
+#: of all its cells, if it has no more than these
+MANY, CELLS = 300, 1 << 20
+#: with more values than this in a column, a table of all values is quicker than a comparison with each, and one walk
+#: over the rows quicker than bitmaps by comparison; by bytes of a code
+COUNTED, MAPPED = (0, 45, 24, 0, 10), (0, 110, 60, 0, 30)
+#: rows of a block of bitmaps, and bits of all of them
+ROWS_MOST, ROWS_LEAST, BITS = 32768, 2048, 4 << 20
+#: 64-bit words of candidates that NumPy works on at a time
+WORDS = 1 << 16
 
 
-def extend(
-    lattice: Lattice,
-    rows: NDArray[np.int32],
-    need: float,
-    skip: NDArray[np.bool_],
-    weights: NDArray[np.float64] | None = None,
-    limit: int = 2_000_000,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], int]:
-    """Enumerate the supported sets of one value more than the last level, all of whose parts are open.
+def rows_of(columns: Sequence[NDArray], cards: Sequence[int], kernels: Any = None) -> Rows:
+    """Return the rows, counted by the kernels if there are any, else by NumPy."""
+    return Rows(columns, cards) if kernels is None else CompiledRows(columns, cards, kernels)
+
+
+class Rows:
+    """Codes of some rows, counted in NumPy.
 
     Parameters
     ----------
-    lattice : Lattice
-        Open sets so far.
-    rows : int32 array (columns, rows)
-        Items of the outlier rows, as `items_of` gives them.
-    need : float
-        Least count, or sum of weights.
-    skip : bool array (columns, columns)
-        Pairs of columns that may not stand in one set; the upper half is looked at.
-    weights : float64 array (rows,), optional
-        Of each outlier row; sums of them are not exact, so `need` is given with some slack.
-    limit : int
-        How many are returned at most; if there are more, they are only counted.
-
-    Returns
-    -------
-    parents, items : int32 arrays (m,)
-        Position of the set in the last level, and the item added; sorted by these.
-    o : float64 array (m,)
-        Outlier rows, or their weight.
-    total : int
-        How many there are.
-    """
-    level, size = len(lattice.levels) - 1, lattice.size
-    keys: list[NDArray[np.int64]] = []
-    counts: list[NDArray[np.float64]] = []
-    tuples = np.unique(lattice.columns[lattice.levels[level]], axis=0)
-    for columns in tuples:
-        nodes, alive = _nodes(lattice, rows, columns)
-        if not len(alive):
-            continue
-        carried = None if weights is None else weights[alive]
-        for c in range(int(columns[-1]) + 1, lattice.width):
-            if lattice.first[c] == lattice.first[c + 1] or (level == 0 and skip[columns[0], c]):
-                continue
-            last = rows[c][alive]
-            open_ = last < size
-            key, o = _group(
-                nodes[open_],
-                last[open_] - lattice.first[c],
-                int(lattice.first[c + 1] - lattice.first[c]),
-                None if carried is None else carried[open_],
-            )
-            width = lattice.first[c + 1] - lattice.first[c]
-            kept = o >= need
-            key, o = key[kept], o[kept]
-            keys.append(key // width * size + key % width + lattice.first[c])
-            counts.append(o)
-    if not keys:
-        return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0), 0
-    key, o = np.concatenate(keys), np.concatenate(counts)
-    order = np.argsort(key)
-    key, o = key[order], o[order]
-    parents, items = (key // size).astype(np.int32), (key % size).astype(np.int32)
-    if level > 0:
-        sets = lattice.sets(parents, items)
-        whole = np.ones(len(sets), bool)
-        for dropped in range(level + 1):
-            part = np.flatnonzero(whole)
-            whole[part] = lattice.find(np.delete(sets[part], dropped, axis=1)) >= 0
-        parents, items, o = parents[whole], items[whole], o[whole]
-    total = len(o)
-    return parents[:limit], items[:limit], o[:limit], total
-
-
-def _nodes(lattice: Lattice, rows: NDArray[np.int32], columns: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which open set over these columns each row is in, and the rows that are in any."""
-    nodes = rows[columns[0]].astype(np.int64)
-    alive = np.flatnonzero(nodes < lattice.size)
-    nodes = nodes[alive]
-    for level, c in enumerate(columns[1:], 1):
-        nodes = lattice.step(level, nodes, rows[c][alive])
-        kept = nodes >= 0
-        nodes, alive = nodes[kept], alive[kept]
-    return nodes, alive
-
-
-def _group(
-    nodes: NDArray[np.int64], last: NDArray, width: int, weights: NDArray[np.float64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the different keys nodes * width + last, ascending, and how often each occurs."""
-    if not len(nodes):
-        return np.empty(0, np.int64), np.empty(0)
-    low = int(nodes.min())
-    span = (int(nodes.max()) - low + 1) * width
-    key = (nodes - low) * width + last
-    if span <= 4 * len(key) + CELLS:
-        counts = np.bincount(key, weights)
-        present = np.bincount(key) if weights is not None else counts
-        found = np.flatnonzero(present)
-        return found + low * width, counts[found].astype(np.float64)
-    found, where, count = np.unique(key, return_inverse=True, return_counts=True)
-    counts = count if weights is None else np.bincount(where, weights)
-    return found + low * width, counts.astype(np.float64)
-
-
-def totals(
-    lattice: Lattice, columns: Sequence[NDArray], cards: Sequence[int], sets: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """Return how many rows are in each set.
-
-    Parameters
-    ----------
-    lattice : Lattice
-        Which value each item is.
-    columns : sequence of integer arrays (n,)
-        Codes of all rows.
+    columns : sequence of uint8, uint16 or uint32 arrays (n,)
+        Codes.
     cards : sequence of int
-        Number of codes of each column.
-    sets : int32 array (m, k)
-        Items of each set.
+        How many codes each column has.
     """
-    t = np.zeros(len(sets), np.int64)
-    if not len(sets):
+
+    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int]) -> None:
+        self.columns = [np.ascontiguousarray(codes) for codes in columns]
+        self.cards = [int(card) for card in cards]
+        self.n = len(self.columns[0]) if self.columns else 0
+
+    def histogram(self, c: int) -> NDArray[np.int64]:
+        """Return how many rows have each code of a column."""
+        return np.bincount(self.columns[c], minlength=self.cards[c])
+
+    def values(
+        self, columns: NDArray[np.int32], codes: NDArray[np.int64], check: Callable[[], None] | None = None
+    ) -> NDArray[np.int64]:
+        """Return how many rows have each of these values, which are ascending by column."""
+        t = np.zeros(len(codes), np.int64)
+        first = np.searchsorted(columns, np.arange(len(self.columns) + 1))
+        for c, size in enumerate(codes_.itemsize for codes_ in self.columns):
+            low, high = first[c], first[c + 1]
+            if high - low > COUNTED[size]:
+                t[low:high] = self.histogram(c)[codes[low:high]]
+            elif high > low:
+                t[low:high] = self._each(c, codes[low:high])
+            if check is not None:
+                check()
         return t
-    left = np.ones(len(sets), bool)
-    if sets.shape[1] == 2:
-        _tables(lattice, columns, cards, sets, t, left)
-    rest = np.flatnonzero(left)
-    if not len(rest):
+
+    def count(
+        self, lattice: Lattice, sets: NDArray[np.int32], check: Callable[[], None] | None = None
+    ) -> NDArray[np.int64]:
+        """Return how many rows are in each set.
+
+        Parameters
+        ----------
+        lattice : Lattice
+            Which value each item is.
+        sets : int32 array (m, k)
+            Items of each set; sets that share their first items should follow one another.
+        check : callable, optional
+            Called from time to time; may raise.
+        """
+        t = np.zeros(len(sets), np.int64)
+        if not len(sets) or not self.n:
+            return t
+        left = np.ones(len(sets), bool)
+        if sets.shape[1] == 2 and len(sets) > MANY:
+            self._tables(lattice, sets, t, left, check)
+            sets = sets[left]
+        if not len(sets):
+            return t
+        used = np.zeros(lattice.size, bool)
+        used[sets] = True
+        items = np.flatnonzero(used)
+        slots = np.empty(lattice.size, np.int32)
+        slots[items] = np.arange(len(items), dtype=np.int32)
+        places, found = slots[sets], np.zeros(len(sets), np.int64)
+        for begin in range(0, self.n, CHUNK):
+            if check is not None:
+                check()
+            self._bitmaps(lattice, items, places, begin, min(begin + CHUNK, self.n), found)
+        t[left] = found
         return t
-    used, places = np.unique(sets[rest], return_inverse=True)
-    places = places.reshape(len(rest), -1)
-    n = len(columns[0])
-    for begin in range(0, n, BLOCK):
-        maps = bitmaps(lattice, [codes[begin : begin + BLOCK] for codes in columns], used)
-        step = max(1, WORDS // maps.shape[1])
-        for at in range(0, len(rest), step):
-            chosen = places[at : at + step]
-            both = maps[chosen[:, 0]]
-            for part in range(1, chosen.shape[1]):
-                both &= maps[chosen[:, part]]
-            t[rest[at : at + step]] += np.bitwise_count(both).sum(axis=1, dtype=np.int64)
-    return t
+
+    def _tables(
+        self,
+        lattice: Lattice,
+        sets: NDArray[np.int32],
+        t: NDArray[np.int64],
+        left: NDArray[np.bool_],
+        check: Callable[[], None] | None,
+    ) -> None:
+        """Count the pairs of columns with many candidates by a table of all cells; what is done is not `left`."""
+        width = len(self.columns)
+        pair = lattice.columns[sets[:, 0]] * np.int32(width) + lattice.columns[sets[:, 1]]
+        counts = np.bincount(pair, minlength=width * width)
+        for number in np.flatnonzero(counts > MANY):
+            i, j = divmod(int(number), width)
+            cells = self.cards[i] * self.cards[j]
+            if cells > CELLS or counts[number] <= MANY + 100 * cells // self.n:
+                continue
+            mine = np.flatnonzero(pair == number)
+            table = self._pairs(i, j)
+            t[mine] = table[lattice.codes[sets[mine, 0]] * self.cards[j] + lattice.codes[sets[mine, 1]]]
+            left[mine] = False
+            if check is not None:
+                check()
+
+    def _each(self, c: int, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        column = self.columns[c]
+        found = np.zeros(len(codes), np.int64)
+        for begin in range(0, self.n, 1 << 16):
+            block = column[begin : begin + (1 << 16)]
+            for place, code in enumerate(codes):
+                found[place] += np.count_nonzero(block == column.dtype.type(code))
+        return found
+
+    def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
+        cells = np.zeros(self.cards[i] * self.cards[j], np.int64)
+        step = max(1 << 16, len(cells))
+        for begin in range(0, self.n, step):
+            key = self.columns[i][begin : begin + step].astype(np.int64) * self.cards[j]
+            cells += np.bincount(key + self.columns[j][begin : begin + step], minlength=len(cells))
+        return cells
+
+    def _bitmaps(
+        self,
+        lattice: Lattice,
+        items: NDArray[np.int64],
+        places: NDArray[np.int32],
+        begin: int,
+        end: int,
+        found: NDArray[np.int64],
+    ) -> None:
+        """Add the rows begin..end of each set, by one bit a row for each item."""
+        rows = min(ROWS_MOST * 2, max(ROWS_LEAST, BITS * 4 // len(items) // 64 * 64))
+        columns, codes = lattice.columns[items], lattice.codes[items]
+        maps = np.zeros((len(items), rows // 8), np.uint8)
+        for block in range(begin, end, rows):
+            stop = min(block + rows, end)
+            if stop - block < rows:
+                maps = np.zeros((len(items), (stop - block + 63) // 64 * 8), np.uint8)
+            for slot, (c, code) in enumerate(zip(columns.tolist(), codes.tolist(), strict=True)):
+                column = self.columns[c]
+                maps[slot, : (stop - block + 7) // 8] = np.packbits(
+                    column[block:stop] == column.dtype.type(code), bitorder="little"
+                )
+            words = maps.view(np.uint64)
+            step = max(1, WORDS // words.shape[1])
+            for at in range(0, len(places), step):
+                chosen = places[at : at + step]
+                both = words[chosen[:, 0]]
+                for part in range(1, chosen.shape[1]):
+                    both &= words[chosen[:, part]]
+                found[at : at + step] += np.bitwise_count(both).sum(axis=1, dtype=np.int64)
 
 
-def bitmaps(lattice: Lattice, columns: Sequence[NDArray], items: NDArray) -> NDArray[np.uint64]:
-    """Return one bit a row for each item, rows from the lowest bit up; bits beyond the last row are 0."""
-    n = len(columns[0])
-    maps = np.zeros((len(items), (n + 63) // 64 * 8), np.uint8)
-    for place, item in enumerate(items):
-        codes = columns[lattice.columns[item]]
-        maps[place, : (n + 7) // 8] = np.packbits(codes == codes.dtype.type(lattice.codes[item]), bitorder="little")
-    return maps.view(np.uint64)
+class CompiledRows(Rows):
+    """Codes of some rows, counted by the kernels."""
+
+    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], kernels: Any) -> None:
+        super().__init__(columns, cards)
+        self.kernels = kernels
+        self.sizes = np.array([codes.itemsize for codes in self.columns], np.int64)
+        self.addresses = np.array([address(codes) for codes in self.columns], np.int64)
+
+    def histogram(self, c: int) -> NDArray[np.int64]:
+        """Return how many rows have each code of a column."""
+        return self._table(c, c, 0, self.cards[c])
+
+    def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
+        return self._table(i, j, self.cards[j], self.cards[i] * self.cards[j])
+
+    def _table(self, i: int, j: int, step: int, cells: int) -> NDArray[np.int64]:
+        whole = np.zeros(cells, np.int64)
+        one, other = int(self.addresses[i]), int(self.addresses[j])
+        size, other_size = int(self.sizes[i]), int(self.sizes[j]) if step else 0
+        for begin in range(0, self.n, 1 << 30):  # the table holds int32
+            table = np.zeros(cells, np.int32)
+            end = min(begin + (1 << 30), self.n)
+            self.kernels.histogram(one, size, other, other_size, step, begin, end, address(table))
+            whole += table
+        return whole
+
+    def _each(self, c: int, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = np.zeros(len(codes), np.int64)
+        every = np.arange(len(codes), dtype=np.int32)[:, None]
+        first = np.array([0, len(codes)], np.int64)
+        self._run(np.array([c]), first, codes, every, 0, self.n, found)
+        return found
+
+    def _bitmaps(
+        self,
+        lattice: Lattice,
+        items: NDArray[np.int64],
+        places: NDArray[np.int32],
+        begin: int,
+        end: int,
+        found: NDArray[np.int64],
+    ) -> None:
+        first = np.searchsorted(lattice.columns[items], np.arange(len(self.columns) + 1))
+        self._run(np.arange(len(self.columns)), first, lattice.codes[items], places, begin, end, found)
+
+    def _run(
+        self,
+        columns: NDArray[np.int64],
+        first: NDArray[np.int64],
+        codes: NDArray[np.int64],
+        places: NDArray[np.int32],
+        begin: int,
+        end: int,
+        found: NDArray[np.int64],
+    ) -> None:
+        maps_n, k = len(codes), places.shape[1]
+        rows = min(ROWS_MOST, max(ROWS_LEAST, BITS // maps_n // 512 * 512), (end - begin + 511) // 512 * 512)
+        maps = np.empty((maps_n + 1 + k, rows // 64), np.uint64)
+        slots = np.zeros(len(columns), np.int64)
+        held = []  # tables whose addresses are in use
+        for at, c in enumerate(columns):
+            if first[at + 1] - first[at] > MAPPED[self.sizes[c]]:
+                table = np.full(self.cards[c], maps_n, np.int32)
+                table[codes[first[at] : first[at + 1]]] = np.arange(first[at], first[at + 1])
+                held.append(table)
+                slots[at] = address(table)
+        start = address(maps)
+        self.kernels.count_sets(
+            self.addresses[columns],
+            self.sizes[columns],
+            first,
+            codes,
+            slots,
+            places,
+            begin,
+            end,
+            start,
+            start + (maps_n + 1) * rows // 8,
+            rows,
+            found,
+        )
 
 
-def _tables(
-    lattice: Lattice,
-    columns: Sequence[NDArray],
-    cards: Sequence[int],
-    sets: NDArray[np.int32],
-    t: NDArray[np.int64],
-    left: NDArray[np.bool_],
-) -> None:
-    """Count the pairs of columns with many candidates by a table of all cells; what is done is not `left`."""
-    pair = lattice.columns[sets[:, 0]].astype(np.int64) * lattice.width + lattice.columns[sets[:, 1]]
-    found, where, counts = np.unique(pair, return_inverse=True, return_counts=True)
-    n = len(columns[0])
-    for number in np.flatnonzero(counts > MANY):
-        i, j = divmod(int(found[number]), lattice.width)
-        if cards[i] * cards[j] > 4 * n + CELLS:
-            continue
-        cells = np.zeros(cards[i] * cards[j], np.int64)
-        for begin in range(0, n, BLOCK):
-            key = columns[i][begin : begin + BLOCK].astype(np.int64) * cards[j] + columns[j][begin : begin + BLOCK]
-            cells += np.bincount(key, minlength=len(cells))
-        mine = np.flatnonzero(where == number)
-        a, b = lattice.codes[sets[mine, 0]], lattice.codes[sets[mine, 1]]
-        t[mine] = cells[a * cards[j] + b]
-        left[mine] = False
+def address(array: NDArray) -> int:
+    """Return where an array's first element lies."""
+    return int(array.__array_interface__["data"][0])

@@ -1,4 +1,3 @@
-# ruff: noqa: E741  (O is the count of outliers, as everywhere in the literature)
 """The explanation search: which sets of values occur far more often among outliers than elsewhere.
 
 Candidates are enumerated on the outlier rows alone, level by level; only what is supported there is counted on all
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.anomaly import compare, counting
+from workbench.anomaly import candidates, compare, loading
+from workbench.anomaly.counting import rows_of
 from workbench.anomaly.dependencies import dependencies
 from workbench.anomaly.lattice import Lattice
 from workbench.anomaly.sets import Counter, Found, Moments, Rules, Sets
@@ -49,7 +49,7 @@ def search(
     rules : Rules
         What passes.
     """
-    state = _Search(columns, cards, flags, rules)
+    state = _Search(columns, cards, flags, rules, check)
     for k in range(1, min(rules.max_combo, len(columns)) + 1):
         if check is not None:
             check()
@@ -63,11 +63,20 @@ def search(
 class _Search:
     """One search: what is known after the orders done so far."""
 
-    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], flags: NDArray, rules: Rules) -> None:
-        self.columns, self.cards, self.rules = columns, cards, rules
-        self.outliers = np.flatnonzero(flags)
-        self.outlier_columns = [codes[self.outliers] for codes in columns]
-        self.O, self.N = len(self.outliers), len(flags)
+    def __init__(
+        self,
+        columns: Sequence[NDArray],
+        cards: Sequence[int],
+        flags: NDArray,
+        rules: Rules,
+        check: Callable[[], None] | None,
+    ) -> None:
+        self.rules, self.check = rules, check
+        self.kernels = loading.kernels(len(flags))
+        self.rows = rows_of(columns, cards, self.kernels)
+        chosen = np.flatnonzero(flags.view(bool) if flags.dtype == np.uint8 else flags)
+        self.outliers = rows_of([codes[chosen] for codes in self.rows.columns], cards, self.kernels)
+        self.O, self.N = len(chosen), len(flags)
         self.answers: list[Sets] = []
         self.tested: list[Sets] = []
         self.index: list[NDArray[np.int64]] = []
@@ -84,30 +93,39 @@ class _Search:
     def order(self, k: int) -> bool:
         """Find the answers of k values; return whether there may be more."""
         if k == 1:
-            t = counting.histograms(self.columns, self.cards)
-            o = counting.histograms(self.outlier_columns, self.cards)
-            position = np.repeat(np.arange(len(self.cards), dtype=np.int32), self.cards)
-            code = np.concatenate([np.arange(card, dtype=np.int64) for card in self.cards])
-            sets = self._figures(position[:, None], code[:, None], np.concatenate(o), np.concatenate(t))
-            sets = sets.take(self._supported(sets))
+            sets = self._singles()
             if self._too_many(k, len(sets)):
                 return False
             still = self._settle(sets)
-            self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(self.cards))
-            self.rows = counting.items_of(self.lattice, self.outlier_columns, self.cards)
+            self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(self.rows.cards))
+            self.items = candidates.items_of(self.lattice, self.outliers.columns, self.outliers.cards)
         else:
-            parents, items, o_, total = counting.extend(
-                self.lattice, self.rows, self.need, self.skip, limit=self.rules.max_candidates
+            parents, items, found, total = candidates.extend(
+                self.lattice,
+                self.items,
+                self.need,
+                self.skip,
+                limit=self.rules.max_candidates,
+                kernels=self.kernels,
+                check=self.check,
             )
             if self._too_many(k, total):
                 return False
             chosen = self.lattice.sets(parents, items)
-            t_ = counting.totals(self.lattice, self.columns, self.cards, chosen)
-            sets = self._figures(self.lattice.columns[chosen], self.lattice.codes[chosen], o_.astype(np.int64), t_)
+            t = self.rows.count(self.lattice, chosen, self.check)
+            sets = self._figures(self.lattice.columns[chosen], self.lattice.codes[chosen], found.astype(np.int64), t)
             still = self._settle(sets)
             self.lattice.add(parents[still], items[still])
         self.finished = k
-        return len(self.lattice.items[-1]) > 0
+        return len(still) > 0
+
+    def _singles(self) -> Sets:
+        found = [self.outliers.histogram(c) for c in range(len(self.rows.cards))]
+        good = [np.flatnonzero(o >= self.need) for o in found]
+        position = np.repeat(np.arange(len(good), dtype=np.int32), [len(codes) for codes in good])
+        codes = np.concatenate(good)
+        o = np.concatenate([o[codes] for o, codes in zip(found, good, strict=True)])
+        return self._figures(position[:, None], codes[:, None], o, self.rows.values(position, codes, self.check))
 
     @property
     def need(self) -> int:
@@ -122,9 +140,6 @@ class _Search:
     def _figures(self, columns: NDArray, codes: NDArray, o: NDArray, t: NDArray) -> Sets:
         value = np.asarray(compare.value(self.rules.compare, o, t, self.O, self.N))
         return Sets(columns, codes, o, t, value, o / max(self.O, 1))
-
-    def _supported(self, sets: Sets) -> NDArray[np.bool_]:
-        return (sets.o > 0) & (sets.support >= self.rules.min_support)
 
     def _too_many(self, k: int, total: int) -> bool:
         self.candidates.append(total)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Lattice"]
 
+#: cells of the table by which a level is looked up; larger ones are searched
+CELLS = 1 << 20
+
 
 class Lattice:
     """Open sets as a prefix tree over items, the open single values.
@@ -29,51 +32,78 @@ class Lattice:
 
     Attributes
     ----------
-    first : int64 array (width + 1,)
-        Items of column c are first[c] to first[c + 1].
+    size : int
+        How many items there are.
+    first, many : int64 arrays (width + 1,) and (width,)
+        Items of column c are first[c] to first[c + 1], and as many.
     levels : list of int32 arrays (m, r)
         Items of the open sets of r = 1, 2, ... values.
-    parents, items : lists of int32 arrays (m,)
-        Of each level, position of the parent in the level above, and the last item.
     """
 
     def __init__(self, columns: NDArray[np.int32], codes: NDArray[np.int64], width: int) -> None:
         self.columns, self.codes, self.width = columns, codes, width
         self.size = len(columns)
         self.first = np.searchsorted(columns, np.arange(width + 1)).astype(np.int64)
+        self.many = np.diff(self.first)
         every = np.arange(self.size, dtype=np.int32)
         self.levels: list[NDArray[np.int32]] = [every[:, None]]
-        self.parents: list[NDArray[np.int32]] = [np.zeros(self.size, np.int32)]
-        self.items: list[NDArray[np.int32]] = [every]
         self._keys: list[NDArray[np.int64]] = [every.astype(np.int64)]
+        self._tables: list[NDArray[np.int32] | None] = [None]
 
     def add(self, parents: NDArray[np.int32], items: NDArray[np.int32]) -> None:
         """Add a level: the open ones of what `sets` makes of these, sorted by parent, then item."""
+        cells = len(self.levels[-1]) * self.size
         self.levels.append(self.sets(parents, items))
-        self.parents.append(parents)
-        self.items.append(items)
         self._keys.append(parents.astype(np.int64) * self.size + items)
+        table = None
+        if cells <= CELLS:
+            table = np.full(cells, -1, np.int32)
+            table[self._keys[-1]] = np.arange(len(parents), dtype=np.int32)
+        self._tables.append(table)
 
     def sets(self, parents: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the items of the sets that extend sets of the last level by one item each."""
         return np.concatenate([self.levels[-1][parents], items[:, None]], axis=1)
 
+    def tuples(self) -> NDArray[np.int32]:
+        """Return the different tuples of columns of the last level's sets."""
+        columns = self.columns[self.levels[-1]]
+        key = np.zeros(len(columns), np.int64)
+        if self.width ** columns.shape[1] >= 1 << 62:
+            return np.unique(columns, axis=0)
+        for level in range(columns.shape[1]):
+            key = key * self.width + columns[:, level]
+        return columns[np.unique(key, return_index=True)[1]]
+
     def step(self, level: int, nodes: NDArray, items: NDArray) -> NDArray[np.int64]:
-        """Return the positions in a level of the sets that extend `nodes` of the level above; -1 where not open."""
-        keys = self._keys[level]
-        wanted = nodes.astype(np.int64) * self.size + items
+        """Return the positions in a level of the sets that extend `nodes` of the level above; -1 where not open.
+
+        Parameters
+        ----------
+        level : int
+            From 1; `levels[level]` is meant.
+        nodes, items : integer arrays of one shape
+            Positions in the level above, and items; -1 for none.
+        """
+        keys, table = self._keys[level], self._tables[level]
+        there = (nodes >= 0) & (items >= 0)
+        wanted = np.where(there, nodes.astype(np.int64) * self.size + items, 0)
         if not len(keys):
-            return np.full(len(wanted), -1, np.int64)
+            return np.full(wanted.shape, -1, np.int64)
+        if table is not None:
+            return np.where(there, table[wanted], -1)
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where((keys[at] == wanted) & (nodes >= 0) & (items < self.size), at, -1)
+        return np.where(there & (keys[at] == wanted), at, -1)
 
-    def find(self, sets: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return the positions of sets of r items in level r - 1; -1 where they are not open."""
-        nodes = sets[:, 0].astype(np.int64)
-        for level in range(1, sets.shape[1]):
-            nodes = self.step(level, nodes, sets[:, level])
-        return nodes
-
-    def starts(self, level: int) -> NDArray[np.int64]:
-        """Return where the children of each set of `level - 1` begin in `level`, and where the last ones end."""
-        return np.searchsorted(self.parents[level], np.arange(len(self.levels[level - 1]) + 1)).astype(np.int64)
+    def parts_open(self, parents: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Return whether all parts with one value less of the sets that `sets` makes of these are open."""
+        sets = self.sets(parents, items)
+        whole = np.ones(len(sets), bool)
+        for dropped in range(sets.shape[1] - 1):  # without the last it is the parent
+            part = np.flatnonzero(whole)
+            kept = [place for place in range(sets.shape[1]) if place != dropped]
+            nodes = sets[part, kept[0]].astype(np.int64)
+            for level, place in enumerate(kept[1:], 1):
+                nodes = self.step(level, nodes, sets[part, place])
+            whole[part] = nodes >= 0
+        return whole

@@ -40,7 +40,7 @@ def rank_sets(sets: Sets, values: Sequence[Any]) -> NDArray[np.int64]:
     if not len(sets):
         return np.empty(0, np.int64)
     keys: list[NDArray] = []
-    places = np.zeros(sets.codes.shape, np.int64)
+    places: NDArray[np.int64] = np.zeros(sets.codes.shape, np.int64)
     for c in np.unique(sets.columns):
         if c >= 0:
             here = sets.columns == c

@@ -1,5 +1,4 @@
-# ruff: noqa: E741  (O is the count of outliers, as everywhere in the literature)
-"""What the explanation search takes and gives: the rules of an answer, sets of (column, value) pairs, what was found."""
+"""What the explanation search takes and gives: rules of an answer, sets of (column, value) pairs, what was found."""
 
 from __future__ import annotations
 
@@ -149,7 +148,7 @@ class Found:
     """
 
     answers: Sets
-    O: int | float
+    O: int | float  # noqa: E741
     N: int | float
     tested_o: NDArray
     tested_t: NDArray

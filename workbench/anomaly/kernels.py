@@ -1,0 +1,101 @@
+"""The counting kernels: compiled on first use, kept on disk, and free of the interpreter's lock.
+
+Each has a twin in `counting`, which gives the same integers. Columns come as addresses and sizes of their codes, so
+that one compiled function serves all mixtures of uint8, uint16 and uint32 in one call. Rows are worked on in blocks
+whose bitmaps fit the second-level cache: memory does not grow with the table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.anomaly.instructions import and_count, and_into, clear, count_codes, count_pairs, mark_codes, match_code
+from workbench.anomaly.loading import kernel
+
+__all__ = ["count_sets", "histogram", "load"]
+
+
+@kernel("void(int64, int64, int64, int64, int64, int64, int64, int64)")
+def histogram(
+    address: Any, size: Any, other: Any, other_size: Any, step: Any, begin: Any, end: Any, table: Any
+) -> None:
+    """Count the rows of each code, or with `other_size` > 0 of each pair `code * step + other code`.
+
+    Addresses of codes, with their sizes in bytes, and of the int32 table.
+    """
+    if other_size > 0:
+        count_pairs(address, size, other, other_size, step, begin, end, table)
+    else:
+        count_codes(address, size, begin, end, table)
+
+
+@kernel(
+    "void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
+    " int32[:,::1], int64, int64, int64, int64, int64, int64[::1])"
+)
+def count_sets(
+    address: Any,
+    size: Any,
+    first: Any,
+    codes: Any,
+    slots: Any,
+    sets: Any,
+    begin: Any,
+    end: Any,
+    maps: Any,
+    both: Any,
+    rows: Any,
+    t: Any,
+) -> None:
+    """Count the rows begin..end of each set; sets that share their first items should follow one another.
+
+    Parameters
+    ----------
+    address, size : int64 arrays (c,)
+        Of the columns that occur.
+    first : int64 array (c + 1,)
+        Their bitmaps are first[c] to first[c + 1].
+    codes : int64 array
+        The code of each bitmap.
+    slots : int64 array (c,)
+        Address of an int32 table from codes to bitmaps, for columns that are walked over once, else 0.
+    sets : int32 array (m, k)
+        Bitmaps of each set.
+    maps, both : int64
+        Addresses of words: one row of `rows / 64` a bitmap and one for all other codes; and k more.
+    rows : int64
+        Of a block; a multiple of 512.
+    t : int64 array (m,)
+        Added to.
+    """
+    m, k = sets.shape
+    line = rows // 8  # bytes of a bitmap
+    for block in range(begin, end, rows):
+        stop = min(block + rows, end)
+        words = (stop - block + 511) // 512 * 8
+        for c in range(len(address)):
+            if slots[c] != 0:
+                clear(maps + first[c] * line, (first[c + 1] - first[c]) * line // 8)
+                mark_codes(address[c], size[c], block, stop, slots[c], maps, line // 8)
+                continue
+            for slot in range(first[c], first[c + 1]):
+                if stop == end:
+                    clear(maps + slot * line, words)
+                match_code(address[c], size[c], block, stop, codes[slot], maps + slot * line)
+        for p in range(m):
+            q = 1
+            if p > 0 and sets[p, 0] == sets[p - 1, 0]:
+                while q < k - 1 and sets[p, q] == sets[p - 1, q]:
+                    q += 1
+            left = maps + sets[p, 0] * line if q == 1 else both + (q - 1) * line
+            while q < k - 1:
+                and_into(left, maps + sets[p, q] * line, both + q * line, words)
+                left = both + q * line
+                q += 1
+            t[p] += and_count(left, maps + sets[p, k - 1] * line, words)
+
+
+def load() -> None:
+    """Load all kernels from disk, or compile them."""
+    for each in (histogram, count_sets):
+        each.load()
