@@ -19,6 +19,7 @@ SETUP = """async ([source, state, offset]) => {
   const kept = new Map();
   const model = {
     saved: 0,
+    sent: [],
     state,
     get: name => state[name],
     set: (name, value) => {
@@ -30,6 +31,8 @@ SETUP = """async ([source, state, offset]) => {
     on: (name, tell) => kept.set(name, (kept.get(name) || new Set()).add(tell)),
     off: (name, tell) => kept.get(name)?.delete(tell),
     save_changes: () => { model.saved += 1; },
+    send: content => { model.sent.push(content); },
+    tell: (name, value) => [...(kept.get(name) || [])].forEach(tell => tell(value)),
     listeners: () => [...kept.values()].reduce((sum, set) => sum + set.size, 0)
   };
   const [make, revoke] = [URL.createObjectURL.bind(URL), URL.revokeObjectURL.bind(URL)];
@@ -274,7 +277,9 @@ def test_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
     assert page.evaluate("[window.blobs.size, window.model.listeners(), document.body.innerText.trim()]") == [0, 0, ""]
 
 
-@pytest.mark.parametrize(("module", "state"), [("run", RUN), ("timeline", timeline()["state"])])
+@pytest.mark.parametrize(
+    ("module", "state"), [("run", RUN), ("timeline", timeline()["state"]), ("ranked", {"rows": [], "columns": []})]
+)
 def test_others_leave_nothing_behind(mount: Mount, module: str, state: dict[str, Any]) -> None:
     page = mount(module, dict(state))
     page.evaluate("window.clean()")
@@ -291,7 +296,7 @@ def test_a_clip_that_does_not_play_says_so(mount: Mount) -> None:
     page.get_by_text("This clip cannot be played here. cam1.mp4").wait_for(timeout=5000)
 
 
-@pytest.mark.parametrize("module", ["player", "timeline", "run"])
+@pytest.mark.parametrize("module", ["player", "ranked", "run", "timeline"])
 def test_modules_import_nothing_and_write_no_markup(module: str) -> None:
     source = (STATIC / f"{module}.js").read_text("utf-8")
     for word in (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.notebook.widgets import PlayerWidget, RunWidget, TimelineWidget
+from workbench.notebook.widgets import PlayerWidget, RankedWidget, RunWidget, TimelineWidget
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "workbench" / "notebook" / "static"
@@ -16,9 +16,10 @@ LAB = ROOT / "extensions" / "workbench-lab"
 STATES = {
     "player": "asset mime source width height fps time offset regions hits frames",
     "timeline": "lanes bars duration searched skipped selected time",
+    "ranked": "columns rows details sort selected page total key live",
     "run": "run_id title state done total unit rate eta_s stage workers elapsed message stopping",
 }
-CLASSES = {"player": PlayerWidget, "timeline": TimelineWidget, "run": RunWidget}
+CLASSES = {"player": PlayerWidget, "ranked": RankedWidget, "timeline": TimelineWidget, "run": RunWidget}
 
 
 @pytest.mark.parametrize("module", STATES)

@@ -21,20 +21,21 @@ def load(ipython: Any) -> None:
     if id(ipython) in _undo:
         return
     from workbench.engine import render
-    from workbench.notebook import completion, display, live
+    from workbench.notebook import again, completion, display, live
     from workbench.notebook.config import settings
-    from workbench.notebook.magics import base, cells, vquery, workbench
+    from workbench.notebook.magics import base, cells, diff, outliers, vquery, workbench
 
     holder = settings(ipython)
     if not any(known is holder for known in ipython.configurables):
         ipython.configurables.append(holder)  # after an unload: `%config` looks there
     undo: list[Callable[[], Any]] = []
-    for spec in (vquery.SPEC, workbench.SPEC):
+    for spec in (vquery.SPEC, outliers.SPEC, diff.SPEC, workbench.SPEC):
         base.register(holder, spec)
     undo.append(lambda: base.unregister(ipython))
     render.register(display.render_hook)
     undo.append(render.unregister)
     undo.append(live.install(ipython))
+    undo.append(again.install(ipython))
     undo.append(cells.install(ipython))
     undo.append(completion.install(ipython))
     _undo[id(ipython)] = undo

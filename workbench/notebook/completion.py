@@ -59,18 +59,26 @@ def _complete(context: Any, namespace: dict[str, Any]) -> tuple[list[Found], str
     head = re.match(r"\s*(%%?)(\w+)(?=\s)", lines[0] if at > 0 else before)
     on_line = re.match(r"\s*%(\w+)(?=\s)", before)
     if on_line and (spec := specs().get(on_line[1])) and "line" in spec.kinds:
-        found, fragment, files = complete_line(spec, before[on_line.end() :], namespace)
+        found, fragment, files = complete_line(spec, before[on_line.end() :], namespace, lines[at])
         return found, fragment, True, files
     spec = specs().get(head[2]) if head and head[1] == "%%" else None
     if spec is None or "cell" not in spec.kinds:
         return [], "", False, False
     if at == 0:
         assert head is not None
-        found, fragment, files = complete_line(spec, before[head.end() :], namespace)
+        found, fragment, files = complete_line(spec, before[head.end() :], namespace, context.full_text)
         return found, fragment, True, files
+    body = "\n".join(lines[1:])
+    if spec.name in ("outliers", "diff"):
+        from workbench.notebook.completion_sql import complete_sql
+
+        if reference := re.search(r"(\{|\$)(\w*)\Z", before):
+            return _references(namespace, reference), reference[2], True, False
+        until = "\n".join([*lines[1:at], before])
+        found, fragment = complete_sql(spec, body, until, namespace, lines[0].split()[1:])
+        return found, fragment, True, False
     if spec.name != "vquery":
         return [], "", False, False
-    body = "\n".join(lines[1:])
     found, fragment, alone = complete_body(body, before, namespace, at - 1)
     return found, fragment, alone and bool(found), False
 
@@ -78,7 +86,9 @@ def _complete(context: Any, namespace: dict[str, Any]) -> tuple[list[Found], str
 # ------------------------------------------------------------------------------------------------------------ the line
 
 
-def complete_line(spec: MagicSpec, before: str, namespace: dict[str, Any]) -> tuple[list[Found], str, bool]:
+def complete_line(
+    spec: MagicSpec, before: str, namespace: dict[str, Any], text: str = ""
+) -> tuple[list[Found], str, bool]:
     """Complete the line of a magic.
 
     Parameters
@@ -88,6 +98,8 @@ def complete_line(spec: MagicSpec, before: str, namespace: dict[str, Any]) -> tu
         The line from after the magic's name to the cursor.
     namespace : dict
         Variables of the notebook.
+    text : str
+        The whole cell: it may name the table whose columns fit.
 
     Returns
     -------
@@ -98,12 +110,13 @@ def complete_line(spec: MagicSpec, before: str, namespace: dict[str, Any]) -> tu
     word = "" if not words or before[-1].isspace() else words[-1]
     earlier = words[:-1] if word else words
     if found := re.search(r"(\{|\$)(\w*)\Z", word):
-        names = _variables(namespace, found[2])
-        return ([(f"{name}}}" if found[1] == "{" else name, kind) for name, kind in names], found[2], False)
+        return _references(namespace, found), found[2], False
     options = {flag: option for option in _offered(spec) for flag in option.flags}
     if word.startswith("--") and "=" in word:
         name, _, value = word.partition("=")
         option = options.get(name)
+        if option is not None and option.columns:
+            return *_column(spec, option, value, text or before, namespace), False
         return (_values(option, value, namespace) if option else [], value, False)
     if word.startswith("-"):
         used = {options[one].name for one in earlier if one in options}
@@ -111,7 +124,9 @@ def complete_line(spec: MagicSpec, before: str, namespace: dict[str, Any]) -> tu
         if word == "-":
             flags = [flag for flag in flags if flag.startswith("--")]
         return [(flag, "option") for flag in flags], word, False
-    last = options.get(earlier[-1]) if earlier else None
+    place, last = _open_option(earlier, options)
+    if last is not None and last.columns:
+        return *_column(spec, last, before[_offset(before, place) :], text or before, namespace), False
     if last is not None and last.kind != "flag":
         return _values(last, word, namespace), word, False
     if spec.name == "workbench":
@@ -120,6 +135,39 @@ def complete_line(spec: MagicSpec, before: str, namespace: dict[str, Any]) -> tu
     if taken >= len(spec.positionals):
         return [(flag, "option") for flag in options if flag.startswith("--")] if not word else [], word, False
     return _variables(namespace, word), word, True
+
+
+def _references(namespace: dict[str, Any], found: re.Match[str]) -> list[Found]:
+    """Return what may follow `{` or `$`."""
+    return [(f"{name}}}" if found[1] == "{" else name, kind) for name, kind in _variables(namespace, found[2])]
+
+
+def _column(
+    spec: MagicSpec, option: Option, value: str, text: str, namespace: dict[str, Any]
+) -> tuple[list[Found], str]:
+    """Complete a column of the table that the cell names."""
+    from workbench.notebook.completion_sql import complete_column, table_columns
+
+    head, _, body = text.partition("\n")
+    tables = table_columns(spec, re.split(r"[\s,]+", head), body, namespace)
+    others = _variables(namespace, value) if option.name == "labels" else []
+    return complete_column(option.name, value, tables, others)
+
+
+def _open_option(earlier: list[str], options: dict[str, Option]) -> tuple[int, Option | None]:
+    """Return the option whose value the next word is, and its place among the words: a list runs to the next option."""
+    for place in range(len(earlier) - 1, -1, -1):
+        option = options.get(earlier[place])
+        if option is not None:
+            many = option.kind in ("list", "sql") or place == len(earlier) - 1
+            return place, option if many and option.kind != "flag" else None
+    return 0, None
+
+
+def _offset(text: str, place: int) -> int:
+    """Return where the word of this number ends, with the blank after it."""
+    ends = [found.end() for found in re.finditer(r"\S+", text)]
+    return ends[place] + 1
 
 
 def _offered(spec: MagicSpec) -> list[Option]:
@@ -203,7 +251,7 @@ def complete_body(body: str, before: str, namespace: dict[str, Any], line: int =
     from workbench.video.language import catalogue
 
     if found := re.search(r"(\{|\$)(\w*)\Z", before):
-        return [(n + "}" if found[1] == "{" else n, k) for n, k in _variables(namespace, found[2])], found[2], True
+        return _references(namespace, found), found[2], True
     if found := re.search(r"""(\w+)\.(\w+)\s*(?:==|!=|in\s*[(\[{])[^"'\n]*["']([\w ]*)\Z""", before):
         return _choices(found[2], found[3]), found[3], True
     names = catalogue.names_in(body)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Literal
 
+from workbench.notebook import again
 from workbench.notebook.page import Page, escape, note_html, note_text, wrap
 
 __all__ = [
@@ -45,6 +46,9 @@ def mimebundle(result: Any, *, live: bool = False) -> dict[str, object]:
     """
     data = result.view_data()
     page = Page(data["blocks"])
+    for module, state in page.states:
+        if module == "ranked":
+            state["key"] = again.offer(result, state)
     text = str(result) if hasattr(type(result), "_repr_pretty_") else page.text()
     bundle: dict[str, object] = {"text/plain": text, "text/html": page.html()}
     if (picture := page.png()) is not None:

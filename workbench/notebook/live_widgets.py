@@ -21,6 +21,7 @@ class LiveWidgets:
         self.progress.observe(lambda change: run.cancel() if change.new else None, "stopping")
         self.status: Any = None
         self.timeline: Any = None
+        self.ranked: Any = None
         self.table: Any = None
         self.box = toolkit.VBox([self.progress])
 
@@ -55,7 +56,15 @@ class LiveWidgets:
             with self.timeline.hold_sync():
                 for name in ("lanes", "bars", "duration", "searched", "skipped"):
                     setattr(self.timeline, name, plain(state[name]))
-        children = [part for part in (self.progress, self.status, self.timeline, self.table) if part is not None]
+        state = next((block["state"] for block in blocks if block["kind"] == "ranked"), None)
+        if state is not None and self.ranked is None:
+            self.ranked = self._module.RankedWidget(**plain(state))
+        elif state is not None:
+            with self.ranked.hold_sync():
+                for name in ("columns", "rows", "details", "total"):
+                    setattr(self.ranked, name, plain(state[name]))
+        parts = (self.progress, self.status, self.timeline, self.ranked, self.table)
+        children = [part for part in parts if part is not None]
         if len(children) != len(self.box.children):
             self.box.children = children
 
@@ -83,9 +92,14 @@ def widget_view(states: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | No
         from workbench.notebook import widgets
     except ImportError:
         return None
-    classes = {"timeline": "TimelineWidget", "player": "PlayerWidget"}
-    made = [getattr(widgets, classes[module])(**state) for module, state in states if module in classes]
+    classes = {"timeline": "TimelineWidget", "player": "PlayerWidget", "ranked": "RankedWidget"}
+    made = [getattr(widgets, classes[module])(**_live(state)) for module, state in states if module in classes]
     return _view_model(ipywidgets.VBox(made)) if made else None
+
+
+def _live(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a widget whose kernel is there to be asked."""
+    return {**state, "live": True} if state.get("key") else state
 
 
 def _view_model(widget: Any) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def status_bundle(line: str, progress: Any = None, blocks: Sequence[dict[str, An
 
 def preview_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the blocks of a growing result that are shown early: no clips, pictures and plan, and one table."""
-    kept = [block for block in blocks if block["kind"] in ("summary", "note", "timeline", "table")]
+    kept = [block for block in blocks if block["kind"] in ("summary", "note", "timeline", "ranked", "table")]
     first = next((block for block in kept if block["kind"] == "table"), None)
     return [block for block in kept if block["kind"] != "table" or block is first]
 

@@ -7,11 +7,12 @@ widgets: these live while something runs.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 from traitlets import Bool, Dict, Float, Int, List, Unicode
 
-__all__ = ["PlayerWidget", "RunWidget", "TimelineWidget"]
+__all__ = ["PlayerWidget", "RankedWidget", "RunWidget", "TimelineWidget"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -89,3 +90,41 @@ class PlayerWidget(anywidget.AnyWidget):  # type: ignore[misc]
     hits = List(Dict()).tag(sync=True)
     #: [[t, [[x1, y1, x2, y2, track, label, score], ...]], ...], t ascending in seconds of the source
     frames = List().tag(sync=True)
+
+
+class RankedWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """Explanations, best first, with a drill-down.
+
+    While `live` is set, its buttons send `{"do": "within" | "without", "row": rank, "key": key, "id": n}`, and are
+    answered with what `again.reply` gives.
+    """
+
+    _esm = _STATIC / "ranked.js"
+
+    #: [{name, label, format}]
+    columns = List(Dict()).tag(sync=True)
+    #: a list of cells each; `engine.ranked` says what a cell of each format is
+    rows = List().tag(sync=True)
+    #: number of a row as text -> blocks of its drill-down
+    details = Dict().tag(sync=True)
+    #: {column: name or null, descending}
+    sort = Dict().tag(sync=True)
+    #: number of the row whose details are shown
+    selected = Int(None, allow_none=True).tag(sync=True)
+    #: rows before "show all"
+    page = Int(10).tag(sync=True)
+    #: explanations in all, where not all are in `rows`
+    total = Int(0).tag(sync=True)
+    #: what the kernel knows the result by
+    key = Unicode().tag(sync=True)
+    live = Bool(False).tag(sync=True)
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(**state)
+        self._held: dict[str, Any] = {}
+        self.on_msg(self._asked)
+
+    def _asked(self, _: Any, message: Any, __: Any) -> None:
+        from workbench.notebook import again
+
+        self.send(again.reply(message, self._held))

@@ -3,8 +3,9 @@
  */
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { again } from './again';
 import { language } from './language';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [language];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [again, language];
 
 export default plugins;

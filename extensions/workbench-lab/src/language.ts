@@ -11,10 +11,14 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Signal } from '@lumino/signaling';
 
+import { diffParser } from './diff';
 import { vqueryParser } from './vquery';
 
-/** The MIME type of a cell that starts with the magic. */
-const MAGICS: [RegExp, string][] = [[/^\s*%%vquery(?![\w])/, 'text/x-vquery']];
+/** The MIME type of a cell that starts with the magic. `text/x-diff` itself is that of patches. */
+const MAGICS: [RegExp, string][] = [
+  [/^\s*%%vquery(?![\w])/, 'text/x-vquery'],
+  [/^\s*%%(diff|outliers)(?![\w])/, 'text/x-workbench-diff']
+];
 
 /** Whether magic cells are coloured at all, and the signal that this has changed. */
 class Highlighting {
@@ -96,6 +100,12 @@ export const language: JupyterFrontEndPlugin<void> = {
       displayName: 'Video query',
       mime: 'text/x-vquery',
       support: new LanguageSupport(StreamLanguage.define(vqueryParser))
+    });
+    languages.addLanguage({
+      name: 'workbench-diff',
+      displayName: 'SQL with DIFF',
+      mime: 'text/x-workbench-diff',
+      support: new LanguageSupport(StreamLanguage.define(diffParser))
     });
     const watch = (panel: NotebookPanel) => {
       void panel.context.ready.then(() => watchNotebook(panel, highlighting));

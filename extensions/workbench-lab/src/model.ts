@@ -18,6 +18,15 @@ export interface IModule {
   render(context: { model: IModel; el: HTMLElement }): void | (() => void);
 }
 
+/** A way to the kernel and back. */
+export interface IChannel {
+  send(content: unknown): void;
+  close(): void;
+}
+
+/** The event by which a view asks the page around it for a way to the kernel. */
+export const ASK = 'workbench-ask';
+
 /** A model on a plain object; `change:NAME` is told at once, as Backbone does. */
 export class PlainModel implements IModel {
   constructor(state: Record<string, unknown>) {
@@ -54,15 +63,35 @@ export class PlainModel implements IModel {
     }
   }
 
-  // Without a kernel there is nobody to save for or to send to.
+  // Without a kernel there is nobody to save for.
   save_changes(): void {
     return;
   }
 
-  send(): void {
-    return;
+  send(content: unknown): void {
+    this._channel?.send(content);
   }
 
+  /** Let the module talk with a kernel; null ends that. */
+  connect(channel: IChannel | null): void {
+    const before = this._channel;
+    this._channel = channel;
+    before?.close();
+    this.set('live', false);
+  }
+
+  get connected(): boolean {
+    return this._channel !== null;
+  }
+
+  /** Tell the module what the kernel has sent. */
+  receive(content: unknown): void {
+    for (const listener of [...(this._listeners.get('msg:custom') ?? [])]) {
+      listener(content);
+    }
+  }
+
+  private _channel: IChannel | null = null;
   private _state: Record<string, unknown>;
   private _listeners = new Map<string, Set<Listener>>();
 }

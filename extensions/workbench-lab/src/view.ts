@@ -9,13 +9,14 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
 
 import player from './esm/player.js';
+import ranked from './esm/ranked.js';
 import run from './esm/run.js';
 import timeline from './esm/timeline.js';
-import { type IModule, PlainModel, shareTime } from './model';
+import { ASK, type IModule, PlainModel, shareTime } from './model';
 
 export const MIME_TYPE = 'application/vnd.workbench.view+json';
 
-const MODULES: Record<string, IModule> = { player, run, timeline };
+const MODULES: Record<string, IModule> = { player, ranked, run, timeline };
 
 interface IView {
   module: string;
@@ -130,7 +131,16 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
         slot.className = 'wb-view-part';
         this.node.append(slot);
       }
-      const clean = MODULES[view.module].render({ model: models[index], el: slot });
+      const model = models[index];
+      if (model.get('key')) {
+        // The kernel is asked only once a reader looks into an answer, not by opening a notebook.
+        const place = slot;
+        model.on('change:selected', () => {
+          place.dispatchEvent(new CustomEvent(ASK, { bubbles: true, detail: model }));
+        });
+        this._cleanups.push(() => model.connect(null));
+      }
+      const clean = MODULES[view.module].render({ model, el: slot });
       if (typeof clean === 'function') {
         this._cleanups.push(clean);
       }
@@ -148,7 +158,7 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
 
 const extension: IRenderMime.IExtension = {
   id: 'workbench-lab:view',
-  description: 'Shows results with players and timelines, with or without a kernel.',
+  description: 'Shows results with players, timelines and ranked tables, with or without a kernel.',
   rendererFactory: {
     safe: true,
     mimeTypes: [MIME_TYPE],

@@ -3,6 +3,8 @@
  */
 import type { StreamParser, StringStream } from '@codemirror/language';
 
+import { readHead } from './head';
+
 const KEYWORDS = new Set(
   'class def return if elif else and or not in is for lambda import from as with pass None True False'.split(' ')
 );
@@ -58,26 +60,6 @@ function readOpenString(stream: StringStream, state: IState): string {
     stream.next();
   }
   return 'string';
-}
-
-function readHead(stream: StringStream): string | null {
-  if (stream.match(/^%%\w+/)) {
-    return 'meta';
-  }
-  if (stream.eatSpace()) {
-    return null;
-  }
-  if (stream.match(/^--?[A-Za-z][\w-]*/)) {
-    return 'attributeName';
-  }
-  if (stream.match(/^\{[\w.]*\}/) || stream.match(/^\$[A-Za-z_][\w.]*/)) {
-    return 'variableName.special';
-  }
-  if (stream.match(/^(["']).*?\1/) || stream.match(/^[^\s]+/)) {
-    return 'string';
-  }
-  stream.next();
-  return null;
 }
 
 function readBody(stream: StringStream, state: IState): string | null {

@@ -69,7 +69,8 @@ class Option:
         Long name without dashes: `"min-support"`.
     help : str
         One line for the usage.
-    kind : {"value", "flag", "list"}
+    kind : {"value", "flag", "list", "sql"}
+        A list and SQL run to the next option.
     dest : str
         The function's keyword argument; the name with `_` by default.
     metavar, short : str
@@ -80,12 +81,14 @@ class Option:
         For the error: what it is (`"a number from 0 to 1"`), and a good value.
     default : object
     choices : callable or None
-        Values that completion offers; called with the scope's names.
+        Values that completion offers.
+    columns : bool
+        Whether its values are columns of the table that the magic names.
     """
 
     name: str
     help: str
-    kind: Literal["value", "flag", "list"] = "value"
+    kind: Literal["value", "flag", "list", "sql"] = "value"
     dest: str = ""
     metavar: str = ""
     short: str = ""
@@ -94,6 +97,7 @@ class Option:
     example: str = ""
     default: Any = None
     choices: Callable[[], Iterable[str]] | None = None
+    columns: bool = False
 
     @property
     def key(self) -> str:
@@ -224,6 +228,11 @@ class Call:
     out: str | None = None
     background: bool = False
     quiet: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the cell has more than blanks and comments."""
+        return not all(not line.strip() or line.strip().startswith("#") for line in self.body.splitlines())
 
 
 # ------------------------------------------------------------------------------------------------------- registration

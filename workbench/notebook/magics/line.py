@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError, suggest
@@ -24,12 +24,13 @@ _LITERAL = {"$$": "$", "{{": "{", "}}": "}"}
 class Token:
     """One argument of the line: its text without quotes, and for each character whether it stood in quotes.
 
-    `empty` holds the positions at which an empty pair of quotes stood.
+    `empty` holds the positions at which an empty pair of quotes stood, `raw` the text as written, quotes and all.
     """
 
     text: str
     quoted: tuple[bool, ...]
     empty: tuple[int, ...] = ()
+    raw: str = field(default="", compare=False)
 
     @property
     def dashed(self) -> bool:
@@ -38,11 +39,18 @@ class Token:
             return False
         return not re.fullmatch(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", self.text)
 
+    @property
+    def referring(self) -> bool:
+        """Whether it is exactly one reference."""
+        found = _REFERENCE.fullmatch(self.text)
+        return found is not None and found[0] not in _LITERAL and bool(found[1] or found[2])
+
     def cut(self, start: int, stop: int | None = None) -> Token:
         """Return the part between these positions."""
         end = len(self.text) if stop is None else stop
         empty = tuple(position - start for position in self.empty if start <= position <= end)
-        return Token(self.text[start:end], self.quoted[start:end], empty)
+        plain = stop is None and self.raw[:start] == self.text[:start] and not any(self.quoted[:start])
+        return Token(self.text[start:end], self.quoted[start:end], empty, self.raw[start:] if plain else "")
 
 
 def split(line: str) -> list[Token]:
@@ -57,9 +65,10 @@ def split(line: str) -> list[Token]:
     text: list[str] = []
     quoted: list[bool] = []
     empty: list[int] = []
-    started, quote_mark, position, opened = False, "", 0, 0
+    started, quote_mark, position, opened, begun = False, "", 0, 0, 0
     while position < len(line):
         char = line[position]
+        begun = begun if started else position
         position += 1
         if quote_mark:
             if char == quote_mark:
@@ -73,7 +82,7 @@ def split(line: str) -> list[Token]:
                 quoted.append(True)
         elif char in " \t\r\n":
             if started:
-                tokens.append(Token("".join(text), tuple(quoted), tuple(empty)))
+                tokens.append(Token("".join(text), tuple(quoted), tuple(empty), line[begun : position - 1]))
                 text, quoted, empty, started = [], [], [], False
         elif char in "'\"":
             quote_mark, started, opened = char, True, len(text)
@@ -92,7 +101,7 @@ def split(line: str) -> list[Token]:
             f"A quote {quote_mark} is not closed.", f"Close it, or write \\{quote_mark} for a quote itself."
         )
     if started:
-        tokens.append(Token("".join(text), tuple(quoted), tuple(empty)))
+        tokens.append(Token("".join(text), tuple(quoted), tuple(empty), line[begun:]))
     return tokens
 
 

@@ -26,7 +26,7 @@ def _parser(spec: MagicSpec) -> argparse.ArgumentParser:
     for option in spec.all_options:
         if option.kind == "flag":
             parser.add_argument(*option.flags, dest=option.key, action="store_const", const=True, default=None)
-        elif option.kind == "list":
+        elif option.kind in ("list", "sql"):
             parser.add_argument(*option.flags, dest=option.key, nargs="*", default=None)
         else:
             parser.add_argument(*option.flags, dest=option.key, nargs="?", const=_MISSING, default=None)
@@ -118,7 +118,7 @@ def _sort_out(spec: MagicSpec, tokens: list[Token]) -> tuple[dict[str, Any], lis
         written = next((flag for flag in option.flags if flag in shown), f"--{option.name}")
         if value is _MISSING or value == []:
             raise WorkbenchError(f"{written} needs a value.", f"Example: {spec.first_line}")
-        if option.kind == "list" and value is not None:
+        if option.kind in ("list", "sql") and value is not None:
             given[option.key] = [places[item] for item in value]
         else:
             given[option.key] = places[value] if isinstance(value, str) else value
@@ -139,6 +139,8 @@ def _value(spec: MagicSpec, option: Option, given: Any, scope: Scope) -> Any:
         return True
     if option.kind == "list":
         return _list_value(option, given, scope)
+    if option.kind == "sql":
+        return _sql_value(option, given, scope)
     value, referred = scope.resolve(given)
     return _converted(option, value, referred)
 
@@ -148,6 +150,19 @@ def _list_value(option: Option, tokens: list[Token], scope: Scope) -> Any:
     if len(values) == 1 and values[0][1] and isinstance(values[0][0], (list, tuple)):
         return list(values[0][0])  # `--by {columns}`: the list itself
     return [_converted(option, value, referred) for value, referred in values]
+
+
+def _sql_value(option: Option, tokens: list[Token], scope: Scope) -> Any:
+    """Return a condition: all up to the next option, its own quotes kept unless they enclose the whole."""
+    if len(tokens) == 1:
+        value, referred = scope.resolve(tokens[0]) if tokens[0].referring else (None, False)
+        if referred:
+            return _converted(option, value, referred)
+    whole = len(tokens) == 1 and all(tokens[0].quoted)
+    text = tokens[0].text if whole else " ".join(token.raw or token.text for token in tokens)
+    from workbench.notebook.magics.sql import bind
+
+    return _converted(option, bind(text, scope).text, False)
 
 
 def _converted(option: Option, value: Any, referred: bool) -> Any:
@@ -205,4 +220,6 @@ def write_line(spec: MagicSpec, arguments: Iterable[str], options: dict[str, Any
             parts.append(", ".join(quote(item) for item in value))
         elif option.kind == "value":
             parts.append(quote(str(value)))
+        elif option.kind == "sql":
+            parts.append('"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"')
     return " ".join(parts)
