@@ -98,11 +98,12 @@ def _table(answer: Answer, frame: pd.DataFrame, total: int | None, chosen: dict[
     own = names[-2:]
     front = [name for name in [*own, *metrics, *chosen, *answer.by] if name in names]
     kept = list(dict.fromkeys([*front, *names]))[: max(COLUMNS, len(own) + len(metrics) + len(chosen))]
-    if "score" in str(own[-1]) and not frame[own[-1]].notna().any():
-        kept.remove(own[-1])
+    left_out = len(names) - len(kept)
+    if own[-1] in kept and not frame[own[-1]].notna().any():
+        kept.remove(own[-1])  # nothing was scored
     rows = [[_plain(value) for value in row] for row in frame[kept].itertuples(index=False, name=None)]
     block = {"kind": "table", "name": "rows", "columns": [str(name) for name in kept], "rows": rows}
-    return block | {"total": len(rows) if total is None else total, "left_out": len(names) - len(kept)}
+    return block | {"total": len(rows) if total is None else total, "left_out": left_out}
 
 
 def _pairs(answer: Answer, rank: int) -> list[list[Any]]:

@@ -102,7 +102,8 @@ def _picture(
     shapes.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "grid"))
 
     def at(value: float) -> float:
-        return _LEFT + wide * (min(max(value, low), high) - low) / (high - low)
+        # In halves, as the two ends of all floats are further apart than any float.
+        return _LEFT + wide * (min(max(value, low), high) / 2 - low / 2) / (high / 2 - low / 2)
 
     for value, words in lines:
         shapes += _cutoff_mark(at(value), words, beyond=not low <= value <= high, base=base)
@@ -128,9 +129,14 @@ def _cutoff_lines(cutoff: Cutoff | None, on_score: bool) -> list[tuple[float, st
     if cutoff is None:
         return []
     if on_score:
-        return [(float(cutoff.score), f"> {number(cutoff.score)}")] if math.isfinite(cutoff.score) else []
+        return [(float(cutoff.score), f"> {_measure(cutoff.score)}")] if math.isfinite(cutoff.score) else []
     ends = ((float(cutoff.low), "<"), (float(cutoff.high), ">"))
-    return [(value, f"{sign} {number(value)}") for value, sign in ends if math.isfinite(value)]
+    return [(value, f"{sign} {_measure(value)}") for value, sign in ends if math.isfinite(value)]
+
+
+def _measure(value: float) -> str:
+    """Write a cutoff: 4 significant digits, and never fewer than stand before the point."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else number(value)
 
 
 def _bars(heights: Any, step: float, share: float, base: float, colour: str) -> str:

@@ -40,12 +40,12 @@ def edges_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = 
     low, high = _weighted(kept, weights[finite]) if weights is not None else _points(kept)
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(low, high, BINS + 1)
     if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
         # Neighbouring floats, or the two ends of their range, have no 60 equal steps between them.
-        edges = low + (high / 2 - low / 2) * (np.arange(BINS + 1) / BINS) * 2
-        edges = np.maximum.accumulate(edges)
+        part = np.arange(BINS + 1) / BINS
+        edges = np.maximum.accumulate(low * (1 - part) + high * part)
     return edges
 
 

@@ -168,8 +168,12 @@ class Page:
     def _ranked(self, block: dict[str, Any]) -> None:
         state = dict(block["state"])
         if words.is_ranked(state):
-            self.lines += words.lines(state, settings().display_limit)
+            limit = settings().display_limit
+            self.lines += words.lines(state, limit)
             self._left_out("rows", state, _RANKED_ROWS)
+            if limit == 0:
+                self.parts.append(f'<div class="wb-muted">{escape(self.lines[-1])}</div>')
+                return
             self._drawings.append(ranked.drawing(state))
             self._view("ranked", state, ranked.table_html(state, self._inner))
             return
