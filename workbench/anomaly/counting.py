@@ -5,7 +5,7 @@ Both give the same integers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.anomaly.lattice import Lattice
+    from workbench.anomaly.numbers import Number
 
 __all__ = ["CompiledRows", "Rows", "rows_of"]
 
@@ -31,9 +32,14 @@ ROWS_MOST, ROWS_LEAST, BITS = 32768, 2048, 4 << 20
 WORDS = 1 << 16
 
 
-def rows_of(columns: Sequence[NDArray], cards: Sequence[int], kernels: Any = None) -> Rows:
+Counts = tuple["NDArray[np.int64]", "list[NDArray[np.float64]]"]
+
+
+def rows_of(
+    columns: Sequence[NDArray], cards: Sequence[int], kernels: Any = None, numbers: Sequence[Number] = ()
+) -> Rows:
     """Return the rows, counted by the kernels if there are any, else by NumPy."""
-    return Rows(columns, cards) if kernels is None else CompiledRows(columns, cards, kernels)
+    return Rows(columns, cards, numbers) if kernels is None else CompiledRows(columns, cards, numbers, kernels)
 
 
 class Rows:
@@ -45,12 +51,17 @@ class Rows:
         Codes.
     cards : sequence of int
         How many codes each column has.
+    numbers : sequence of Number
+        What is summed beside the counts.
     """
 
-    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int]) -> None:
+    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], numbers: Sequence[Number] = ()) -> None:
         self.columns = [np.ascontiguousarray(codes) for codes in columns]
         self.cards = [int(card) for card in cards]
         self.n = len(self.columns[0]) if self.columns else 0
+        self.numbers = numbers
+        self.limbs = sum(number.grid.limbs for number in numbers)
+        self._split: tuple[int, NDArray[np.int64]] | None = None
 
     def histogram(self, c: int) -> NDArray[np.int64]:
         """Return how many rows have each code of a column."""
@@ -58,24 +69,34 @@ class Rows:
 
     def values(
         self, columns: NDArray[np.int32], codes: NDArray[np.int64], check: Callable[[], None] | None = None
-    ) -> NDArray[np.int64]:
-        """Return how many rows have each of these values, which are ascending by column."""
-        t = np.zeros(len(codes), np.int64)
-        first = np.searchsorted(columns, np.arange(len(self.columns) + 1))
-        for c, size in enumerate(codes_.itemsize for codes_ in self.columns):
+    ) -> Counts:
+        """Return how many rows have each of these values, and the sums of numbers over them.
+
+        Parameters
+        ----------
+        columns, codes : arrays (m,)
+            The values, ascending by column.
+        check : callable, optional
+            Called from time to time; may raise.
+        """
+        t, sums = np.zeros(len(codes), np.int64), np.zeros((len(codes), self.limbs), np.int64)
+        first = np.searchsorted(columns, np.arange(len(self.columns) + 1)).tolist()
+        for c, column in enumerate(self.columns):
             low, high = first[c], first[c + 1]
-            if high - low > COUNTED[size]:
+            if high - low > COUNTED[column.itemsize]:
                 t[low:high] = self.histogram(c)[codes[low:high]]
             elif high > low:
                 t[low:high] = self._each(c, codes[low:high])
+            if self.limbs and high > low:
+                for begin, end in self._chunks():
+                    table = self._sums(column[begin:end].astype(np.int64), self.cards[c], begin, end)
+                    sums[low:high] += table[codes[low:high]]
             if check is not None:
                 check()
-        return t
+        return t, self._join(sums)
 
-    def count(
-        self, lattice: Lattice, sets: NDArray[np.int32], check: Callable[[], None] | None = None
-    ) -> NDArray[np.int64]:
-        """Return how many rows are in each set.
+    def count(self, lattice: Lattice, sets: NDArray[np.int32], check: Callable[[], None] | None = None) -> Counts:
+        """Return how many rows are in each set, and the sums of numbers over them.
 
         Parameters
         ----------
@@ -85,34 +106,65 @@ class Rows:
             Items of each set; sets that share their first items should follow one another.
         check : callable, optional
             Called from time to time; may raise.
+
+        Returns
+        -------
+        t : int64 array (m,)
+        sums : list of float64 arrays (m,)
+            Of each of `numbers`.
         """
-        t = np.zeros(len(sets), np.int64)
-        if not len(sets) or not self.n:
-            return t
+        t, sums = np.zeros(len(sets), np.int64), np.zeros((len(sets), self.limbs), np.int64)
         left = np.ones(len(sets), bool)
         if sets.shape[1] == 2 and len(sets) > MANY:
-            self._tables(lattice, sets, t, left, check)
-            sets = sets[left]
-        if not len(sets):
-            return t
+            self._tables(lattice, sets, t, sums, left, check)
+        rest = np.flatnonzero(left)
+        if not len(rest):
+            return t, self._join(sums)
+        mine = sets if len(rest) == len(sets) else sets[rest]
         used = np.zeros(lattice.size, bool)
-        used[sets] = True
+        used[mine] = True
         items = np.flatnonzero(used)
         slots = np.empty(lattice.size, np.int32)
         slots[items] = np.arange(len(items), dtype=np.int32)
-        places, found = slots[sets], np.zeros(len(sets), np.int64)
-        for begin in range(0, self.n, CHUNK):
+        found, totals = np.zeros(len(rest), np.int64), np.zeros((len(rest), self.limbs), np.int64)
+        for begin, end in self._chunks():
             if check is not None:
                 check()
-            self._bitmaps(lattice, items, places, begin, min(begin + CHUNK, self.n), found)
-        t[left] = found
-        return t
+            self._bitmaps(lattice, items, slots[mine], begin, end, found, totals)
+        t[rest], sums[rest] = found, totals
+        return t, self._join(sums)
+
+    def _chunks(self) -> Iterator[tuple[int, int]]:
+        for begin in range(0, self.n, CHUNK):
+            yield begin, min(begin + CHUNK, self.n)
+
+    def _limbs(self, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the limbs of all numbers of some rows; those of the last ones asked for are kept."""
+        if self._split is None or self._split[0] != begin:
+            self._split = begin, np.concatenate([number.limbs(begin, end) for number in self.numbers])
+        return self._split[1]
+
+    def _sums(self, key: NDArray[np.int64], cells: int, begin: int, end: int) -> NDArray[np.int64]:
+        """Return the sums of the limbs by key, (cells, limbs): exact, as so few limbs stay below 2**53."""
+        limbs = self._limbs(begin, end)
+        found = np.empty((cells, len(limbs)), np.int64)
+        for place, limb in enumerate(limbs):
+            found[:, place] = np.bincount(key, limb, minlength=cells)
+        return found
+
+    def _join(self, sums: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+        joined, at = [], 0
+        for number in self.numbers:
+            joined.append(number.grid.join(sums[:, at : at + number.grid.limbs].T))
+            at += number.grid.limbs
+        return joined
 
     def _tables(
         self,
         lattice: Lattice,
         sets: NDArray[np.int32],
         t: NDArray[np.int64],
+        sums: NDArray[np.int64],
         left: NDArray[np.bool_],
         check: Callable[[], None] | None,
     ) -> None:
@@ -120,14 +172,17 @@ class Rows:
         width = len(self.columns)
         pair = lattice.columns[sets[:, 0]] * np.int32(width) + lattice.columns[sets[:, 1]]
         counts = np.bincount(pair, minlength=width * width)
-        for number in np.flatnonzero(counts > MANY):
-            i, j = divmod(int(number), width)
+        for number in np.flatnonzero(counts > MANY).tolist():
+            i, j = divmod(number, width)
             cells = self.cards[i] * self.cards[j]
             if cells > CELLS or counts[number] <= MANY + 100 * cells // self.n:
                 continue
             mine = np.flatnonzero(pair == number)
-            table = self._pairs(i, j)
-            t[mine] = table[lattice.codes[sets[mine, 0]] * self.cards[j] + lattice.codes[sets[mine, 1]]]
+            chosen = lattice.codes[sets[mine, 0]] * self.cards[j] + lattice.codes[sets[mine, 1]]
+            t[mine] = self._pairs(i, j)[chosen]
+            for begin, end in self._chunks() if self.limbs else ():
+                key = self.columns[i][begin:end].astype(np.int64) * self.cards[j] + self.columns[j][begin:end]
+                sums[mine] += self._sums(key, cells, begin, end)[chosen]
             left[mine] = False
             if check is not None:
                 check()
@@ -157,8 +212,9 @@ class Rows:
         begin: int,
         end: int,
         found: NDArray[np.int64],
+        sums: NDArray[np.int64],
     ) -> None:
-        """Add the rows begin..end of each set, by one bit a row for each item."""
+        """Add the rows begin..end of each set, and their limbs, by one bit a row for each item."""
         rows = min(ROWS_MOST * 2, max(ROWS_LEAST, BITS * 4 // len(items) // 64 * 64))
         columns, codes = lattice.columns[items], lattice.codes[items]
         maps = np.zeros((len(items), rows // 8), np.uint8)
@@ -179,13 +235,18 @@ class Rows:
                 for part in range(1, chosen.shape[1]):
                     both &= words[chosen[:, part]]
                 found[at : at + step] += np.bitwise_count(both).sum(axis=1, dtype=np.int64)
+                for p in range(len(both)) if self.limbs else ():
+                    mine = np.flatnonzero(np.unpackbits(both[p].view(np.uint8), bitorder="little"))
+                    sums[at + p] += self._limbs(begin, end)[:, mine + (block - begin)].sum(axis=1)
 
 
 class CompiledRows(Rows):
     """Codes of some rows, counted by the kernels."""
 
-    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], kernels: Any) -> None:
-        super().__init__(columns, cards)
+    def __init__(
+        self, columns: Sequence[NDArray], cards: Sequence[int], numbers: Sequence[Number], kernels: Any
+    ) -> None:
+        super().__init__(columns, cards, numbers)
         self.kernels = kernels
         self.sizes = np.array([codes.itemsize for codes in self.columns], np.int64)
         self.addresses = np.array([address(codes) for codes in self.columns], np.int64)
@@ -212,7 +273,7 @@ class CompiledRows(Rows):
         found = np.zeros(len(codes), np.int64)
         every = np.arange(len(codes), dtype=np.int32)[:, None]
         first = np.array([0, len(codes)], np.int64)
-        self._run(np.array([c]), first, codes, every, 0, self.n, found)
+        self._run(np.array([c]), first, codes, every, 0, self.n, found, np.empty((len(codes), 0), np.int64))
         return found
 
     def _bitmaps(
@@ -223,9 +284,10 @@ class CompiledRows(Rows):
         begin: int,
         end: int,
         found: NDArray[np.int64],
+        sums: NDArray[np.int64],
     ) -> None:
         first = np.searchsorted(lattice.columns[items], np.arange(len(self.columns) + 1))
-        self._run(np.arange(len(self.columns)), first, lattice.codes[items], places, begin, end, found)
+        self._run(np.arange(len(self.columns)), first, lattice.codes[items], places, begin, end, found, sums)
 
     def _run(
         self,
@@ -236,6 +298,7 @@ class CompiledRows(Rows):
         begin: int,
         end: int,
         found: NDArray[np.int64],
+        sums: NDArray[np.int64],
     ) -> None:
         maps_n, k = len(codes), places.shape[1]
         rows = min(ROWS_MOST, max(ROWS_LEAST, BITS // maps_n // 512 * 512), (end - begin + 511) // 512 * 512)
@@ -249,6 +312,7 @@ class CompiledRows(Rows):
                 held.append(table)
                 slots[at] = address(table)
         start = address(maps)
+        limbs = self._limbs(begin, end) if sums.shape[1] else maps
         self.kernels.count_sets(
             self.addresses[columns],
             self.sizes[columns],
@@ -262,6 +326,9 @@ class CompiledRows(Rows):
             start + (maps_n + 1) * rows // 8,
             rows,
             found,
+            address(limbs),
+            limbs.shape[1],
+            sums,
         )
 
 

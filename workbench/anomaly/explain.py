@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.anomaly import candidates, compare, loading
-from workbench.anomaly.counting import rows_of
+from workbench.anomaly import candidates, loading
 from workbench.anomaly.dependencies import dependencies
+from workbench.anomaly.figures import figures_of
 from workbench.anomaly.lattice import Lattice
 from workbench.anomaly.sets import Counter, Found, Moments, Rules, Sets
 
@@ -32,6 +32,7 @@ def search(
     weights: NDArray[np.float64] | None = None,
     outlier_weights: NDArray[np.float64] | None = None,
     metric: NDArray[np.float64] | None = None,
+    std: NDArray[np.float64] | None = None,
     counter: Counter | None = None,
     progress: Callable[[int, Found], None] | None = None,
     check: Callable[[], None] | None = None,
@@ -45,19 +46,32 @@ def search(
     cards : sequence of int
         How many codes each column has.
     flags : bool or uint8 array (n,)
-        Which rows are outliers.
+        Which rows are outliers; not looked at by `mean_deviation`.
     rules : Rules
         What passes.
+    weights, outlier_weights : float64 arrays (n,), optional
+        How heavy each row is, and how much of that is an outlier; without the second, all of each outlier.
+    metric : float64 array (n,), optional
+        For the compare metrics of means; no NaN.
+    std : float64 array (n,), optional
+        Of rows that stand for many: standard deviation of the metric within each.
+    progress : callable, optional
+        Told `(order, found)` after each order, with what has been found until then.
+    check : callable, optional
+        Called between columns, pairs of columns and stretches of rows; what it raises ends the search.
+
+    Returns
+    -------
+    Found
+        The answers in the order of the search; `ranking.rank` puts them in order.
     """
-    state = _Search(columns, cards, flags, rules, check)
+    state = _Search(columns, cards, flags, rules, weights, outlier_weights, metric, std, check)
     for k in range(1, min(rules.max_combo, len(columns)) + 1):
-        if check is not None:
-            check()
         if not state.order(k):
             break
         if progress is not None:
             progress(k, state.found())
-    return state.found()
+    return state.result()
 
 
 class _Search:
@@ -69,14 +83,24 @@ class _Search:
         cards: Sequence[int],
         flags: NDArray,
         rules: Rules,
+        weights: NDArray[np.float64] | None,
+        outlier_weights: NDArray[np.float64] | None,
+        metric: NDArray[np.float64] | None,
+        std: NDArray[np.float64] | None,
         check: Callable[[], None] | None,
     ) -> None:
         self.rules, self.check = rules, check
-        self.kernels = loading.kernels(len(flags))
-        self.rows = rows_of(columns, cards, self.kernels)
-        chosen = np.flatnonzero(flags.view(bool) if flags.dtype == np.uint8 else flags)
-        self.outliers = rows_of([codes[chosen] for codes in self.rows.columns], cards, self.kernels)
-        self.O, self.N = len(chosen), len(flags)
+        self.figures = figures_of(
+            columns,
+            cards,
+            flags,
+            rules,
+            weights=weights,
+            outlier_weights=outlier_weights,
+            metric=metric,
+            std=std,
+            kernels=loading.kernels(len(flags)),
+        )
         self.answers: list[Sets] = []
         self.tested: list[Sets] = []
         self.index: list[NDArray[np.int64]] = []
@@ -84,62 +108,41 @@ class _Search:
         self.finished = 0
         self.stopped: str | None = None
         self.best: Sets | None = None
-        self.dependencies = dependencies(columns, cards)
-        self.skip = np.zeros((len(columns), len(columns)), bool)
+        self.dependencies = dependencies(self.figures.rows.columns, cards)
+        self.skip = np.zeros((len(cards), len(cards)), bool)
         if rules.minimal:
             for a, b in self.dependencies:
                 self.skip[a, b] = self.skip[b, a] = True
 
     def order(self, k: int) -> bool:
         """Find the answers of k values; return whether there may be more."""
+        figures = self.figures
         if k == 1:
-            sets = self._singles()
+            sets, supported = figures.singles(self.check)
             if self._too_many(k, len(sets)):
                 return False
-            still = self._settle(sets)
-            self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(self.rows.cards))
-            self.items = candidates.items_of(self.lattice, self.outliers.columns, self.outliers.cards)
+            still = self._settle(sets, supported)
+            self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(figures.cards))
+            self.items = candidates.items_of(self.lattice, figures.outliers.columns, figures.cards)
         else:
-            parents, items, found, total = candidates.extend(
+            parents, items, o, total = candidates.extend(
                 self.lattice,
                 self.items,
-                self.need,
+                figures.need,
                 self.skip,
+                weights=figures.carried,
                 limit=self.rules.max_candidates,
-                kernels=self.kernels,
+                kernels=figures.kernels,
                 check=self.check,
             )
-            if self._too_many(k, total):
+            if total > self.rules.max_candidates and self._too_many(k, total):
                 return False
-            chosen = self.lattice.sets(parents, items)
-            t = self.rows.count(self.lattice, chosen, self.check)
-            sets = self._figures(self.lattice.columns[chosen], self.lattice.codes[chosen], found.astype(np.int64), t)
-            still = self._settle(sets)
-            self.lattice.add(parents[still], items[still])
+            sets, supported, kept = figures.larger(self.lattice, self.lattice.sets(parents, items), o, self.check)
+            self._too_many(k, len(sets))
+            still = self._settle(sets, supported)
+            self.lattice.add(parents[kept[still]], items[kept[still]])
         self.finished = k
         return len(still) > 0
-
-    def _singles(self) -> Sets:
-        found = [self.outliers.histogram(c) for c in range(len(self.rows.cards))]
-        good = [np.flatnonzero(o >= self.need) for o in found]
-        position = np.repeat(np.arange(len(good), dtype=np.int32), [len(codes) for codes in good])
-        codes = np.concatenate(good)
-        o = np.concatenate([o[codes] for o, codes in zip(found, good, strict=True)])
-        return self._figures(position[:, None], codes[:, None], o, self.rows.values(position, codes, self.check))
-
-    @property
-    def need(self) -> int:
-        """The least count of outliers that is a support of `min_support` or more."""
-        if not self.O:
-            return 1
-        least = max(1, int(self.rules.min_support * self.O) - 1)
-        while least / self.O < self.rules.min_support:
-            least += 1
-        return least
-
-    def _figures(self, columns: NDArray, codes: NDArray, o: NDArray, t: NDArray) -> Sets:
-        value = np.asarray(compare.value(self.rules.compare, o, t, self.O, self.N))
-        return Sets(columns, codes, o, t, value, o / max(self.O, 1))
 
     def _too_many(self, k: int, total: int) -> bool:
         self.candidates.append(total)
@@ -152,29 +155,30 @@ class _Search:
         )
         return True
 
-    def _settle(self, sets: Sets) -> NDArray[np.int64]:
+    def _settle(self, sets: Sets, supported: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Take the answers out of the sets counted; return the positions of those that stay open."""
-        passing = sets.value >= self.rules.min_ratio
+        passing = supported & (sets.value >= self.rules.min_ratio)
         before = sum(len(part) for part in self.tested)
         self.tested.append(sets)
         self.answers.append(sets.take(passing))
         self.index.append(np.flatnonzero(passing) + before)
-        missed = np.flatnonzero(~passing)
+        missed = np.flatnonzero(supported & ~passing)
         if len(missed):
             order = np.lexsort((-sets.support[missed], -sets.value[missed]))
             best = sets.take(missed[order[:1]])
             if self.best is None or (best.value[0], best.support[0]) > (self.best.value[0], self.best.support[0]):
                 self.best = best
-        return missed if self.rules.minimal else np.arange(len(sets))
+        return missed if self.rules.minimal else np.flatnonzero(supported)
 
     def found(self) -> Found:
         """Return what is known so far."""
+        count = np.float64 if self.figures.weighted else np.int64
         return Found(
-            Sets.concat(self.answers),
-            self.O,
-            self.N,
-            np.concatenate([part.o for part in self.tested] or [np.empty(0, np.int64)]),
-            np.concatenate([part.t for part in self.tested] or [np.empty(0, np.int64)]),
+            Sets.concat(self.answers) if self.answers else Sets.empty(self.figures.weighted),
+            self.figures.O,
+            self.figures.N,
+            np.concatenate([part.o for part in self.tested] or [np.empty(0, count)]),
+            np.concatenate([part.t for part in self.tested] or [np.empty(0, count)]),
             np.concatenate(self.index or [np.empty(0, np.int64)]),
             self.best,
             list(self.candidates),
@@ -182,6 +186,14 @@ class _Search:
             self.stopped,
             self.dependencies,
         )
+
+    def result(self) -> Found:
+        """Return what is known at the end."""
+        found = self.found()
+        moments = self.figures.moments(found.answers, self.check)
+        if moments is not None:
+            found.moments_out, found.moments_in = moments
+        return found
 
 
 _NUMBERS = {

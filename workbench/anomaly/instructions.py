@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["and_count", "and_into", "clear", "count_codes", "count_pairs", "mark_codes", "match_code"]
+__all__ = ["and_count", "and_into", "clear", "count_codes", "count_pairs", "mark_codes", "match_code", "sum_marked"]
 
 _I1, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 _SIZES = (1, 2, 4)
@@ -180,3 +180,26 @@ def and_count(b: Builder, one: Any, other: Any, words: Any) -> Any:
         both = b.and_(b.load(_vector(b, one, word), align=8), b.load(_vector(b, other, word), align=8))
         b.store(b.add(b.load(total), b.call(each, [both])), total)
     return b.call(add, [b.load(total)])
+
+
+@_instruction(7)
+def sum_marked(b: Builder, one: Any, other: Any, words: Any, numbers: Any, stride: Any, many: Any, out: Any) -> None:
+    """Add the int64 numbers of the rows that two bitmaps share to `out`, for each of `many` arrays `stride` apart."""
+    kind = ir.FunctionType(_I64, [_I64, _I1])
+    lowest = cgutils.get_or_insert_function(b.module, kind, "llvm.cttz.i64")
+    left = cgutils.alloca_once(b, _I64)
+    with _loop(b, _number(0), words) as word:
+        b.store(b.and_(b.load(_at(b, one, word, _I64)), b.load(_at(b, other, word, _I64))), left)
+        test, body, after = (b.append_basic_block(f"bits.{name}") for name in ("test", "body", "after"))
+        b.branch(test)
+        b.position_at_end(test)
+        bits = b.load(left)
+        b.cbranch(b.icmp_signed("!=", bits, _number(0)), body, after)
+        b.position_at_end(body)
+        row = b.add(b.shl(word, _number(6)), b.call(lowest, [bits, ir.Constant(_I1, 1)]))
+        b.store(b.and_(bits, b.sub(bits, _number(1))), left)
+        with _loop(b, _number(0), many) as number:
+            cell = _at(b, out, number, _I64)
+            b.store(b.add(b.load(cell), b.load(_at(b, numbers, b.add(b.mul(number, stride), row), _I64))), cell)
+        b.branch(test)
+        b.position_at_end(after)

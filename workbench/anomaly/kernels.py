@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.anomaly.instructions import and_count, and_into, clear, count_codes, count_pairs, mark_codes, match_code
+from workbench.anomaly.instructions import (
+    and_count,
+    and_into,
+    clear,
+    count_codes,
+    count_pairs,
+    mark_codes,
+    match_code,
+    sum_marked,
+)
 from workbench.anomaly.loading import kernel
 
 __all__ = ["count_sets", "histogram", "load"]
@@ -31,7 +40,7 @@ def histogram(
 
 @kernel(
     "void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
-    " int32[:,::1], int64, int64, int64, int64, int64, int64[::1])"
+    " int32[:,::1], int64, int64, int64, int64, int64, int64[::1], int64, int64, int64[:,::1])"
 )
 def count_sets(
     address: Any,
@@ -46,6 +55,9 @@ def count_sets(
     both: Any,
     rows: Any,
     t: Any,
+    numbers: Any,
+    stride: Any,
+    sums: Any,
 ) -> None:
     """Count the rows begin..end of each set; sets that share their first items should follow one another.
 
@@ -66,10 +78,15 @@ def count_sets(
     rows : int64
         Of a block; a multiple of 512.
     t : int64 array (m,)
-        Added to.
+        The counts; added to.
+    numbers, stride : int64
+        Address of int64 numbers of the rows from `begin` on, q arrays that are `stride` numbers apart.
+    sums : int64 array (m, q)
+        Their sums over each set; added to.
     """
     m, k = sets.shape
     line = rows // 8  # bytes of a bitmap
+    q_sums, start = sums.shape[1], sums.ctypes.data
     for block in range(begin, end, rows):
         stop = min(block + rows, end)
         words = (stop - block + 511) // 512 * 8
@@ -92,7 +109,10 @@ def count_sets(
                 and_into(left, maps + sets[p, q] * line, both + q * line, words)
                 left = both + q * line
                 q += 1
-            t[p] += and_count(left, maps + sets[p, k - 1] * line, words)
+            right = maps + sets[p, k - 1] * line
+            t[p] += and_count(left, right, words)
+            if q_sums > 0:
+                sum_marked(left, right, words, numbers + 8 * (block - begin), stride, q_sums, start + 8 * q_sums * p)
 
 
 def load() -> None:
