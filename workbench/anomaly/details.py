@@ -38,7 +38,9 @@ def details(answer: Answer, state: dict[str, Any]) -> dict[str, list[dict[str, A
     ranks = [int(row[0]) - 1 for row in state["rows"][:DETAILS]]
     behind: list[Any] = [None] * len(ranks)
     if rows is not None:
-        behind = rows.drill([conditions_at(answer, rank) for rank in ranks], ROWS)
+        chosen = [conditions_at(answer, rank) for rank in ranks]
+        at_once = getattr(rows, "drill", None)
+        behind = at_once(chosen, ROWS) if at_once else [(rows.rows(one, ROWS), rows.histogram(one)) for one in chosen]
     found: dict[str, list[dict[str, Any]]] = {}
     left = MOST
     for index, (rank, part) in enumerate(zip(ranks, behind, strict=True)):
