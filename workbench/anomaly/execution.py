@@ -59,12 +59,14 @@ class Question:
         if self.marked is not None:
             fields |= _of_marked(self.marked)
         fields |= self.extra
-        return Explanations(
-            Answer(
-                columns=tuple(columns), found=found, order=order, compare=request.compare, notes=tuple(notes),
-                plan=filled(plan, actuals), seconds=actuals.seconds, partial=stopped, **fields,
-            )
+        made = Answer(
+            columns=tuple(columns), found=found, order=order, compare=request.compare, notes=tuple(notes),
+            plan=filled(plan, actuals), seconds=actuals.seconds, partial=stopped, **fields,
         )  # fmt: skip
+        access: Any = made.access
+        if hasattr(access, "bind"):
+            access.bind(made)
+        return Explanations(made)
 
     def _after(self, columns: Sequence[Codes], found: Found, stopped: bool) -> list[str]:
         """Return the notes that only a finished search can give."""
@@ -96,6 +98,7 @@ def explain_marked(
     weights: np.ndarray | None = None,
     outlier_weights: np.ndarray | None = None,
     metric: np.ndarray | None = None,
+    std: np.ndarray | None = None,
     notes: Sequence[str] = (),
     run: Run[Any] | None = None,
     actuals: Actuals | None = None,
@@ -121,6 +124,8 @@ def explain_marked(
         Of rows that stand for many.
     metric : float64 (n,), optional
         For `mean_shift` and `mean_deviation`.
+    std : float64 (n,), optional
+        Of rows that stand for many: standard deviation of the metric within each.
     notes : sequence of str
         What is to be said before what the search says.
     run : Run, optional
@@ -152,8 +157,8 @@ def explain_marked(
         try:
             found = search(
                 [column.codes for column in columns], [column.card for column in columns], flags, rules,
-                weights=weights, outlier_weights=outlier_weights, metric=metric, counter=counter, progress=progress,
-                check=None if run is None else run.check,
+                weights=weights, outlier_weights=outlier_weights, metric=metric, std=std, counter=counter,
+                progress=progress, check=None if run is None else run.check,
             )  # fmt: skip
         except RunCancelled:
             if not last:
@@ -214,7 +219,8 @@ class Work:
         question.extra["rerun"] = self.rerun
         return explain_marked(
             columns, marked.flags, data=data, request=request, weights=marked.weights,
-            outlier_weights=marked.outlier_weights, metric=marked.metric, run=run, actuals=actuals, question=question,
+            outlier_weights=marked.outlier_weights, metric=marked.metric, std=marked.spread_of, run=run, actuals=actuals,
+            question=question,
         )  # fmt: skip
 
     def _encoded(self, marked: Marked, run: Run[Any] | None) -> list[Codes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.frames import Data
     from workbench.anomaly.language import Request
+    from workbench.anomaly.passes import Passes
     from workbench.anomaly.plan import Actuals
     from workbench.anomaly.score import Cutoff, Scored
 
@@ -127,6 +129,8 @@ def _left_out(data: Data, names: Sequence[str], used: NDArray[np.bool_] | None) 
 
 
 def _by_score(data: Data, request: Request, actuals: Actuals) -> Marked:
+    from workbench.anomaly.passes import ArrayPasses
+
     names = request.metrics
     columns = _read_metrics(data, names, actuals)
     used = usable(columns)
@@ -136,12 +140,13 @@ def _by_score(data: Data, request: Request, actuals: Actuals) -> Marked:
         notes.append(remarks.no_rows(data.name) if not data.n_rows else remarks.no_metric(names))
         return Marked(np.zeros(0, bool), used, notes=notes)
     with actuals.step("Score", rows=len(x)):
-        scored = fitted(data, request, x, used)
+        passes = ArrayPasses(x)
+        scored = fitted(data, request, passes, used)
     with actuals.step("Label", rows=len(x)):
         flags = np.asarray(scored.model.flags(x), dtype=bool)
     notes += scored.notes
     if not flags.any():
-        notes.append(nothing_beyond(request, x, scored))
+        notes.append(nothing_beyond(request, passes, scored))
     marked = Marked(flags, used, cutoff=scored.cutoff, notes=notes)
     marked.metric = (x if x.ndim == 1 else x[:, 0]) if request.compare in MEANS else None
     marked.scores = lambda: marked.spread(np.asarray(scored.model.score(x), dtype=np.float64))
@@ -150,11 +155,10 @@ def _by_score(data: Data, request: Request, actuals: Actuals) -> Marked:
     return marked
 
 
-def fitted(data: Data, request: Request, x: NDArray[np.float64], used: NDArray[np.bool_] | None) -> Scored:
+def fitted(data: Data, request: Request, passes: Passes, used: NDArray[np.bool_] | None) -> Scored:
     """Fit the score to the rows used."""
     import pyarrow as pa
 
-    from workbench.anomaly.passes import ArrayPasses
     from workbench.anomaly.score import fit
 
     score: Any = request.score
@@ -164,19 +168,37 @@ def fitted(data: Data, request: Request, x: NDArray[np.float64], used: NDArray[n
         if used is not None:
             time = time.filter(pa.array(used))
     return fit(
-        ArrayPasses(x), score=score, top=request.top, tail=request.tail,  # type: ignore[arg-type]
+        passes, score=score, top=request.top, tail=request.tail,  # type: ignore[arg-type]
         threshold=request.threshold, seed=request.seed, metrics=request.metrics, time=time,
     )  # fmt: skip
 
 
-def nothing_beyond(request: Request, x: NDArray[np.float64], scored: Scored) -> str:
+def nothing_beyond(request: Request, passes: Passes, scored: Scored) -> str:
     """Return the note for a score that marks nothing."""
-    finite = x
-    if x.ndim > 1 or request.threshold is not None or callable(request.score):
-        return remarks.ties(np.asarray(scored.model.score(x)), "high", float("nan"), "score")
+    from workbench.anomaly.passes import Identity, ScoreOf
+
+    if not isinstance(request.score, str):
+        scores = scored.model.score(np.broadcast_to(0.0, passes.n))  # known row by row
+        scores = scores[~np.isnan(scores)]
+        if not len(scores):
+            return f"No row has a score. {remarks.ADVICE}"
+        low, high = float(scores.min()), float(scores.max())
+        counts = [int(np.count_nonzero(scores == low)), int(np.count_nonzero(scores == high))]
+        return remarks.ties(remarks.Edges(low, high, *counts), "high", math.nan, "score")
+    by_score = passes.p > 1 or request.threshold is not None
+    transform: Any = ScoreOf(scored.model) if by_score else Identity()
+    low, high = passes.order(transform, [0, passes.n - 1])
+    at_low = at_high = passes.n
+    if low < high:
+        below, not_high = passes.ranks(np.array([np.nextafter(low, np.inf), high]), transform).tolist()
+        at_low, at_high = below, passes.n - not_high
+    edges = remarks.Edges(low, high, at_low, at_high)
+    if by_score:
+        return remarks.ties(edges, "high", math.nan, "score")
     cutoff = scored.cutoff
-    centre = (cutoff.low + cutoff.high) / 2 if request.score != "percentile" else float("nan")
-    return remarks.ties(finite, request.tail, centre)
+    return remarks.ties(
+        edges, request.tail, math.nan if request.score == "percentile" else (cutoff.low + cutoff.high) / 2
+    )
 
 
 # ------------------------------------------------------------------------------------------------- where, labels, all
@@ -212,7 +234,7 @@ def _nothing_given(data: Data, request: Request) -> str:
     if not data.n_rows:
         return remarks.no_rows(data.name)
     if request.where is None:
-        return "No label marks an outlier, so there is nothing to explain."
+        return remarks.NO_LABEL
     return remarks.no_row_satisfies(request.where, extreme(data, request.where))
 
 
@@ -227,10 +249,14 @@ def extreme(data: Data, condition: str) -> str:
     except Exception:  # text compared with a number: there is no largest one
         return ""
     values = values[~np.isnan(values)]
-    if not len(values):
+    return extreme_text(column, largest, float(values.max() if largest else values.min()) if len(values) else None)
+
+
+def extreme_text(column: str, largest: bool, value: float | None) -> str:
+    """Return `largest usage is 240.5`; None: the column has no number."""
+    if value is None:
         return f"{column} is null in every row"
-    which, value = ("largest", values.max()) if largest else ("smallest", values.min())
-    return f"{which} {column} is {remarks.number(float(value))}"
+    return f"{'largest' if largest else 'smallest'} {column} is {remarks.number(value)}"
 
 
 def simple_comparison(condition: str) -> tuple[str, bool] | None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from workbench.anomaly.conditions import Conditions
 
 __all__ = [
+    "Edges",
     "closest",
     "conditions_text",
     "left_out",
     "marked_share",
+    "no_metric",
     "no_row_satisfies",
     "no_rows",
     "number",
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 ADVICE = "Mark rows with where instead."
+NO_LABEL = "No label marks an outlier, so there is nothing to explain."
 
 
 def left_out(count: int, total: int, names: Sequence[str]) -> str:
@@ -49,34 +50,41 @@ def no_row_satisfies(condition: str, extreme: str = "") -> str:
     return f"No row satisfies {condition}{f' ({extreme})' if extreme else ''}, so there is nothing to explain."
 
 
-def ties(values: np.ndarray, tail: str, centre: float, what: str = "value") -> str:
+class Edges(NamedTuple):
+    """The smallest and the largest of some values, and how many rows have them."""
+
+    low: float
+    high: float
+    at_low: int
+    at_high: int
+
+
+def ties(edges: Edges, tail: str, centre: float, what: str = "value") -> str:
     """Return the note for a cutoff that no row is beyond.
 
     Parameters
     ----------
-    values : float64 (n,)
-        The metric of the rows used, or their scores.
+    edges : Edges
+        Of the metric of the rows used, or of their scores.
     tail : {"both", "high", "low"}
     centre : float
         Where distances are taken from with both tails; NaN where there are none.
     what : str
         "value" or "score".
     """
-    import numpy as np
-
-    low, high = float(np.min(values)), float(np.max(values))
-    if tail == "both" and not np.isnan(centre):
+    low, high, at_low, at_high = edges
+    if tail == "both" and not math.isnan(centre):
         up, down = high - centre, centre - low
         side = "high" if up > down else "low" if down > up else "both"
     else:
         side = "low" if tail == "low" else "high"
     if side == "both" and low != high:
-        count = int(np.count_nonzero((values == low) | (values == high)))
+        count = at_low + at_high
         edge, shared = "beyond", f"the largest distance {number(high - centre)} from {number(centre)}"
     elif side == "low":
-        count, edge, shared = int(np.count_nonzero(values == low)), "below", f"the smallest {what} {number(low)}"
+        count, edge, shared = at_low, "below", f"the smallest {what} {number(low)}"
     else:
-        count, edge, shared = int(np.count_nonzero(values == high)), "above", f"the largest {what} {number(high)}"
+        count, edge, shared = at_high, "above", f"the largest {what} {number(high)}"
     rows = f"1 row has {shared}" if count == 1 else f"{count:,} rows share {shared}"
     return f"No row is {edge} the cutoff ({rows}). {ADVICE}"
 
