@@ -142,6 +142,10 @@ class Data:
             self.want([name])
         return self._loaded[name]
 
+    def encodable(self, name: str) -> pa.ChunkedArray | pa.Array:
+        """Return one column in whatever Arrow type is cheapest to give."""
+        return self.column(name)
+
     def numbers(self, name: str) -> np.ndarray:
         """Return a numeric column as float64, null as NaN."""
         return as_float64(self.column(name))

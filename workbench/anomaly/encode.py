@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workbench.anomaly import dictionaries, ranges
 from workbench.anomaly.by_columns import check_plain
-from workbench.anomaly.data import plain
+from workbench.anomaly.data import as_float64, plain
+from workbench.anomaly.dictionaries import code_type
 
 if TYPE_CHECKING:
     from workbench.anomaly.data import Data
 
 __all__ = ["Codes", "encode", "encode_array", "merge_values"]
 
-#: float columns with more distinct values than this become ranges
-FEW = 20
-
-#: how many ranges, where none are asked for
-BINS = 10
+#: integers that span no more than this are shifted, not hashed
+SHIFTED = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,8 @@ class Codes:
     ----------
     name : str
     codes : array of uint8, uint16 or uint32, (n,)
-        Code of each row, 0 to `card` - 1. Codes ascend with the values, null first (ranges: null last).
+        Code of each row, 0 to `card` - 1; each occurs. Up to 65,536 values they ascend with the values, null first;
+        above, in the order in which values first occur, null first. Of ranges null is the last.
     values : pyarrow.Array, (card,)
         The value of each code; at most one is null. Ranges are text: `[100, 200)`.
     edges : array, optional
@@ -70,8 +69,18 @@ class Codes:
 
 
 def encode(data: Data, name: str, bins: int | None = None) -> Codes:
-    """Return a column's codes; kept in the process, by content, for the next question."""
-    return encode_array(name, data.column(name), bins)
+    """Return a column's codes; kept in the process, by content, for the next question.
+
+    Parameters
+    ----------
+    data : Data
+    name : str
+    bins : int, optional
+        Equal-count ranges, as asked.
+    """
+    from workbench.anomaly.kept import kept_codes
+
+    return kept_codes(data, name, bins)
 
 
 def encode_array(
@@ -83,135 +92,193 @@ def encode_array(
     ----------
     name : str
     array : Arrow array
+        Text, numbers, bool, times or a dictionary of these; NaN is null.
     bins : int, optional
-        Equal-count ranges, as asked; whole floats, text and integers are values otherwise.
+        Equal-count ranges, as asked. Unasked, float columns become 10 ranges if they hold a fraction and more than 20
+        different numbers.
     edges : array, optional
-        Ranges with these edges, such as those of a stream's first pane; values beyond fall into the outer ranges.
+        Ranges with these edges, such as those of a stream's first pane; numbers beyond fall into the outer ranges.
+
+    Returns
+    -------
+    Codes
+
+    Raises
+    ------
+    WorkbenchError
+        For a nested type.
     """
-    array = _one_chunk(_normal(name, array))
-    if edges is not None:
-        return _ranged(name, array, np.asarray(edges))
-    if bins is not None:
-        return _ranged(name, array, range_edges(array, bins))
-    if pa.types.is_floating(array.type):
-        array = _whole(array)
-        if pa.types.is_floating(array.type) and (distinct := pc.count_distinct(array).as_py()) > FEW:
-            return replace(_ranged(name, array, range_edges(array, BINS)), distinct=distinct)
-    return _valued(name, array)
+    kind = array.type
+    check_plain(name, kind)
+    held = plain(kind)
+    if bins is not None or edges is not None:
+        return _ranged(name, array, bins or ranges.BINS, edges)
+    if kind != held and not pa.types.is_dictionary(kind):  # run-end encoded, or an extension's storage
+        array, kind = _cast(array, held), held
+    if pa.types.is_decimal(kind):
+        array = _decimals(array)
+        kind = array.type
+    if pa.types.is_floating(kind):
+        return _floats(name, array)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
+        return _integers(name, *_as_integers(array), kind)
+    return Codes(name, *dictionaries.assembled(dictionaries.parts_of(array), len(array)))
 
 
 def merge_values(parts: list[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
-    """Return one sorted dictionary of several, null first, and for each part the new code of each old one."""
-    kinds = {part.type for part in parts if not pa.types.is_null(part.type)}
-    kind = kinds.pop() if len(kinds) == 1 else (pa.float64() if kinds else pa.null())
-    cast = [part.cast(kind) for part in parts]
-    merged = _sorted(pc.unique(pa.chunked_array(cast, kind)))
-    return merged, [_find(part, merged) for part in cast]
+    """Return one dictionary of several, null first, and for each part the new code of each old one.
+
+    Up to 65,536 values it is sorted; above, values stand in the order of the parts. Either way it does not depend on
+    how rows were divided, as long as parts are given in the order of the rows.
+
+    Parameters
+    ----------
+    parts : list of pyarrow.Array
+        Values of `Codes` of one column; integers and floats may be mixed, since a part may happen to be whole.
+    """
+    kinds = {part.type for part in parts if len(part) > part.null_count}
+    if len(kinds) > 1:
+        numeric = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
+        kinds = {pa.float64() if numeric else pa.large_string()}
+    kind = kinds.pop() if kinds else parts[0].type
+    merged, recode = dictionaries.merged([part if part.type == kind else part.cast(kind) for part in parts], kind)
+    return merged, np.split(recode, np.cumsum([len(part) for part in parts])[:-1])
 
 
-def range_edges(array: pa.Array, bins: int) -> np.ndarray:
-    """Return the edges of equal-count ranges: sorted[⌊j n / bins⌋] for j = 0 … bins - 1, then the maximum."""
-    values = array.drop_null().to_numpy(zero_copy_only=False)
-    n = len(values)
-    if not n:
-        return np.empty(0, values.dtype)
-    ranks = np.unique([j * n // bins for j in range(bins)] + [n - 1])
-    return _distinct(np.partition(values, ranks)[ranks])
+# ---------------------------------------------------------------------------------------------------------- numbers
 
 
-def range_text(edges: np.ndarray) -> list[str]:
-    """Return `[100, 200)`, …, `[900, 1000]`."""
-    shown = [_number(edge) for edge in edges.tolist()]
-    last = len(shown) - 2
-    return [f"[{low}, {high}{']' if j == last else ')'}" for j, (low, high) in enumerate(pairwise(shown))]
-
-
-def _distinct(edges: np.ndarray) -> np.ndarray:
-    edges = np.unique(edges)
-    return edges if len(edges) > 1 else np.repeat(edges, 2)
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15) else repr(value)
-
-
-def _one_chunk(array: pa.ChunkedArray | pa.Array) -> pa.Array:
-    if isinstance(array, pa.Array):
-        return array
-    if pa.types.is_dictionary(array.type):
-        array = array.unify_dictionaries()
-    if array.num_chunks == 1:
-        return array.chunk(0)
-    return pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-
-
-def _normal(name: str, array: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Bring a column to a type that codes are made of."""
-    kind = plain(array.type)
-    check_plain(name, kind)
-    if pa.types.is_decimal(kind):
-        return array.cast(pa.float64(), safe=False)
-    if pa.types.is_floating(kind):
-        return array.cast(pa.float64())
-    if pa.types.is_null(kind):
-        return array.cast(pa.string())
-    if kind == pa.string_view():
-        return array.cast(pa.large_string())
-    return array
-
-
-def _whole(array: pa.Array) -> pa.Array:
-    """Return floats with NaN as null; as int64 where all are whole."""
-    values = array.to_numpy(zero_copy_only=False)
-    missing = np.isnan(values)
-    held = values[~missing] if missing.any() else values
-    whole = bool(np.all(held == np.floor(held)) and np.all(np.abs(held) < 2**53)) if len(held) else True
-    with np.errstate(invalid="ignore"):
-        converted = values.astype(np.int64) if whole else values + 0.0  # -0.0 is 0.0
-    return pa.array(converted, mask=missing if missing.any() else None)
-
-
-def _ranged(name: str, array: pa.Array, edges: np.ndarray) -> Codes:
-    if pa.types.is_floating(array.type):
-        values = array.to_numpy(zero_copy_only=False)
-        missing = np.isnan(values)
+def _ranged(name: str, array: pa.ChunkedArray | pa.Array, bins: int, edges: np.ndarray | None) -> Codes:
+    if pa.types.is_integer(plain(array.type)):
+        values, missing = _as_integers(_cast(array, plain(array.type)))
     else:
-        missing = array.is_null().to_numpy(zero_copy_only=False)
-        values = array.fill_null(0).to_numpy(zero_copy_only=False)
-    codes = np.searchsorted(edges[1:-1], values, side="right")
-    texts: list[str | None] = list(range_text(edges))
-    if missing.any():
+        values = as_float64(array)
+        missing = _nans(values)
+    if edges is None:
+        edges, _ = ranges.range_edges(values if missing is None else values[~missing], bins)
+    return _in_ranges(name, values, missing, edges)
+
+
+def _in_ranges(name: str, values: np.ndarray, missing: np.ndarray | None, edges: np.ndarray) -> Codes:
+    texts: list[str | None] = list(ranges.range_text(edges))
+    codes = ranges.range_codes(values, edges)
+    if missing is not None:
+        codes = codes if len(texts) < 1 << 8 else codes.astype(np.uint32)
         codes[missing] = len(texts)
         texts.append(None)
-    return Codes(name, codes.astype(code_type(len(texts))), pa.array(texts, pa.string()), edges)
+    return Codes(name, codes.astype(code_type(len(texts)), copy=False), pa.array(texts, pa.string()), edges)
 
 
-def _valued(name: str, array: pa.Array) -> Codes:
-    found = array if pa.types.is_dictionary(array.type) else array.dictionary_encode(null_encoding="encode")
-    values = found.dictionary
-    indices = found.indices
-    if indices.null_count:  # null as a value of its own
-        values = pa.concat_arrays([values, pa.nulls(1, values.type)])
-        indices = indices.fill_null(len(values) - 1)
-    raw = indices.to_numpy(zero_copy_only=False)
-    used = np.flatnonzero(np.bincount(raw, minlength=len(values)))
-    merged = _sorted(pc.unique(values.take(pa.array(used))))
-    recode = np.zeros(len(values), code_type(len(merged)))
-    recode[used] = _find(values.take(pa.array(used)), merged)
-    return Codes(name, recode[raw], merged)
+def _floats(name: str, array: pa.ChunkedArray | pa.Array) -> Codes:
+    values = as_float64(array)
+    facts = ranges.facts_of(values)
+    missing = _nans(values) if facts.n < len(values) else None
+    if facts.ranged:
+        edges, distinct = ranges.range_edges(values if missing is None else values[~missing], ranges.BINS)
+        return replace(_in_ranges(name, values, missing, edges), distinct=distinct)
+    if facts.whole:
+        held = values if missing is None else np.where(missing, 0.0, values)
+        return _integers(name, held.astype(np.int64), missing, pa.int64())
+    assert facts.few is not None  # few numbers, some with a fraction: each is a value
+    codes = np.searchsorted(facts.few, values).astype(np.uint8)
+    found = pa.array(facts.few)
+    if missing is not None:
+        codes += 1
+        codes[missing] = 0
+        found = pa.concat_arrays([pa.nulls(1, pa.float64()), found])
+    return Codes(name, codes, found)
 
 
-def code_type(card: int) -> Any:
-    """Return the smallest unsigned type that holds codes below `card`."""
-    return np.uint8 if card <= 2**8 else np.uint16 if card <= 2**16 else np.uint32
+def plain_values(values: pa.Array) -> pa.Array:
+    """Return a dictionary's values in the types that columns of plain values give."""
+    kind = values.type
+    if pa.types.is_decimal(kind):
+        values = _decimals(values)
+    if pa.types.is_floating(values.type):
+        numbers = as_float64(values)
+        facts = ranges.facts_of(numbers)
+        missing = np.isnan(numbers)
+        if facts.whole:
+            return pa.array(np.where(missing, 0.0, numbers).astype(np.int64), mask=missing)
+        return pa.array(numbers + 0.0, mask=missing)
+    if pa.types.is_integer(kind):
+        return _typed(values, kind)
+    return values.cast(pa.large_string()) if kind == pa.string_view() else values
 
 
-def _sorted(values: pa.Array) -> pa.Array:
-    order = pc.sort_indices(values)  # nulls last
-    if values.null_count:
-        order = pa.concat_arrays([order[-1:], order[:-1]])
-    return values.take(order)
+def _nans(values: np.ndarray) -> np.ndarray | None:
+    missing = np.isnan(values)
+    return missing if missing.any() else None
 
 
-def _find(values: pa.Array, merged: pa.Array) -> np.ndarray:
-    return pc.index_in(values, value_set=merged).to_numpy(zero_copy_only=False)
+def _decimals(array: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    if array.type.scale <= 0:
+        try:
+            return array.cast(pa.int64())
+        except pa.ArrowInvalid:  # beyond 64 bits
+            pass
+    return array.cast(pa.float64(), safe=False)
+
+
+def _as_integers(array: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return integers, bools or times as NumPy integers, and where they are null."""
+    kind = array.type
+    if pa.types.is_boolean(kind):
+        array = array.cast(pa.uint8())
+    elif pa.types.is_temporal(kind):
+        array = array.view(pa.int64() if kind.bit_width == 64 else pa.int32())
+    missing = None
+    if array.null_count:
+        missing = _numpy(array.is_null())
+        array = array.fill_null(pa.scalar(0, array.type))
+    return _numpy(array), missing
+
+
+def _integers(name: str, values: np.ndarray, missing: np.ndarray | None, kind: pa.DataType) -> Codes:
+    """Encode integers that may stand for values of another type: shifted where they span little, else hashed."""
+    held = values if missing is None else values[~missing]
+    low, high = (int(held.min()), int(held.max())) if len(held) else (0, -1)
+    span = high - low + 1
+    if span > max(SHIFTED, min(len(values), 1 << 24)):
+        raw, found = dictionaries.hashed(values, missing)
+        return Codes(name, *dictionaries.assembled([dictionaries.Numbered(raw, _typed(found, kind))], len(values)))
+    if missing is not None:
+        values = np.where(missing, np.asarray(low, values.dtype), values)
+    wide = values.dtype if values.dtype.itemsize == 8 else np.dtype(np.int64)
+    shifted = np.subtract(values, np.asarray(low, wide), dtype=wide).astype(code_type(span))
+    shifted, used = dictionaries.compacted(shifted, span, missing)
+    found = pa.array(used + low if low + span < 2**63 else used.astype(np.uint64) + np.uint64(low))
+    return Codes(name, shifted, _with_null(_typed(found, kind), missing is not None))
+
+
+def _typed(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return integers as the values that they stand for; integers of any size as int64, if they fit."""
+    if pa.types.is_boolean(kind):
+        return values.cast(pa.bool_())
+    if pa.types.is_temporal(kind):
+        return values.cast(pa.int64() if kind.bit_width == 64 else pa.int32()).view(kind)
+    if pa.types.is_uint64(values.type) and not len(
+        values.filter(pc.greater(values, pa.scalar(2**63 - 1, pa.uint64())))
+    ):
+        return values.cast(pa.int64())
+    return values if pa.types.is_uint64(values.type) else values.cast(pa.int64())
+
+
+def _with_null(values: pa.Array, null: bool) -> pa.Array:
+    return pa.concat_arrays([pa.nulls(1, values.type), values]) if null else values
+
+
+def _cast(array: Any, kind: pa.DataType) -> Any:
+    if array.type == kind:
+        return array
+    if pa.types.is_run_end_encoded(array.type):
+        return pc.run_end_decode(array)
+    if isinstance(array.type, pa.BaseExtensionType):
+        if isinstance(array, pa.ChunkedArray):
+            return pa.chunked_array([chunk.storage for chunk in array.chunks], kind)
+        return array.storage
+    return array.cast(kind)
+
+
+def _numpy(array: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    return array.to_numpy() if isinstance(array, pa.ChunkedArray) else array.to_numpy(zero_copy_only=False)

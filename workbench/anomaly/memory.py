@@ -13,6 +13,7 @@ from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
     from workbench.anomaly.conditions import Conditions
 
@@ -84,6 +85,10 @@ class PolarsData(Data):
 
     def _count(self) -> int:
         return self._frame.height
+
+    def encodable(self, name: str) -> pa.ChunkedArray | pa.Array:
+        """Return one column as Polars holds it: text as views, which nothing need be copied for."""
+        return polars_encodable(self._frame.get_column(self.check(name)))
 
     @property
     def size(self) -> int:
@@ -157,6 +162,23 @@ class DuckData(Data):
     def take(self, rows: np.ndarray) -> pd.DataFrame:
         """Return these rows with a RangeIndex."""
         return arrow_to_pandas(self._table.take(pa.array(rows)))
+
+
+def polars_encodable(values: pl.Series) -> pa.Array:
+    """Return a Polars column in the Arrow type that nothing need be copied for: text as views."""
+    import polars as pl
+
+    if values.dtype not in (pl.Categorical, pl.Enum):
+        return values.to_arrow(compat_level=pl.CompatLevel.newest())
+    # Categorical numbers belong to a pool that all columns share. Making them dense for Arrow takes long; the values
+    # that occur are all that is needed here.
+    known = values.unique().drop_nulls()
+    numbers = known.to_physical().to_numpy()
+    words = np.full(int(numbers.max()) + 1 if len(numbers) else 0, None, dtype=object)
+    words[numbers] = known.cast(pl.String).to_list()
+    return pa.DictionaryArray.from_arrays(
+        values.to_physical().to_arrow(), pa.array(words, pa.large_string()), safe=False
+    )
 
 
 def arrow_to_pandas(table: pa.Table) -> pd.DataFrame:
