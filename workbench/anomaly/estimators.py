@@ -10,6 +10,7 @@ import numpy as np
 from workbench.anomaly.passes import ArrayPasses
 from workbench.anomaly.scorers import DistanceModel, EllipseModel
 from workbench.anomaly.single import fit_mad, fit_zscore
+from workbench.anomaly.transforms import table_of
 from workbench.engine.errors import WorkbenchError
 
 __all__ = ["MAD", "MCD", "RCOV", "ZScore", "mad_score", "normalize", "percentile", "zscore"]
@@ -88,7 +89,7 @@ class _Ellipse:
         if not hasattr(self, "_model"):
             raise WorkbenchError(f"This {type(self).__name__} is not fitted.", "Call fit(x) first.")
         values = np.asarray(x, dtype=np.float64)
-        values = values.reshape(len(values), -1)
+        values = table_of(values)
         return np.where(np.isnan(values).any(axis=1), math.nan, self._model.score(values))
 
     def _keep(self, model: EllipseModel, p: int) -> None:
@@ -175,8 +176,7 @@ class MCD(_Ellipse):
         from workbench.anomaly.mcd import SAMPLE, mcd
         from workbench.anomaly.passes import sample_rows
 
-        table = np.asarray(x, dtype=np.float64)
-        table = table.reshape(len(table), -1)
+        table = table_of(np.asarray(x, dtype=np.float64))
         rows = np.flatnonzero(~np.isnan(table).any(axis=1))
         if not len(rows):
             raise WorkbenchError("x has no rows with a number.", "Give at least one.")

@@ -1,9 +1,9 @@
 """Exact sums: doubles added without any rounding, in any order and any grouping, rounded once at the end.
 
 Every double is a whole number of 2**-1074, and Python's whole numbers have no bounds: a sum is one such number. To get
-there with few of them, the upper bits of many doubles are split off by adding and subtracting a large power of two; these
-bits then add up in float64 without rounding, and the rest is treated likewise until nothing is left (Rump, Ogita and
-Oishi, "Accurate floating-point summation", 2008).
+there with few of them, the upper bits of many doubles are split off by adding and subtracting a large power of two.
+They add up in float64 without rounding, and the rest is treated likewise until nothing is left (Rump, Ogita and Oishi,
+"Accurate floating-point summation", 2008).
 """
 
 from __future__ import annotations

@@ -10,8 +10,9 @@ import numpy as np
 
 from workbench.anomaly.fastmcd import consistency, half_size, least_determinant, quantile_chi2
 from workbench.anomaly.moments import covariance_of, independent, location_of, standardised
-from workbench.anomaly.passes import Identity, Passes, Winsorised, WinsorisedProduct, between, neighbours
+from workbench.anomaly.passes import Passes, Usable, Winsorised, WinsorisedProduct, between, neighbours
 from workbench.anomaly.scorers import EllipseModel
+from workbench.engine.errors import WorkbenchError
 
 __all__ = ["SAMPLE", "MCDResult", "fit_mcd", "fit_rcov", "mcd"]
 
@@ -102,13 +103,15 @@ def mcd(
         if int(share * m) > h:
             support = least_determinant(z, int(share * m), starts, seed)
             if not _flat(z[support]):
+                used = "all rows" if share == 1.0 else f"the closest {100 * share:g} % of the rows"
                 notes += (
-                    f"More than half of the rows have {_plane(p)}, whose covariance is singular; "
-                    f"used the closest {share:g} of them instead.".replace("closest 1 of them", "whole sample"),
+                    f"More than half of the rows {_plane([names[col] for col in kept])}; "
+                    f"used {used} for the covariance instead.",
                 )
     h = int(np.count_nonzero(support))
     raw_center = location_of(rows[support])
     raw_covariance = covariance_of(rows[support], raw_center)
+    _check_range(raw_covariance, [names[col] for col in kept])
     model = EllipseModel(raw_center, raw_covariance * consistency(p, h / m), tuple(range(p)))
     near = model.score(rows) ** 2 <= quantile_chi2(p, _KEPT)
     center, covariance = raw_center, raw_covariance * consistency(p, h / m)
@@ -123,25 +126,17 @@ def fit_rcov(passes: Passes, names: Sequence[str], trim: float = 0.05) -> tuple[
 
     Returns the model (without a cut) and notes.
     """
-    orders = []
-    for col in range(passes.p):
-        minus, plus = passes.infinite(col)
-        finite = passes.n - minus - plus
-        orders.append((Identity(col), [minus + r for r in neighbours(finite, [trim, 1.0 - trim])] if finite else []))
-    found, _ = passes.measure(orders)
-    bounds = []
-    for col, values in enumerate(found):
-        finite = passes.n - sum(passes.infinite(col))
-        low, high = between(values, finite, [trim, 1.0 - trim]) if finite else (0.0, 0.0)
-        bounds.append((low, high))
-    winsorised = Winsorised(tuple(bounds))
+    finite, ends = passes.n - passes.unusable(), (trim, 1.0 - trim)
+    ranks = neighbours(finite, ends) if finite else []
+    found, _ = passes.measure([(Usable(col), ranks) for col in range(passes.p)])
+    bounds = [tuple(between(values, finite, ends)) if finite else (0.0, 0.0) for values in found]
+    winsorised = Winsorised(tuple((low, high) for low, high in bounds))
     rows = passes.sample(min(passes.n, SAMPLE), 0)
     kept, notes = independent(np.clip(rows[np.isfinite(rows).all(axis=1)], *np.array(bounds).T), names)
     if not kept:
         return EllipseModel(np.zeros(0), np.zeros((0, 0)), ()), notes
     _, sums = passes.measure([], [winsorised.column(col) for col in kept])
-    n = sums[0].count - sums[0].plus
-    center = np.array([total.value(n, finite=True) for total in sums])
+    center = np.array([total.value(finite, finite=True) for total in sums])
     # Deviations are brought to like size by powers of two, which is exact.
     scales = [math.ldexp(1.0, -math.frexp(max(bounds[col][1] - bounds[col][0], 1e-300))[1]) for col in kept]
     pairs = [(i, j) for i in range(len(kept)) for j in range(i + 1)]
@@ -152,8 +147,20 @@ def fit_rcov(passes: Passes, names: Sequence[str], trim: float = 0.05) -> tuple[
     _, sums = passes.measure([], products)
     covariance = np.zeros((len(kept), len(kept)))
     for (i, j), total in zip(pairs, sums, strict=True):
-        covariance[i, j] = covariance[j, i] = total.value(max(1, n - 1), finite=True) / scales[i] / scales[j]
+        covariance[i, j] = covariance[j, i] = total.value(max(1, finite - 1), finite=True) / scales[i] / scales[j]
+    _check_range(covariance, [names[col] for col in kept])
     return EllipseModel(center, covariance, kept), notes
+
+
+def _check_range(covariance: np.ndarray, names: Sequence[str]) -> None:
+    """Raise the error for a metric whose squares leave the range of a double."""
+    for name, variance in zip(names, np.diagonal(covariance).tolist(), strict=True):
+        if not 1e-290 < variance < 1e290:
+            size = "large" if variance > 1 else "small"
+            raise WorkbenchError(
+                f'"{name}" is too {size} for a covariance: its square is no number any more.',
+                "Give it in another unit.",
+            )
 
 
 def _flat(z: np.ndarray) -> bool:
@@ -164,5 +171,8 @@ def _flat(z: np.ndarray) -> bool:
     return bool(eigenvalues[0] <= 1e-12 * max(1.0, eigenvalues[-1]))
 
 
-def _plane(p: int) -> str:
-    return "one value" if p == 1 else "values in one line" if p == 2 else "values in one plane"
+def _plane(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"have the same {names[0]}"
+    where = "on one line" if len(names) == 2 else "in one plane"
+    return f"lie {where} of {', '.join(names[:-1])} and {names[-1]}"

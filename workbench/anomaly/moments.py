@@ -29,7 +29,8 @@ def covariance_of(rows: np.ndarray, center: np.ndarray) -> np.ndarray:
     for i in range(p):
         for j in range(i + 1):
             found[i, j] = found[j, i] = ExactSum().add(left[:, i] * left[:, j]).value(len(rows))
-    return np.ldexp(np.ldexp(found, exponents[:, None]), exponents[None, :])
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(np.ldexp(found, exponents[:, None]), exponents[None, :])
 
 
 def standardised(rows: np.ndarray) -> np.ndarray:

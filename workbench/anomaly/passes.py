@@ -31,8 +31,10 @@ from workbench.anomaly.transforms import (
     ScoreOf,
     Squares,
     Transform,
+    Usable,
     Winsorised,
     WinsorisedProduct,
+    table_of,
 )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Squares",
     "Survey",
     "Transform",
+    "Usable",
     "Winsorised",
     "WinsorisedProduct",
     "between",
@@ -70,6 +73,8 @@ class Survey:
     rows : int
     minus, plus : int64 (p,)
         Rows with -inf and +inf in each metric.
+    unusable : int
+        Rows with an infinite metric.
     sample : float64 (m,) or (m, p)
         Some rows: they decide how much the later rounds copy, not what these answer.
     """
@@ -78,6 +83,7 @@ class Survey:
     minus: np.ndarray
     plus: np.ndarray
     sample: np.ndarray
+    unusable: int = 0
 
 
 def survey(x: np.ndarray, rate: float | None = None) -> Survey:
@@ -90,12 +96,13 @@ def survey(x: np.ndarray, rate: float | None = None) -> Survey:
         Share of the rows to sample, the same for all parts: `selection.sample_size(n) / n` for n rows in all, as far as
         that is known. By default as if the part were all there is.
     """
-    n, table = len(x), x if x.ndim > 1 else x[:, None]
-    minus, plus = np.zeros(table.shape[1], np.int64), np.zeros(table.shape[1], np.int64)
+    n, table = len(x), table_of(x)
+    minus, plus, unusable = np.zeros(table.shape[1], np.int64), np.zeros(table.shape[1], np.int64), 0
     if not selection.all_finite(x):
         minus, plus = np.count_nonzero(table == -np.inf, axis=0), np.count_nonzero(table == np.inf, axis=0)
+        unusable = n - int(np.count_nonzero(np.isfinite(table).all(axis=1)))
     size = selection.sample_size(n) if rate is None else min(n, math.ceil(n * rate))
-    return Survey(n, minus, plus, x[selection.survey_rows(n, size)] if size else x[:0])
+    return Survey(n, minus, plus, x[selection.survey_rows(n, size)] if size else x[:0], unusable)
 
 
 # the passes
@@ -109,6 +116,10 @@ class Passes(Protocol):
 
     def infinite(self, col: int = 0) -> tuple[int, int]:
         """Return how many rows are -inf and +inf in a metric."""
+        ...
+
+    def unusable(self) -> int:
+        """Return how many rows have an infinite metric."""
         ...
 
     def measure(
@@ -167,6 +178,10 @@ class Additive:
     def infinite(self, col: int = 0) -> tuple[int, int]:
         """Return how many rows are -inf and +inf in a metric."""
         return sum(int(part.minus[col]) for part in self.surveys), sum(int(part.plus[col]) for part in self.surveys)
+
+    def unusable(self) -> int:
+        """Return how many rows have an infinite metric."""
+        return sum(part.unusable for part in self.surveys)
 
     def measure(
         self, orders: Sequence[tuple[Transform, Sequence[int]]], sums: Sequence[Transform] = ()
@@ -268,7 +283,7 @@ class ArrayPasses(Additive):
 
     def values(self) -> np.ndarray:
         """Return all rows, (n, p), in order."""
-        return self.x.reshape(self.n, self.p)
+        return table_of(self.x)
 
 
 # tasks

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from workbench.anomaly.transforms import table_of
+
 if TYPE_CHECKING:
     from workbench.anomaly.passes import Passes
 
@@ -211,7 +213,7 @@ class EllipseModel(_Pure):
         factor = np.ldexp(1.0, -exponent)
         scaled = self.covariance * factor[:, None] * factor[None, :]
         object.__setattr__(self, "factor", factor)
-        object.__setattr__(self, "root", np.linalg.cholesky(scaled) if len(scaled) else scaled)
+        object.__setattr__(self, "root", _root(scaled))
 
     def cut_at(self, cut: float) -> EllipseModel:
         """Return the model with another cut."""
@@ -219,7 +221,7 @@ class EllipseModel(_Pure):
 
     def score(self, x: np.ndarray) -> np.ndarray:
         """Return the distances; infinite for rows with an infinite metric."""
-        x = x.reshape(len(x), -1)
+        x = table_of(x)
         found = np.empty(len(x))
         for begin in range(0, len(x), _PIECE):
             found[begin : begin + _PIECE] = self._distances(x[begin : begin + _PIECE])
@@ -300,6 +302,18 @@ class ResidualModel:
     def part(self, start: int, stop: int) -> ResidualModel:
         """Return the model of some rows."""
         return ResidualModel(self.residuals[start:stop], self.inner)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return the Cholesky factor; where rounding has made a covariance indefinite, with as little more as it takes."""
+    if not len(covariance):
+        return covariance
+    for ridge in (0.0, 1e-15, 1e-13, 1e-11, 1e-9):
+        try:
+            return np.linalg.cholesky(covariance + ridge * np.diag(np.diagonal(covariance)))
+        except np.linalg.LinAlgError:
+            continue
+    return np.diag(np.sqrt(np.diagonal(covariance)))
 
 
 def _check_rows(x: np.ndarray, known: np.ndarray) -> None:

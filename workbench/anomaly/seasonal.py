@@ -135,7 +135,9 @@ def _rolling_median(x: np.ndarray, ticks: np.ndarray, period: int) -> np.ndarray
 
     class Bounds(BaseIndexer):  # type: ignore[misc]
         # Rows at the same time see the same window, which pandas' own windows by time do not promise.
-        def get_window_bounds(self, *args: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        def get_window_bounds(
+            self, num_values: Any = 0, min_periods: Any = None, center: Any = None, closed: Any = None, step: Any = None
+        ) -> tuple[np.ndarray, np.ndarray]:
             return start, stop
 
     values = pd.Series(x if order is None else x[order])

@@ -77,10 +77,9 @@ def _middle_mean(passes: Passes, center: float, finite: int) -> float:
     first, last = math.floor(0.05 * finite), math.floor(0.95 * finite)
     if last <= first:
         return 0.0
-    low, bound = passes.order(Distance(center), [first, last - 1])
+    (bound,) = passes.order(Distance(center), [last - 1])
     total = passes.measure([], [Capped(center, bound)])[1][0]
     # The largest ones count as the bound and are taken off again; the smallest ones are 0, as more than half are.
-    assert low == 0.0
     rest = ExactSum().merge(total).add([bound], [-float(finite - last)])
     return rest.value(last - first, finite=True)
 
@@ -140,9 +139,10 @@ def _distance(
     far: float = math.inf,
 ) -> Scored:
     """Return the fitted model, from the cut on the distance or the threshold on the score."""
-    if cut is None:
-        assert threshold is not None
+    if threshold is not None:
         limit, cut = threshold, _cut_of(threshold, scale, far)
+    elif cut is None:
+        raise ValueError("a cut or a threshold is needed")
     elif scale > 0:
         limit = cut / scale
     elif far == 0.0:
@@ -193,20 +193,14 @@ def fit_percentile(passes: Passes, top: float, tail: Tail, threshold: float | No
 
 
 def _percentile_bounds(passes: Passes, tail: Tail, threshold: float) -> tuple[float, float]:
-    """Return bounds that mark the rows with percentile(c) > threshold; on the low tail, < 1 - threshold."""
+    """Return bounds that mark the rows with percentile(c) > threshold; on the low tail with percentile(-c)."""
     n = passes.n
-    if tail == "low":
-        # percentile < 1 - threshold: fewer than that share of rows are less than the row.
-        rank = math.ceil((1.0 - threshold) * n)
-        if rank <= 0:
-            return -math.inf, math.inf
-        if rank >= n:
-            return math.inf, math.inf
-        return passes.order(Identity(), [rank])[0], math.inf
-    # The least number of smaller rows whose share is above the threshold.
+    # The least number of rows on this side of a row whose share is above the threshold.
     rank = max(0, math.floor(threshold * n) - 1)
     while rank / n <= threshold and rank <= n:
         rank += 1
     if rank > n - 1:
         return -math.inf, math.inf
-    return -math.inf, (passes.order(Identity(), [rank - 1])[0] if rank else -math.inf)
+    if tail == "low":
+        return passes.order(Identity(), [n - rank])[0] if rank else math.inf, math.inf
+    return -math.inf, passes.order(Identity(), [rank - 1])[0] if rank else -math.inf

@@ -17,9 +17,11 @@ __all__ = [
     "ScoreOf",
     "Squares",
     "Transform",
+    "Usable",
     "Winsorised",
     "WinsorisedProduct",
     "column_of",
+    "table_of",
 ]
 
 
@@ -34,6 +36,11 @@ class Transform(Protocol):
 def column_of(x: np.ndarray, col: int) -> np.ndarray:
     """Return one metric of rows (n,) or (n, p)."""
     return x if x.ndim == 1 else x[:, col]
+
+
+def table_of(x: np.ndarray) -> np.ndarray:
+    """Return rows (n,) or (n, p) as (n, p)."""
+    return x[:, None] if x.ndim == 1 else x
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,17 @@ class Capped:
 
 
 @dataclass(frozen=True)
+class Usable:
+    """One of several metrics; rows with an infinite metric are infinite, whichever metric it is."""
+
+    col: int
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return a column."""
+        return np.where(np.isfinite(table_of(x)).all(axis=1), column_of(x, self.col), math.inf)
+
+
+@dataclass(frozen=True)
 class Winsorised:
     """Several metrics, each brought between two bounds; rows with an infinite metric are infinite.
 
@@ -134,7 +152,7 @@ class Winsorised:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return one metric."""
-        return np.where(np.isfinite(x.reshape(len(x), -1)).all(axis=1), self.clipped(x, self.col), math.inf)
+        return np.where(np.isfinite(table_of(x)).all(axis=1), self.clipped(x, self.col), math.inf)
 
     def clipped(self, x: np.ndarray, col: int) -> np.ndarray:
         """Return one metric between its bounds."""
@@ -154,7 +172,7 @@ class WinsorisedProduct:
         """Return the products; infinite for rows with an infinite metric."""
         (i, j), (a, b), (s, t) = self.cols, self.centers, self.factors
         found = (self.winsorised.clipped(x, i) - a) * s * ((self.winsorised.clipped(x, j) - b) * t)
-        return np.where(np.isfinite(x.reshape(len(x), -1)).all(axis=1), found, math.inf)
+        return np.where(np.isfinite(table_of(x)).all(axis=1), found, math.inf)
 
 
 @dataclass(frozen=True)
