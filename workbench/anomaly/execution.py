@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -187,15 +187,12 @@ class Work:
     ----------
     data : Data
     request : Request
-    again : callable, optional
-        `again(data, spec changes)` asks anew, for `within` and `without`.
     """
 
     def __init__(self, data: Data, request: Request) -> None:
         self.data, self.request = data, request
         self.actuals = Actuals()
         self.plan: Plan | None = None
-        self._lock = threading.Lock()
 
     def __call__(self, run: Run[Explanations] | None = None) -> Explanations:
         """Do the work; the value of the run."""
@@ -219,8 +216,8 @@ class Work:
         question.extra["rerun"] = self.rerun
         return explain_marked(
             columns, marked.flags, data=data, request=request, weights=marked.weights,
-            outlier_weights=marked.outlier_weights, metric=marked.metric, std=marked.spread_of, run=run, actuals=actuals,
-            question=question,
+            outlier_weights=marked.outlier_weights, metric=marked.metric, std=marked.spread_of, run=run,
+            actuals=actuals, question=question,
         )  # fmt: skip
 
     def _encoded(self, marked: Marked, run: Run[Any] | None) -> list[Codes]:
@@ -228,16 +225,19 @@ class Work:
 
         from workbench.anomaly.frames import encode
 
-        columns = []
+        columns, hits, total = [], 0, len(self.request.by)
         with self.actuals.step("Encode", rows=float(len(marked.flags))):
-            for name, bins in self.request.by:
+            for number, (name, bins) in enumerate(self.request.by):
                 if run is not None:
                     run.check()
+                    run.update(done=number, total=total, unit="columns")
                 column = encode(self.data, name, bins)
+                hits += _was_kept(column.codes)
                 if marked.used is not None:
                     column = replace(column, codes=chosen(column.codes, marked.used))
                 columns.append(column)
-        self.actuals.set("Encode", bytes=float(sum(column.codes.nbytes for column in columns)))
+        size = float(sum(column.codes.nbytes for column in columns))
+        self.actuals.set("Encode", bytes=size, cache_hits=hits / total if total else None)
         return columns
 
     def rerun(self, conditions: Conditions, keep: bool, changes: dict[str, Any]) -> Explanations:
@@ -246,6 +246,19 @@ class Work:
 
         part, rows = part_of(self.data, conditions, keep)
         return answer(part, request_on(self.request, self.data, rows, changes))
+
+
+#: codes that questions of this process have used before: those that are met again were kept, not made
+_met: dict[int, weakref.ref[np.ndarray]] = {}
+
+
+def _was_kept(codes: np.ndarray) -> bool:
+    number = id(codes)
+    found = _met.get(number)
+    if found is not None and found() is codes:
+        return True
+    _met[number] = weakref.ref(codes, lambda _: _met.pop(number, None))
+    return False
 
 
 def _stage(run: Run[Any] | None, stage: str) -> None:
