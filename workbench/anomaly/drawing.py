@@ -53,7 +53,9 @@ def histogram(
     svg, alt : str
     """
     rows, outliers, chosen = (frame[kind].to_numpy(dtype=float) for kind in ("rows", "outliers", "selected"))
-    series = [("rows", "rows", rows, 0.9), ("outliers", "outliers", outliers, 0.9)]
+    series = [("rows", "rows", rows, 0.9)]
+    if not np.array_equal(rows, outliers):  # where every row counts as one, as for a mean deviation, nothing stands out
+        series.append(("outliers", "outliers", outliers, 0.9))
     if selected:
         series.append(("selected", f"{_fit(selected, 60)} ({count(chosen.sum())})", chosen, 0.42))
     alt = f"Histogram of {name}: {count(rows.sum())} rows, {count(outliers.sum())} outliers"

@@ -13,7 +13,7 @@ from workbench.engine.ranked import NULL
 if TYPE_CHECKING:
     from workbench.anomaly.frames import Codes
 
-__all__ = ["dtype_of", "pandas_column", "text_of", "texts_of"]
+__all__ = ["dtype_of", "pandas_column", "shown", "text_of"]
 
 Dtype = Literal["string", "Int64", "Float64", "boolean", "datetime"]
 
@@ -75,9 +75,25 @@ def text_of(codes: Codes, code: int) -> str:
     return NULL if value is None else _text(value)
 
 
-def texts_of(codes: Codes, code: int) -> str | None:
-    """Return a value as text for a view, where null is None."""
-    return None if codes.values[code].as_py() is None else text_of(codes, code)
+def shown(codes: Codes, code: int) -> str | None:
+    """Return a value as text for a view: null is None, ends of ranges are rounded as far as they stay apart."""
+    value = codes.values[code].as_py()
+    if value is None or codes.edges is None:
+        return None if value is None else _text(value)
+    low, high = _rounded(np.asarray(codes.edges, dtype=np.float64))[code : code + 2]
+    return f"[{low}, {high}{str(value)[-1]}"
+
+
+def _rounded(edges: np.ndarray) -> list[str]:
+    texts = [_text(float(edge)) for edge in edges]
+    if all(float(edge).is_integer() for edge in edges):
+        return texts
+    apart = len(set(edges.tolist()))
+    for digits in range(4, 16):
+        rounded = [float(f"{edge:.{digits}g}") for edge in edges]
+        if len(set(rounded)) == apart:
+            return [_text(edge) for edge in rounded]
+    return texts
 
 
 def _whole(values: Any, kind: Any) -> bool:

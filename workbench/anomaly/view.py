@@ -10,7 +10,7 @@ import numpy as np
 from workbench.anomaly import text as words
 from workbench.anomaly.same import folds
 from workbench.anomaly.table import codes_at, intervals
-from workbench.anomaly.values import texts_of
+from workbench.anomaly.values import shown
 from workbench.engine import ranked
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _head(answer: Answer) -> list[dict[str, Any]]:
 
 def _chips(answer: Answer, codes: np.ndarray) -> list[list[Any]]:
     return [
-        [answer.columns[place].name, texts_of(answer.columns[place], int(code))]
+        [answer.columns[place].name, shown(answer.columns[place], int(code))]
         for place, code in enumerate(codes)
         if code >= 0
     ]

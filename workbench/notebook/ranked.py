@@ -25,9 +25,11 @@ _RIGHT = ("rank", "number", "count_of")
 _ROOT = ".wb .wb-rt.wb-rt"
 STYLE = (
     ".wb .wb-rt.wb-rt{container-type:inline-size}"
-    f"{_ROOT} td,{_ROOT} th{{padding:4px 14px 4px 4px;vertical-align:top}}"
+    f"{_ROOT} td,{_ROOT} th{{padding:4px 14px 4px 4px;vertical-align:baseline}}"
+    f"{_ROOT} td.wb-rt-c{{white-space:normal}}"
     f"{_ROOT} .wb-rt-chip{{display:inline-block;border:1px solid var(--wb-grid);border-radius:9px;padding:0 7px;"
-    "background:var(--wb-track)}"
+    "background:var(--wb-track);max-width:44ch;box-sizing:border-box;overflow:hidden;text-overflow:ellipsis;"
+    "white-space:nowrap;vertical-align:bottom}"
     f"{_ROOT} .wb-rt-chip span,{_ROOT} .wb-rt-and,{_ROOT} .wb-rt-same,{_ROOT} .wb-rt-i{{color:var(--wb-muted)}}"
     f"{_ROOT} th .wb-rt-th{{color:inherit;font-weight:inherit}}"
     f"{_ROOT} .wb-rt-same{{display:block;font-size:11px;white-space:normal}}"
@@ -67,9 +69,10 @@ def table_html(
     ]
     named = [i for i, column in enumerate(columns) if _is(column, "chips")]
     widest = max((len(words.cell_text(columns[i], row[i])) for i in named for row in rows), default=0)
-    parts = [_table(columns, drawn[:page], widest)]
+    between = any(isinstance(cell, Mapping) and cell.get("low") is not None for row in rows for cell in row)
+    parts = [_table(columns, drawn[:page], widest, between)]
     if len(drawn) > page:
-        more = _table(columns, drawn[page:], widest)
+        more = _table(columns, drawn[page:], widest, between)
         parts.append(f"<details><summary>Show all {len(drawn):,}</summary>{more}</details>")
     total = int(state.get("total") or 0)
     if total > len(drawn):
@@ -145,7 +148,7 @@ def _scale(column: Mapping[str, Any], cells: Sequence[Any]) -> _Scale:
 
 def _row(columns: Sequence[Mapping[str, Any]], row: Sequence[Any], scales: Sequence[_Scale], details: str) -> str:
     cells = "".join(
-        f"<td{_right(column)}>{_cell(column, cell, scale, details)}</td>"
+        f"<td{_class(column)}>{_cell(column, cell, scale, details)}</td>"
         for column, cell, scale in zip(columns, row, scales, strict=True)
     )
     return f"<tr>{cells}</tr>"
@@ -181,7 +184,7 @@ def _chips(pairs: Sequence[Sequence[Any]]) -> str:
         seen = words.chips([(name, value)])
         whole = f"{name} = {words.NULL if value is None else value}"
         column, given = words.chips([(name, "")]), words.value(value)
-        title = f' title="{_e(whole)}"' if whole != seen else ""
+        title = f' title="{_e(whole)}"' if whole != seen or len(seen) > 40 else ""
         parts.append(f'<span class="wb-rt-chip"{title}><span>{_e(column)}</span>{_e(given)}</span>')
     return '<span class="wb-rt-and"> ∧ </span>'.join(parts)
 
@@ -246,29 +249,33 @@ def _spark(cell: Sequence[Any], x: float, y: float) -> list[Any]:
 # -------------------------------------------------------------------------------------------------------------- parts
 
 
-def _table(columns: Sequence[Mapping[str, Any]], rows: Sequence[str], widest: int) -> str:
-    head = "".join(f'<th scope="col"{_right(each)}{_wide(each, widest)}>{_label(each)}</th>' for each in columns)
+def _table(columns: Sequence[Mapping[str, Any]], rows: Sequence[str], widest: int, between: bool) -> str:
+    head = "".join(f'<th scope="col"{_class(one)}{_wide(one, widest)}>{_label(one, between)}</th>' for one in columns)
     return f'<div class="wb-scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _wide(column: Mapping[str, Any], widest: int) -> str:
     # So that the two tables of one answer stand in line.
-    return f' style="min-width:{min(widest, 60)}ch"' if _is(column, "chips") else ""
+    return f' style="min-width:{min(widest, 40)}ch"' if _is(column, "chips") else ""
 
 
-def _label(column: Mapping[str, Any]) -> str:
+def _label(column: Mapping[str, Any], between: bool) -> str:
     label = _e(str(column.get("label") or column.get("name") or ""))
     if not _is(column, "ratio"):
         return label
-    title = f"with its 95 % interval; bars {'from 0' if column.get('linear') else 'on a logarithmic scale from 1'}"
-    return f'<span class="wb-rt-th" title="{title}">{label}</span> <span>[95 %]</span>'
+    title = f"bars {'from 0' if column.get('linear') else 'on a logarithmic scale from 1'}"
+    if not between:
+        return f'<span class="wb-rt-th" title="{title}">{label}</span>'
+    return f'<span class="wb-rt-th" title="with its 95 % interval; {title}">{label}</span> <span>[95 %]</span>'
 
 
 def _is(column: Mapping[str, Any], kind: str) -> bool:
     return bool(column.get("format") == kind)
 
 
-def _right(column: Mapping[str, Any]) -> str:
+def _class(column: Mapping[str, Any]) -> str:
+    if _is(column, "chips"):
+        return ' class="wb-rt-c"'
     return ' class="wb-n"' if column.get("format") in _RIGHT else ""
 
 
