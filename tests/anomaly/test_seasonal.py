@@ -133,7 +133,7 @@ def test_dates_and_fractions_of_seconds() -> None:
     ("time", "message"),
     [
         (["a", "b"], '"ts" is string; a time is needed'),
-        ([TIMES[0], None], '1 rows have no "ts"'),
+        ([TIMES[0], None], '1 row has no "ts"'),
         ([1e18, 1.0], '"ts" is not in seconds since 1970'),
         (np.array(["1500-01-01", "2000-01-01"], dtype="datetime64[s]"), "before 1678"),
     ],

@@ -104,7 +104,8 @@ def nanoseconds(time: Any, name: str) -> np.ndarray:
         time = time.dictionary_decode()
     kind = time.type
     if time.null_count:
-        raise WorkbenchError(f'{time.null_count:,} rows have no "{name}".', "Leave them out, or fill in their time.")
+        rows = "1 row has" if time.null_count == 1 else f"{time.null_count:,} rows have"
+        raise WorkbenchError(f'{rows} no "{name}".', "Leave them out, or fill in their time.")
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         try:
             return (

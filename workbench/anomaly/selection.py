@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 #: from this many rows on, windows are cheaper than partitioning the whole
-LARGE = 200_000
+LARGE = 50_000
 #: rows that are transformed and compared at a time, so that they stay in the cache
 _PIECE = 1 << 15
 #: half the width of a window, in standard deviations of the rank
@@ -102,10 +102,16 @@ def select(values: np.ndarray, ranks: Sequence[int]) -> list[float]:
     ranks : sequence of int
         0-based.
     """
-    if not len(ranks):
-        return []
-    # -0.0 becomes 0.0: which of equal values stands at a rank must not show.
-    return [float(found) + 0.0 for found in np.partition(values, sorted(set(ranks)))[list(ranks)]]
+    rest, below, found = np.array(values), 0, {}
+    for rank in sorted(set(ranks)):
+        # One rank at a time: for several at once NumPy takes a way that is five times slower.
+        if rank == below:
+            value = rest.min()
+        else:
+            rest.partition(rank - below)
+            value, rest, below = rest[rank - below], rest[rank - below + 1 :], rank + 1
+        found[rank] = float(value) + 0.0  # -0.0 becomes 0.0: which of equal values stands at a rank must not show
+    return [found[rank] for rank in ranks]
 
 
 def all_finite(x: np.ndarray) -> bool:
@@ -138,7 +144,7 @@ EVERYTHING = Window(-math.inf, math.inf)
 
 def sample_size(n: int) -> int:
     """Return how many of n rows to sample: few, and yet enough that little of n lies between two bounds."""
-    return min(n, max(16_000, round((1.75 * n) ** (2 / 3))))
+    return min(n, round(2 * (1.75 * n) ** (2 / 3)))
 
 
 def survey_rows(n: int, m: int) -> np.ndarray:
