@@ -72,7 +72,8 @@ def brute(
     O, N = fsum(marked), fsum(heavy)  # noqa: E741
     if compare == "mean_deviation":
         centre = mean(everyone, heavy)
-        std = sqrt(fsum(w * (x - centre) ** 2 for w, x in zip(heavy, metric or (), strict=True)) / N) if N else 0.0
+        assert metric is not None
+        std = sqrt(fsum(w * (x - centre) ** 2 for w, x in zip(heavy, metric, strict=True)) / N) if N else 0.0
 
     def measured(which: list[int]) -> tuple[float, float, float, float]:
         o, t = fsum(marked[i] for i in which), fsum(heavy[i] for i in which)
