@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.anomaly.counting import address
+from workbench.anomaly.counting import Rows, address
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,9 @@ CHUNK = 1 << 20
 CELLS = 1 << 16
 #: from so many outlier rows on, a call of the kernel for each pair of columns is quicker than NumPy on all at once
 ROWS = 2048
+
+#: words of bitmaps that are counted in the time in which an outlier row is looked up
+COUNTED = 100
 
 Candidates = tuple["NDArray[np.int64]", "NDArray[np.float64]"]
 
@@ -50,6 +54,7 @@ def extend(
     skip: NDArray[np.bool_],
     *,
     weights: NDArray[np.float64] | None = None,
+    outliers: Rows | None = None,
     limit: int | None = None,
     kernels: Any = None,
     check: Callable[[], None] | None = None,
@@ -68,6 +73,9 @@ def extend(
         Pairs of columns that may not stand in one set; the upper half is looked at.
     weights : float64 array (rows,), optional
         Of each outlier row, above 0; sums of them are not exact, so `need` is given with some slack.
+    outliers : Rows, optional
+        The outlier rows themselves: sets may be counted on them where that is quicker. Their first number, if any, is
+        the weight.
     limit : int, optional
         Where there are more, they are only counted.
     kernels : module, optional
@@ -85,11 +93,17 @@ def extend(
         How many there are.
     """
     first = len(lattice.levels) == 1
-    parts = _pairs(lattice, rows, need, skip, weights, kernels) if first else _larger(lattice, rows, need, weights)
+    joined = None if first or outliers is None else _joined(lattice, outliers, need, check)
+    if first:
+        parts = _pairs(lattice, rows, need, skip, weights, kernels)
+    elif joined is not None:
+        parts = iter([joined])
+    else:
+        parts = _larger(lattice, rows, need, weights)
     kept: list[Candidates] = []
     total = 0
     for key, o in parts:
-        if not first:
+        if not first and joined is None:
             whole = lattice.parts_open(key // lattice.size, key % lattice.size)
             key, o = key[whole], o[whole]
         total += len(key)
@@ -107,6 +121,11 @@ def extend(
     return parents.astype(np.int32), items.astype(np.int32), o[order], total
 
 
+@cache
+def _all_pairs(width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.triu_indices(width, 1)
+
+
 def _pairs(
     lattice: Lattice,
     rows: NDArray[np.int32],
@@ -116,8 +135,8 @@ def _pairs(
     kernels: Any,
 ) -> Iterator[Candidates]:
     """Yield the keys first item * size + second item of the supported pairs, in any order, and their counts."""
-    n, many = rows.shape[1], np.diff(lattice.first)
-    one, other = np.triu_indices(lattice.width, 1)
+    n, many = rows.shape[1], lattice.many
+    one, other = _all_pairs(lattice.width)
     good = (many[one] > 0) & (many[other] > 0) & ~skip[one, other]
     one, other = one[good], other[good]
     step = max(1, CHUNK // max(n, 1))
@@ -140,13 +159,25 @@ def _pairs(
             key = rows[i] * wide[:, None] + rows[j] + bases[:-1, None]
             carried = None if weights is None else np.broadcast_to(weights, key.shape).ravel()
             table = np.bincount(key.ravel(), carried, minlength=bases[-1])
-        cells = np.flatnonzero(table >= need)
+        cells = (table >= need).nonzero()[0]
         pair = np.searchsorted(bases, cells, side="right") - 1
         a, b = np.divmod(cells - bases[pair], wide[pair])
         kept = (a < many[i[pair]]) & (b < many[j[pair]])
         cells, pair, a, b = cells[kept], pair[kept], a[kept], b[kept]
         key = (a + lattice.first[i[pair]]) * lattice.size + b + lattice.first[j[pair]]
         yield key, table[cells].astype(np.float64)
+
+
+def _joined(lattice: Lattice, outliers: Rows, need: float, check: Callable[[], None] | None) -> Candidates | None:
+    """Join sets that differ in the last item only, and count them; None where there are too many of them."""
+    joins = lattice.joins(outliers.n * COUNTED // max(outliers.n // 64 + 512, 1))
+    if joins is None:
+        return None
+    parents, items = joins
+    t, sums = outliers.count(lattice, lattice.sets(parents, items), check)
+    o = sums[0] if sums else t.astype(np.float64)
+    kept = o >= need
+    return (parents[kept].astype(np.int64) * lattice.size + items[kept]), o[kept]
 
 
 def _larger(
@@ -182,7 +213,7 @@ def _distinct(key: NDArray[np.int64], cells: int, need: float, weights: NDArray[
     """Return the keys, of so many possible ones, that occur often enough, and how often."""
     if cells <= 4 * len(key) + CELLS:
         counts = np.bincount(key, weights)
-        found = np.flatnonzero(counts >= need)
+        found = (counts >= need).nonzero()[0]
         return found, counts[found].astype(np.float64)
     if weights is None:
         found, counts = np.unique(key, return_counts=True)

@@ -6,6 +6,7 @@ Both give the same integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ MANY, CELLS = 300, 1 << 20
 COUNTED, MAPPED = (0, 45, 24, 0, 10), (0, 110, 60, 0, 30)
 #: rows of a block of bitmaps, and bits of all of them
 ROWS_MOST, ROWS_LEAST, BITS = 32768, 2048, 4 << 20
+#: fewer rows than this are not worth a call of the kernel
+FEW = 1024
 #: 64-bit words of candidates that NumPy works on at a time
 WORDS = 1 << 16
 
@@ -80,19 +83,23 @@ class Rows:
             Called from time to time; may raise.
         """
         t, sums = np.zeros(len(codes), np.int64), np.zeros((len(codes), self.limbs), np.int64)
-        first = np.searchsorted(columns, np.arange(len(self.columns) + 1)).tolist()
+        first = columns.searchsorted(np.arange(len(self.columns) + 1)).tolist()
+        few = []
         for c, column in enumerate(self.columns):
             low, high = first[c], first[c + 1]
             if high - low > COUNTED[column.itemsize]:
                 t[low:high] = self.histogram(c)[codes[low:high]]
             elif high > low:
-                t[low:high] = self._each(c, codes[low:high])
+                few.append(np.arange(low, high))
             if self.limbs and high > low:
                 for begin, end in self._chunks():
                     table = self._sums(column[begin:end].astype(np.int64), self.cards[c], begin, end)
                     sums[low:high] += table[codes[low:high]]
             if check is not None:
                 check()
+        if few:
+            mine = np.concatenate(few)
+            t[mine] = self._each(columns[mine], codes[mine])
         return t, self._join(sums)
 
     def count(self, lattice: Lattice, sets: NDArray[np.int32], check: Callable[[], None] | None = None) -> Counts:
@@ -117,13 +124,13 @@ class Rows:
         left = np.ones(len(sets), bool)
         if sets.shape[1] == 2 and len(sets) > MANY:
             self._tables(lattice, sets, t, sums, left, check)
-        rest = np.flatnonzero(left)
+        rest = left.nonzero()[0]
         if not len(rest):
             return t, self._join(sums)
         mine = sets if len(rest) == len(sets) else sets[rest]
         used = np.zeros(lattice.size, bool)
         used[mine] = True
-        items = np.flatnonzero(used)
+        items = used.nonzero()[0]
         slots = np.empty(lattice.size, np.int32)
         slots[items] = np.arange(len(items), dtype=np.int32)
         found, totals = np.zeros(len(rest), np.int64), np.zeros((len(rest), self.limbs), np.int64)
@@ -187,14 +194,12 @@ class Rows:
             if check is not None:
                 check()
 
-    def _each(self, c: int, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        column = self.columns[c]
-        found = np.zeros(len(codes), np.int64)
-        for begin in range(0, self.n, 1 << 16):
-            block = column[begin : begin + (1 << 16)]
-            for place, code in enumerate(codes):
-                found[place] += np.count_nonzero(block == column.dtype.type(code))
-        return found
+    def _each(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count some values by comparison."""
+        found = []
+        for c, code in zip(columns.tolist(), codes.tolist(), strict=True):
+            found.append(np.count_nonzero(self.columns[c] == self.columns[c].dtype.type(code)))
+        return np.array(found, np.int64)
 
     def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
         cells = np.zeros(self.cards[i] * self.cards[j], np.int64)
@@ -248,32 +253,35 @@ class CompiledRows(Rows):
     ) -> None:
         super().__init__(columns, cards, numbers)
         self.kernels = kernels
-        self.sizes = np.array([codes.itemsize for codes in self.columns], np.int64)
-        self.addresses = np.array([address(codes) for codes in self.columns], np.int64)
+
+    @cached_property
+    def layout(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Addresses of the columns, sizes of their codes in bytes, and how many bitmaps are made by comparison."""
+        sizes = np.array([codes.itemsize for codes in self.columns], np.int64)
+        return np.array([address(codes) for codes in self.columns], np.int64), sizes, np.array(MAPPED)[sizes]
 
     def histogram(self, c: int) -> NDArray[np.int64]:
         """Return how many rows have each code of a column."""
-        return self._table(c, c, 0, self.cards[c])
+        return super().histogram(c) if self.n < FEW else self._table(c, c, 0, self.cards[c])
 
     def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
         return self._table(i, j, self.cards[j], self.cards[i] * self.cards[j])
 
     def _table(self, i: int, j: int, step: int, cells: int) -> NDArray[np.int64]:
         whole = np.zeros(cells, np.int64)
-        one, other = int(self.addresses[i]), int(self.addresses[j])
-        size, other_size = int(self.sizes[i]), int(self.sizes[j]) if step else 0
+        one, other = self.columns[i], self.columns[j]
+        size, other_size = one.itemsize, other.itemsize if step else 0
         for begin in range(0, self.n, 1 << 30):  # the table holds int32
             table = np.zeros(cells, np.int32)
             end = min(begin + (1 << 30), self.n)
-            self.kernels.histogram(one, size, other, other_size, step, begin, end, address(table))
+            self.kernels.histogram(address(one), size, address(other), other_size, step, begin, end, address(table))
             whole += table
         return whole
 
-    def _each(self, c: int, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _each(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         found = np.zeros(len(codes), np.int64)
         every = np.arange(len(codes), dtype=np.int32)[:, None]
-        first = np.array([0, len(codes)], np.int64)
-        self._run(np.array([c]), first, codes, every, 0, self.n, found, np.empty((len(codes), 0), np.int64))
+        self._run(columns, codes, every, 0, self.n, found, np.empty((len(codes), 0), np.int64))
         return found
 
     def _bitmaps(
@@ -286,13 +294,11 @@ class CompiledRows(Rows):
         found: NDArray[np.int64],
         sums: NDArray[np.int64],
     ) -> None:
-        first = np.searchsorted(lattice.columns[items], np.arange(len(self.columns) + 1))
-        self._run(np.arange(len(self.columns)), first, lattice.codes[items], places, begin, end, found, sums)
+        self._run(lattice.columns[items], lattice.codes[items], places, begin, end, found, sums)
 
     def _run(
         self,
-        columns: NDArray[np.int64],
-        first: NDArray[np.int64],
+        columns: NDArray[np.int32],
         codes: NDArray[np.int64],
         places: NDArray[np.int32],
         begin: int,
@@ -300,22 +306,24 @@ class CompiledRows(Rows):
         found: NDArray[np.int64],
         sums: NDArray[np.int64],
     ) -> None:
-        maps_n, k = len(codes), places.shape[1]
-        rows = min(ROWS_MOST, max(ROWS_LEAST, BITS // maps_n // 512 * 512), (end - begin + 511) // 512 * 512)
-        maps = np.empty((maps_n + 1 + k, rows // 64), np.uint64)
-        slots = np.zeros(len(columns), np.int64)
+        """Run the kernel on the bitmaps of some values, ascending by column; `places` are the sets."""
+        many, k = len(codes), places.shape[1]
+        rows = min(ROWS_MOST, max(ROWS_LEAST, BITS // many // 512 * 512), (end - begin + 511) // 512 * 512)
+        maps = np.empty((many + 1 + k, rows // 64), np.uint64)
+        first = columns.searchsorted(np.arange(len(self.columns) + 1))
+        addresses, sizes, mapped = self.layout
+        slots = np.zeros(len(self.columns), np.int64)
         held = []  # tables whose addresses are in use
-        for at, c in enumerate(columns):
-            if first[at + 1] - first[at] > MAPPED[self.sizes[c]]:
-                table = np.full(self.cards[c], maps_n, np.int32)
-                table[codes[first[at] : first[at + 1]]] = np.arange(first[at], first[at + 1])
-                held.append(table)
-                slots[at] = address(table)
+        for c in (first[1:] - first[:-1] > mapped).nonzero()[0]:
+            table = np.full(self.cards[c], many, np.int32)
+            table[codes[first[c] : first[c + 1]]] = np.arange(first[c], first[c + 1])
+            held.append(table)
+            slots[c] = address(table)
         start = address(maps)
         limbs = self._limbs(begin, end) if sums.shape[1] else maps
         self.kernels.count_sets(
-            self.addresses[columns],
-            self.sizes[columns],
+            addresses,
+            sizes,
             first,
             codes,
             slots,
@@ -323,7 +331,7 @@ class CompiledRows(Rows):
             begin,
             end,
             start,
-            start + (maps_n + 1) * rows // 8,
+            start + (many + 1) * rows // 8,
             rows,
             found,
             address(limbs),
@@ -334,4 +342,4 @@ class CompiledRows(Rows):
 
 def address(array: NDArray) -> int:
     """Return where an array's first element lies."""
-    return int(array.__array_interface__["data"][0])
+    return int(array.ctypes.data)

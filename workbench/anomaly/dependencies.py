@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["dependencies"]
 
 #: rows that are looked at first, spread over the table: they refute nearly all pairs
-PROBE = 512
+PROBE = 64
+#: rows that are looked at next, and at most at a time
+STEP, MOST = 1 << 10, 1 << 18
 
 
 def dependencies(columns: Sequence[NDArray], cards: Sequence[int]) -> list[tuple[int, int]]:
@@ -29,21 +31,24 @@ def dependencies(columns: Sequence[NDArray], cards: Sequence[int]) -> list[tuple
     if not columns or not len(columns[0]):
         return []
     n = len(columns[0])
-    probe = np.linspace(0, n - 1, min(n, PROBE)).astype(np.int64)
-    first = [codes[probe] for codes in columns]
-    pairs = [(a, b) for a in range(len(columns)) for b in range(len(columns)) if a != b]
-    pairs = [(a, b) for a, b in pairs if _holds(first[a], first[b], cards[a], PROBE)]
-    return [(a, b) for a, b in pairs if _holds(columns[a], columns[b], cards[a], 1 << 14)]
+    probe = np.arange(0, n, max(1, n // PROBE))[:PROBE]
+    same = np.packbits([(codes[probe][:, None] == codes[probe]).ravel() for codes in columns], axis=1)
+    refuted = (same[:, None] & ~same).any(axis=2)  # by two rows that agree in the one and not in the other
+    pairs = zip(*np.nonzero(~refuted), strict=True)
+    return [(int(a), int(b)) for a, b in pairs if a != b and _holds(columns[a], columns[b], cards[a])]
 
 
-def _holds(a: NDArray, b: NDArray, card: int, step: int) -> bool:
+def _holds(a: NDArray, b: NDArray, card: int) -> bool:
+    """Return whether each code of `a` stands with one code of `b`; looks at more and more rows until it does not."""
     told = np.full(card, -1, np.int64)
-    begin = 0
+    begin, step = 0, STEP
     while begin < len(a):
         keys, values = a[begin : begin + step], b[begin : begin + step].astype(np.int64)
-        fresh = told[keys] < 0
-        told[keys[fresh]] = values[fresh]
+        before = told[keys]
+        if ((before >= 0) & (before != values)).any():
+            return False
+        told[keys] = values
         if (told[keys] != values).any():
             return False
-        begin, step = begin + step, step * 2
+        begin, step = begin + step, min(2 * step, MOST)
     return True

@@ -102,7 +102,8 @@ class _Search:
             kernels=loading.kernels(len(flags)),
         )
         self.answers: list[Sets] = []
-        self.tested: list[Sets] = []
+        self.tested: list[tuple[NDArray, NDArray]] = []
+        self.counted = self.passed = 0
         self.index: list[NDArray[np.int64]] = []
         self.candidates: list[int] = []
         self.finished = 0
@@ -131,6 +132,7 @@ class _Search:
                 figures.need,
                 self.skip,
                 weights=figures.carried,
+                outliers=figures.outliers if figures.apart else None,
                 limit=self.rules.max_candidates,
                 kernels=figures.kernels,
                 check=self.check,
@@ -158,17 +160,27 @@ class _Search:
     def _settle(self, sets: Sets, supported: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Take the answers out of the sets counted; return the positions of those that stay open."""
         passing = supported & (sets.value >= self.rules.min_ratio)
-        before = sum(len(part) for part in self.tested)
-        self.tested.append(sets)
-        self.answers.append(sets.take(passing))
-        self.index.append(np.flatnonzero(passing) + before)
-        missed = np.flatnonzero(supported & ~passing)
-        if len(missed):
-            order = np.lexsort((-sets.support[missed], -sets.value[missed]))
-            best = sets.take(missed[order[:1]])
-            if self.best is None or (best.value[0], best.support[0]) > (self.best.value[0], self.best.support[0]):
-                self.best = best
-        return missed if self.rules.minimal else np.flatnonzero(supported)
+        answers = passing.nonzero()[0]
+        self.index.append(answers + self.counted)
+        self.counted += len(sets)
+        self.tested.append((sets.o, sets.t))
+        self.answers.append(sets.take(answers))
+        missed = (supported & ~passing).nonzero()[0]
+        self.passed += len(answers)
+        if not self.passed:
+            self._look_closer(sets, missed)
+        return missed if self.rules.minimal else supported.nonzero()[0]
+
+    def _look_closer(self, sets: Sets, missed: NDArray[np.int64]) -> None:
+        """Keep the best set that missed: the highest value, then the most support, then what was found first."""
+        value = sets.value[missed]
+        if not len(missed) or np.isnan(top := np.fmax.reduce(value)):
+            return
+        best = missed[value == top]
+        best = best[[np.argmax(sets.support[best])]]
+        before = self.best
+        if before is None or (top, sets.support[best[0]]) > (before.value[0], before.support[0]):
+            self.best = sets.take(best)
 
     def found(self) -> Found:
         """Return what is known so far."""
@@ -177,10 +189,10 @@ class _Search:
             Sets.concat(self.answers) if self.answers else Sets.empty(self.figures.weighted),
             self.figures.O,
             self.figures.N,
-            np.concatenate([part.o for part in self.tested] or [np.empty(0, count)]),
-            np.concatenate([part.t for part in self.tested] or [np.empty(0, count)]),
+            np.concatenate([o for o, _ in self.tested] or [np.empty(0, count)]),
+            np.concatenate([t for _, t in self.tested] or [np.empty(0, count)]),
             np.concatenate(self.index or [np.empty(0, np.int64)]),
-            self.best,
+            None if self.passed else self.best,
             list(self.candidates),
             self.finished,
             self.stopped,

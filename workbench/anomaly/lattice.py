@@ -38,6 +38,8 @@ class Lattice:
         Items of column c are first[c] to first[c + 1], and as many.
     levels : list of int32 arrays (m, r)
         Items of the open sets of r = 1, 2, ... values.
+    parents, items : lists of int32 arrays (m,)
+        Of each level: position of each set's parent in the level above, and its last item.
     """
 
     def __init__(self, columns: NDArray[np.int32], codes: NDArray[np.int64], width: int) -> None:
@@ -47,6 +49,8 @@ class Lattice:
         self.many = np.diff(self.first)
         every = np.arange(self.size, dtype=np.int32)
         self.levels: list[NDArray[np.int32]] = [every[:, None]]
+        self.parents: list[NDArray[np.int32]] = [np.zeros(self.size, np.int32)]
+        self.items: list[NDArray[np.int32]] = [every]
         self._keys: list[NDArray[np.int64]] = [every.astype(np.int64)]
         self._tables: list[NDArray[np.int32] | None] = [None]
 
@@ -54,6 +58,8 @@ class Lattice:
         """Add a level: the open ones of what `sets` makes of these, sorted by parent, then item."""
         cells = len(self.levels[-1]) * self.size
         self.levels.append(self.sets(parents, items))
+        self.parents.append(parents)
+        self.items.append(items)
         self._keys.append(parents.astype(np.int64) * self.size + items)
         table = None
         if cells <= CELLS:
@@ -64,6 +70,33 @@ class Lattice:
     def sets(self, parents: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the items of the sets that extend sets of the last level by one item each."""
         return np.concatenate([self.levels[-1][parents], items[:, None]], axis=1)
+
+    def joins(self, limit: int) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """Join sets of the last level that share all but their last items, where all parts of the result are open.
+
+        Parameters
+        ----------
+        limit : int
+            How many pairs of sets may be looked at.
+
+        Returns
+        -------
+        parents, items : int32 arrays (m,)
+            As `sets` takes them, sorted; None beyond the limit.
+        """
+        parents, items = self.parents[-1], self.items[-1]
+        ends = np.searchsorted(parents, parents, side="right")
+        after = ends - np.arange(len(parents)) - 1
+        total = int(after.sum())
+        if total > limit:
+            return None
+        one = np.repeat(np.arange(len(parents), dtype=np.int32), after)
+        starts = np.cumsum(after) - after
+        other = one + 1 + (np.arange(total) - np.repeat(starts, after))
+        apart = self.columns[items[one]] < self.columns[items[other]]
+        one, added = one[apart], items[other[apart]]
+        whole = self.parts_open(one, added)
+        return one[whole], added[whole]
 
     def tuples(self) -> NDArray[np.int32]:
         """Return the different tuples of columns of the last level's sets."""

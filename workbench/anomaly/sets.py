@@ -96,16 +96,16 @@ class Sets:
         """Return the sets of all parts, one part after the other, padded to the longest."""
         if not parts:
             return Sets.empty()
-        width = max(part.columns.shape[1] for part in parts)
-
-        def padded(array: NDArray) -> NDArray:
-            if array.shape[1] == width:
-                return array
-            return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=-1)
-
+        total, width = sum(len(part) for part in parts), max(part.columns.shape[1] for part in parts)
+        columns, codes = np.full((total, width), -1, np.int32), np.full((total, width), -1, np.int64)
+        at = 0
+        for part in parts:
+            m, k = part.columns.shape
+            columns[at : at + m, :k], codes[at : at + m, :k] = part.columns, part.codes
+            at += m
         return Sets(
-            np.concatenate([padded(part.columns) for part in parts]),
-            np.concatenate([padded(part.codes) for part in parts]),
+            columns,
+            codes,
             np.concatenate([part.o for part in parts]),
             np.concatenate([part.t for part in parts]),
             np.concatenate([part.value for part in parts]),
