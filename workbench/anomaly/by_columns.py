@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from workbench.anomaly.checks import shown
-from workbench.anomaly.data import columns_hint, plain
+from workbench.anomaly.data import columns_hint, is_number, is_text, kind_name, plain
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -104,38 +104,6 @@ def check_plain(name: str, kind: pa.DataType) -> None:
             f'"{name}" holds {what}; a column of by must hold plain values.',
             "Take it apart into columns of text or numbers first, or leave it out of by.",
         )
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether a column holds text."""
-    kind = plain(kind)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Return whether a column holds numbers (true and false are none)."""
-    kind = plain(kind)
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def kind_name(kind: pa.DataType) -> str:
-    """Return what a column holds, for people."""
-    kind = plain(kind)
-    if is_text(kind):
-        return "text"
-    if pa.types.is_boolean(kind):
-        return "true or false"
-    if pa.types.is_date(kind):
-        return "a date"
-    if pa.types.is_timestamp(kind):
-        return "a timestamp"
-    if pa.types.is_duration(kind):
-        return "a duration"
-    if pa.types.is_time(kind):
-        return "a time of day"
-    if pa.types.is_null(kind):
-        return "null in every row"
-    return "a number" if is_number(kind) else str(kind)
 
 
 def _unfit(kind: pa.DataType) -> str | None:

@@ -55,11 +55,15 @@ class Data:
 
     kind: ClassVar[Literal["pandas", "polars", "arrow", "duckdb", "path", "dask"]]
 
+    #: whether reading several columns at once is cheaper than one by one
+    together: ClassVar[bool] = True
+
     def __init__(self, source: Any, name: str | None) -> None:
         self.source = source
         self.name = name or "the table"
         self._loaded: dict[str, pa.ChunkedArray] = {}
         self._schema: dict[str, pa.DataType] | None = None
+        self._wanted: list[str] = []
 
     # what a subclass gives
 
@@ -128,18 +132,17 @@ class Data:
         return self._count()
 
     def want(self, names: Iterable[str]) -> None:
-        """Read columns that will be asked for, all in one go."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._loaded]
-        if missing:
-            for name in missing:
-                self.check(name)
-            table = self._read(missing)
-            self._loaded.update({name: table.column(name) for name in missing})
+        """Say which columns will be asked for: they are read in one go with the first of them."""
+        self._wanted = list(dict.fromkeys([*self._wanted, *map(self.check, names)]))
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Return one column; dictionary types are kept."""
         if name not in self._loaded:
-            self.want([name])
+            self.check(name)
+            more = [each for each in self._wanted if each not in self._loaded] if self.together else []
+            names = dict.fromkeys([name, *more])
+            table = self._read(list(names))
+            self._loaded.update({each: table.column(each) for each in names})
         return self._loaded[name]
 
     def encodable(self, name: str) -> pa.ChunkedArray | pa.Array:
@@ -148,7 +151,10 @@ class Data:
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a numeric column as float64, null as NaN."""
-        return as_float64(self.column(name))
+        column = self.column(name)
+        kind = plain(column.type)
+        check_number(name, kind)  # a CSV column may turn out to be text further on
+        return as_float64(column)
 
     def distinct(self, names: Iterable[str]) -> dict[str, int]:
         """Return how many different values columns have; null is one of them."""
@@ -226,6 +232,45 @@ def plain(kind: pa.DataType) -> pa.DataType:
             kind = kind.storage_type
         else:
             return kind
+
+
+def check_number(name: str, kind: pa.DataType) -> None:
+    """Raise for a metric that is no number; a column without a single value may be one."""
+    kind = plain(kind)
+    if not is_number(kind) and not pa.types.is_null(kind):
+        raise WorkbenchError(f'"{name}" is {kind_name(kind)}; a metric must be a number.', "Use it in --by instead.")
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column holds text."""
+    kind = plain(kind)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether a column holds numbers (true and false are none)."""
+    kind = plain(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def kind_name(kind: pa.DataType) -> str:
+    """Return what a column holds, for people."""
+    kind = plain(kind)
+    if is_text(kind):
+        return "text"
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_date(kind):
+        return "a date"
+    if pa.types.is_timestamp(kind):
+        return "a timestamp"
+    if pa.types.is_duration(kind):
+        return "a duration"
+    if pa.types.is_time(kind):
+        return "a time of day"
+    if pa.types.is_null(kind):
+        return "null in every row"
+    return "a number" if is_number(kind) else str(kind)
 
 
 def as_float64(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

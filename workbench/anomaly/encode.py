@@ -141,7 +141,7 @@ def merge_values(parts: list[pa.Array]) -> tuple[pa.Array, list[np.ndarray]]:
         numeric = all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
         kinds = {pa.float64() if numeric else pa.large_string()}
     kind = kinds.pop() if kinds else parts[0].type
-    merged, recode = dictionaries.merged([part if part.type == kind else part.cast(kind) for part in parts], kind)
+    merged, recode = dictionaries.merged([part if part.type == kind else part.cast(kind) for part in parts])
     return merged, np.split(recode, np.cumsum([len(part) for part in parts])[:-1])
 
 

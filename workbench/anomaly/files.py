@@ -3,81 +3,275 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from workbench.anomaly.data import Data
-from workbench.engine.errors import WorkbenchError
+from workbench.anomaly.data import Data, Part
+from workbench.engine.errors import WorkbenchError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PathData", "looks_like_path"]
+__all__ = ["CsvData", "ParquetData", "looks_like_path", "open_path"]
 
-_PARQUET = (".parquet", ".pq", ".parq")
-_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+PARQUET = (".parquet", ".pq", ".parq")
+CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+
+#: rows that the types of CSV columns are told by; where they prove wrong, all rows are
+_INFERRED = 10_000
+
+#: bytes of a file above which its content is told by its ends, size and time
+_HASHED = 1 << 30
 
 
 def looks_like_path(text: str) -> bool:
     """Return whether text is meant as a path: it ends like a table's file, has a separator, or is there."""
-    return text.lower().endswith(_PARQUET + _CSV) or "/" in text or os.sep in text or os.path.exists(text)
+    return text.lower().endswith(PARQUET + CSV) or "/" in text or os.sep in text or os.path.exists(text)
+
+
+def open_path(source: Any, name: str | None) -> PathData:
+    """Return the files that a path, glob, folder or list of these names."""
+    files = _files(source)
+    forms = {"parquet" if file.lower().endswith(PARQUET) else "csv" for file in files}
+    if len(forms) > 1:
+        raise WorkbenchError(
+            f'"{source}" names both Parquet and CSV files.', "Give the files of one form, such as *.parquet."
+        )
+    if name is None:
+        name = os.path.basename(files[0] if len(files) == 1 else os.path.normpath(os.fspath(_first(source))))
+    return (ParquetData if forms == {"parquet"} else CsvData)(files, name)
 
 
 class PathData(Data):
-    """Files of one form, read column by column, in the order of their names."""
+    """Files of one form, in the order of their names; a condition on them is SQL text."""
 
     kind = "path"
 
-    def __init__(self, source: Any, name: str | None) -> None:
-        self.files = _files(source)
-        first = os.path.basename(self.files[0])
-        super().__init__(source, name or (first if len(self.files) == 1 else os.path.basename(os.fspath(source))))
-        self.form = "parquet" if first.lower().endswith(_PARQUET) else "csv"
-
-    def _scan(self) -> Any:
-        import polars as pl
-
-        if self.form == "parquet":
-            return pl.scan_parquet(self.files)
-        tabs = ".tsv" in self.files[0].lower()
-        return pl.scan_csv(self.files, separator="\t" if tabs else ",", try_parse_dates=False)
-
-    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
-        if self.form == "parquet":
-            import pyarrow.parquet as pq
-
-            return [(field.name, field.type) for field in pq.read_schema(self.files[0])]
-        empty = self._scan().collect_schema().to_frame()
-        return [(field.name, field.type) for field in empty.to_arrow().schema]
-
-    def _read(self, names: list[str]) -> pa.Table:
-        if self.form == "parquet":
-            import pyarrow.parquet as pq
-
-            texts = [name for name in names if pa.types.is_string(self.schema[name])]
-            return pa.concat_tables([pq.read_table(file, columns=names, read_dictionary=texts) for file in self.files])
-        return self._scan().select(names).collect().to_arrow()
-
-    def _count(self) -> int:
-        if self._loaded:
-            return len(next(iter(self._loaded.values())))
-        import polars as pl
-
-        return int(self._scan().select(pl.len()).collect().item())
+    def __init__(self, files: list[str], name: str) -> None:
+        super().__init__(files, name)
+        self.files = files
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(os.path.getsize(file) for file in self.files)
 
+    def key(self) -> str:
+        """Return a hash of the files' content."""
+        from workbench.engine.keys import key
+
+        return key([_file_key(file) for file in self.files])
+
+
+class ParquetData(PathData):
+    """Parquet files: only the columns asked for are read, text as dictionaries where the file has them."""
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        schemas = [_footer(file).schema.to_arrow_schema() for file in self.files]
+        first = schemas[0]
+        for file, schema in zip(self.files, schemas, strict=True):
+            for name in {*first.names} ^ {*schema.names}:
+                lacking, having = (file, self.files[0]) if name in first.names else (self.files[0], file)
+                raise WorkbenchError(
+                    f'{os.path.basename(lacking)} has no column "{name}", which {os.path.basename(having)} has.',
+                    "Give files of one table.",
+                )
+        if len(set(first.names)) < len(first.names):
+            return [(field.name, field.type) for field in first]
+        try:
+            unified = pa.unify_schemas(schemas, promote_options="permissive")
+        except pa.ArrowInvalid as error:
+            raise WorkbenchError(
+                f"The files of {self.name} differ in the type of a column ({one_line(error)}).",
+                "Give files of one table.",
+            ) from error
+        return [(field.name, field.type) for field in unified]
+
+    def _read(self, names: list[str]) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        wanted = pa.schema([(name, self.schema[name]) for name in names])
+        tables = []
+        for file in self.files:
+            tables.append(pq.ParquetFile(file, read_dictionary=_texts(wanted)).read(columns=names))
+        return _unified(tables, wanted)
+
+    def _count(self) -> int:
+        return sum(_footer(file).num_rows for file in self.files)
+
     def take(self, rows: np.ndarray) -> pd.DataFrame:
-        """Return these rows with a RangeIndex."""
+        """Return these rows with a RangeIndex; only row groups that hold some are read."""
+        rows = np.asarray(rows, dtype=np.int64)
+        parts = self.partitions()
+        starts = np.cumsum([0, *(part.rows or 0 for part in parts)])
+        group = np.searchsorted(starts, rows, side="right") - 1
+        tables = []
+        for index in np.unique(group):
+            inside = rows[group == index] - starts[index]
+            tables.append(parts[index].load(list(self.schema)).take(pa.array(inside)))
+        if not tables:
+            return pa.schema(list(self.schema.items())).empty_table().to_pandas()
+        back = np.argsort(np.argsort(group, kind="stable"), kind="stable")
+        schema = pa.schema(list(self.schema.items()))
+        return _unified(tables, schema).take(pa.array(back)).to_pandas()
+
+    def partitions(self) -> list[Part]:
+        """Return the row groups."""
+        from workbench.anomaly.file_parts import RowGroup
+
+        parts: list[Part] = []
+        for file in self.files:
+            footer = _footer(file)
+            for group in range(footer.num_row_groups):
+                parts.append(RowGroup(len(parts), footer.row_group(group).num_rows, file, group))
+        return parts
+
+
+class CsvData(PathData):
+    """CSV files, plain or gzipped, read by Polars; dates stay text."""
+
+    together = False  # the frame is read at once; it is turned into Arrow column by column
+    _inferred: int | None = _INFERRED
+
+    def __init__(self, files: list[str], name: str) -> None:
+        super().__init__(files, name)
+        self._series: dict[str, Any] = {}
+
+    def _scan(self) -> Any:
         import polars as pl
 
-        return self._scan().select(pl.all().gather(pl.Series(rows))).collect().to_arrow().to_pandas()
+        return pl.scan_csv(
+            self.files,
+            separator=_separator(self.files[0]),
+            try_parse_dates=False,
+            infer_schema_length=self._inferred,
+        )
+
+    def _collect(self, frame: Any) -> Any:
+        """Run a query over the scan; `frame` makes it, so that it can be made anew with other types."""
+        import polars as pl
+
+        try:
+            return frame(self._scan()).collect()
+        except pl.exceptions.PolarsError as error:
+            if self._inferred is not None and isinstance(error, pl.exceptions.ComputeError):
+                self._inferred, self._schema, self._series = None, None, {}
+                return self._collect(frame)
+            raise _unreadable(self.name, error) from error
+
+    def _read_schema(self) -> list[tuple[str, pa.DataType]]:
+        import polars as pl
+
+        try:
+            found = self._scan().collect_schema()
+        except pl.exceptions.PolarsError as error:
+            raise _unreadable(self.name, error) from error
+        for name in found:
+            if "_duplicated_" in name and (first := name.rpartition("_duplicated_")[0]) in found:
+                return [(first, pa.null()), (first, pa.null())]  # two of one name: told as for any table
+        kinds = [(field.name, field.type) for field in found.to_frame().to_arrow().schema]
+        if all(pa.types.is_large_string(kind) for _, kind in kinds) and not self._rows_there():
+            return [(name, pa.null()) for name, _ in kinds]  # a header alone tells no types
+        return kinds
+
+    def _rows_there(self) -> bool:
+        return bool(self._collect(lambda scan: scan.head(1)).height)
+
+    def _held(self, name: str) -> Any:
+        """Return a column as a Polars Series, read together with all that are known to be wanted."""
+        if name not in self._series:
+            self.check(name)
+            names = list(dict.fromkeys([*(each for each in self._wanted if each not in self._series), name]))
+            frame = self._collect(lambda scan: scan.select(names))
+            self._series.update({each: frame.get_column(each) for each in names})
+        return self._series[name]
+
+    def _read(self, names: list[str]) -> pa.Table:
+        kinds = self.schema
+        columns = {}
+        for name in names:
+            array = self._held(name).to_arrow()
+            columns[name] = array.cast(kinds[name]) if pa.types.is_null(kinds[name]) and not len(array) else array
+        return pa.table(columns)
+
+    def encodable(self, name: str) -> pa.ChunkedArray | pa.Array:
+        """Return one column as Polars holds it."""
+        from workbench.anomaly.memory import polars_encodable
+
+        return polars_encodable(self._held(name))
+
+    def _count(self) -> int:
+        import polars as pl
+
+        if not self._series and self._wanted and self.size < _HASHED:
+            self._held(self._wanted[0])
+        if self._series:
+            return len(next(iter(self._series.values())))
+        return int(self._collect(lambda scan: scan.select(pl.len())).item())
+
+    def take(self, rows: np.ndarray) -> pd.DataFrame:
+        """Return these rows with a RangeIndex; the file is read once, and little of it kept."""
+        import polars as pl
+
+        rows = np.asarray(rows, dtype=np.int64)
+        number = "__workbench_row__"
+        wanted = pl.Series(np.unique(rows)).cast(pl.get_index_type())
+        found = self._collect(lambda scan: scan.with_row_index(number).filter(pl.col(number).is_in(wanted.implode())))
+        places = np.searchsorted(wanted.to_numpy(), rows)
+        return found.drop(number)[places].to_arrow().to_pandas()
+
+    def partitions(self) -> list[Part]:
+        """Return blocks of whole lines; a gzipped file is one block."""
+        from workbench.anomaly.file_parts import csv_blocks
+
+        return csv_blocks(self.files, list(self._scan().collect_schema().items()), _separator(self.files[0]))
+
+
+def _texts(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+
+
+def _unified(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
+    """Put tables together whose text may be dictionaries in some and plain in others."""
+    columns = {}
+    for field in schema:
+        chunks = [chunk for table in tables for chunk in table.column(field.name).chunks]
+        dictionaries = [chunk for chunk in chunks if pa.types.is_dictionary(chunk.type)]
+        if dictionaries and len(dictionaries) < len(chunks):
+            chunks = [chunk.cast(field.type) for chunk in chunks]
+        elif not dictionaries:
+            chunks = [chunk if chunk.type == field.type else chunk.cast(field.type) for chunk in chunks]
+        columns[field.name] = pa.chunked_array(chunks, None if chunks else field.type)
+    return pa.table(columns)
+
+
+def _footer(file: str) -> Any:
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(os.path.basename(file), error) from error
+
+
+def _separator(file: str) -> str:
+    """Return what separates the columns: the comma, unless the first line has none but another usual sign."""
+    import gzip
+
+    if ".tsv" in os.path.basename(file).lower():
+        return "\t"
+    with gzip.open(file, "rb") if file.lower().endswith(".gz") else open(file, "rb") as stream:
+        line = stream.readline(1 << 16)
+    counts = {sign: line.count(sign.encode()) for sign in (",", ";", "\t", "|")}
+    return "," if counts[","] or not any(counts.values()) else max(counts, key=lambda sign: counts[sign])
+
+
+def _first(source: Any) -> Any:
+    return source[0] if isinstance(source, (list, tuple)) else source
 
 
 def _files(source: Any) -> list[str]:
@@ -86,11 +280,37 @@ def _files(source: Any) -> list[str]:
     text = os.path.expanduser(os.fspath(source))
     if os.path.isfile(text):
         return [text]
-    if os.path.isdir(text):
-        found = sorted(glob.glob(os.path.join(glob.escape(text), "*")))
-    else:
-        found = sorted(glob.glob(text))
-    found = [file for file in found if file.lower().endswith(_PARQUET + _CSV)]
-    if not found:
-        raise WorkbenchError(f'No file "{source}".', "Give a path or glob to Parquet, CSV or gzipped CSV.")
-    return found
+    pattern = os.path.join(glob.escape(text), "*") if os.path.isdir(text) else text
+    found = sorted(file for file in glob.glob(pattern, recursive=True) if os.path.isfile(file))
+    fitting = [file for file in found if file.lower().endswith(PARQUET + CSV)]
+    if not fitting:
+        raise WorkbenchError(f'No file "{source}".', _near(text, bool(found)))
+    return fitting
+
+
+def _near(text: str, others: bool) -> str:
+    from workbench.engine.errors import suggest
+
+    otherwise = "Give a path or glob to Parquet, CSV or gzipped CSV."
+    folder, name = os.path.split(text)
+    if others or glob.has_magic(text) or not os.path.isdir(folder or "."):
+        return otherwise
+    return suggest(name, [file for file in os.listdir(folder or ".") if file.lower().endswith(PARQUET + CSV)],
+                   otherwise, quote='"{}"')  # fmt: skip
+
+
+def _unreadable(name: str, error: Exception) -> WorkbenchError:
+    text = str(error).strip().split("\n")[0].rstrip(".")
+    return WorkbenchError(f"{name} cannot be read: {text}.", "Check that it is a whole Parquet or CSV file, in UTF-8.")
+
+
+def _file_key(file: str) -> tuple[str, int]:
+    """Return what tells a file's content: its hash, or for large ones that of its ends, with size and time."""
+    facts = os.stat(file)
+    with open(file, "rb") as stream:
+        if facts.st_size <= _HASHED:
+            return hashlib.file_digest(stream, "sha256").hexdigest(), facts.st_size
+        ends = stream.read(1 << 20)
+        stream.seek(-(1 << 20), os.SEEK_END)
+        ends += stream.read()
+    return hashlib.sha256(ends + str(facts.st_mtime_ns).encode()).hexdigest(), facts.st_size

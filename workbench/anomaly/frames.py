@@ -71,9 +71,9 @@ def _recognised(data: Any, name: str | None) -> Data:
     if isinstance(data, (str, os.PathLike)) or (
         isinstance(data, (list, tuple)) and data and all(isinstance(item, (str, os.PathLike)) for item in data)
     ):
-        from workbench.anomaly.files import PathData
+        from workbench.anomaly.files import open_path
 
-        return PathData(data, name)
+        return open_path(data, name)
     match _library(data):
         case "pandas":
             return memory.PandasData(data, name)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.anomaly.data import plain
+from workbench.anomaly.data import kind_name, plain
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -109,8 +109,6 @@ def _whole(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
             return values.cast(pa.int64())
     except pa.ArrowInvalid as error:
         raise WorkbenchError("labels holds fractions; a label is true or false, -1 or 1, or 0 or 1.", _HINT) from error
-    from workbench.anomaly.by_columns import kind_name
-
     raise WorkbenchError(f"A label is {kind_name(values.type)}; it must be true or false, -1 or 1, or 0 or 1.", _HINT)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.anomaly import checks
-from workbench.anomaly.by_columns import By, chosen_by, given_by, is_number, kind_name, range_note
+from workbench.anomaly.by_columns import By, chosen_by, given_by, range_note
+from workbench.anomaly.data import check_number
 from workbench.anomaly.labels import marks_of
 from workbench.engine.errors import WorkbenchError
 
@@ -138,11 +139,11 @@ def _metrics(data: Data, metric: Any) -> tuple[tuple[str, ...], Cube | None]:
         metric = cube_of(metric)
     if hasattr(metric, "quantiles") and hasattr(metric, "count") and not isinstance(metric, (str, list, tuple)):
         for name in _cube_columns(metric):
-            _check_number(data, name)
+            check_number(name, data.schema[data.check(name)])
         return (), metric
     names = (metric,) if isinstance(metric, str) else tuple(metric)
     for name in names:
-        _check_number(data, name)
+        check_number(name, data.schema[data.check(name)])
     if len(set(names)) < len(names):
         raise WorkbenchError("A metric is named twice.", "Name each metric once.")
     return names, None
@@ -151,12 +152,6 @@ def _metrics(data: Data, metric: Any) -> tuple[tuple[str, ...], Cube | None]:
 def _cube_columns(cube: Any) -> list[str]:
     named = [cube.count, cube.mean, cube.std, *(cube.quantiles or {}).values()]
     return [name for name in named if name is not None]
-
-
-def _check_number(data: Data, name: str) -> None:
-    kind = data.schema[data.check(name)]
-    if not is_number(kind):
-        raise WorkbenchError(f'"{name}" is {kind_name(kind)}; a metric must be a number.', "Use it in --by instead.")
 
 
 def _score(score: Any, names: tuple[str, ...], notes: list[str]) -> Any:
@@ -198,11 +193,11 @@ def _min_ratio(compare: str, given: float) -> tuple[float, list[str]]:
 def _condition_columns(data: Data, where: Any) -> list[str]:
     if where is None:
         return []
-    from workbench.anomaly.predicate import named_columns
+    from workbench.anomaly.predicate import checked_columns
 
     if not isinstance(where, str) or not where.strip():
         raise WorkbenchError(f"where is {checks.shown(where)}; it is a SQL condition.", 'Give where="usage > 500".')
-    return named_columns(data, where)
+    return checked_columns(data, where)
 
 
 def _by(

@@ -69,6 +69,7 @@ class PolarsData(Data):
     """A Polars frame, eager or lazy; a lazy one is collected once, on first use."""
 
     kind = "polars"
+    together = False
 
     @cached_property
     def _frame(self) -> Any:
