@@ -82,6 +82,16 @@ def test_a_sample_that_misleads_costs_rounds_not_the_answer() -> None:
     assert array.order(Identity(), [150_000]) == [100_000.0]
 
 
+def test_parts_of_unlike_sizes_and_values_take_one_round() -> None:
+    rng = np.random.default_rng(14)
+    parts = [rng.normal(level, 1, n) for level, n in ((0, 200_000), (50, 300), (60, 300), (70, 40_000))]
+    x = np.concatenate(parts)
+    passes = Parts(x, np.cumsum([len(part) for part in parts[:-1]]).tolist())
+    ranks = [1_000, 120_000, 200_100, 239_000]
+    assert passes.order(Identity(), ranks) == np.sort(x)[ranks].tolist()
+    assert passes.rounds == 1
+
+
 def test_one_round_for_order_statistics_and_sums() -> None:
     x = np.random.default_rng(6).normal(0, 1, 300_000)
     passes = Parts(x, [1_000, 200_000])

@@ -93,8 +93,8 @@ def survey(x: np.ndarray, rate: float | None = None) -> Survey:
     ----------
     x : float64 (n,) or (n, p), without NaN
     rate : float, optional
-        Share of the rows to sample, the same for all parts: `selection.sample_size(n) / n` for n rows in all, as far as
-        that is known. By default as if the part were all there is.
+        Share of the rows to sample: `selection.sample_size(n) / n` for n rows in all, if that is known. By default as
+        if the part were all there is.
     """
     n, table = len(x), table_of(x)
     minus, plus, unusable = np.zeros(table.shape[1], np.int64), np.zeros(table.shape[1], np.int64), 0
@@ -249,8 +249,12 @@ class Additive:
         return np.asarray(np.sum(self.each(_Below(points, transform)), axis=0, dtype=np.int64))
 
     def _sample(self) -> np.ndarray:
+        """Return the sampled rows of all parts, of each part the same share."""
         if self._sampled is None:
-            self._sampled = np.concatenate([part.sample for part in self.surveys])
+            rate = min((len(part.sample) / part.rows for part in self.surveys if part.rows), default=1.0)
+            sizes = [min(len(part.sample), math.ceil(part.rows * rate)) for part in self.surveys]
+            rows = [selection.survey_rows(len(part.sample), m) for part, m in zip(self.surveys, sizes, strict=True)]
+            self._sampled = np.concatenate([part.sample[i] for part, i in zip(self.surveys, rows, strict=True)])
         return self._sampled
 
 
