@@ -28,7 +28,7 @@ def test_each_row_is_in_the_one_bin_whose_ends_it_lies_between(values: list[floa
     if edges is None:
         assert not np.isfinite(x).any()
         return
-    (counts,) = histogram.bin_counts(x, edges, [None])
+    (counts,) = histogram.bin_counts(histogram.bins_of(x, edges), [None])
     frame = histogram.frame_of(edges, [counts, counts, counts])
     assert len(frame) == 60
     assert frame["left"][0] == -math.inf
@@ -56,7 +56,7 @@ def test_weights_count_as_rows() -> None:
     x, w = np.array([1.0, 2.0, 3.0, np.nan]), np.array([10.0, 1.0, 5.0, 7.0])
     edges = histogram.edges_of(x, w)
     assert edges is not None
-    counts = histogram.bin_counts(x, edges, [w, np.array([True, False, True, True])])
+    counts = histogram.bin_counts(histogram.bins_of(x, edges), [w, np.array([True, False, True, True])])
     assert (counts[0].sum(), counts[1].sum()) == (16.0, 2)
     assert counts[0].dtype == np.float64
 
@@ -65,9 +65,9 @@ def test_long_columns_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
     x = np.random.default_rng(0).normal(0, 1, 1000)
     edges = histogram.edges_of(x)
     assert edges is not None
-    whole = histogram.bin_counts(x, edges, [None, x > 1], x < 2)
+    whole = histogram.bin_counts(histogram.bins_of(x, edges), [None, x > 1], x < 2)
     monkeypatch.setattr(histogram, "_CHUNK", 7)
-    parts = histogram.bin_counts(x, edges, [None, x > 1], x < 2)
+    parts = histogram.bin_counts(histogram.bins_of(x, edges), [None, x > 1], x < 2)
     assert all((a == b).all() for a, b in zip(whole, parts, strict=True))
 
 
@@ -144,7 +144,7 @@ def texts(root: ElementTree.Element) -> list[str]:
 def counted(values: np.ndarray, marked: np.ndarray) -> pd.DataFrame:
     edges = histogram.edges_of(values)
     assert edges is not None
-    return histogram.frame_of(edges, histogram.bin_counts(values, edges, [None, marked, marked]))
+    return histogram.frame_of(edges, histogram.bin_counts(histogram.bins_of(values, edges), [None, marked, marked]))
 
 
 def test_c02_cutoffs_stand_in_the_units_of_the_metric() -> None:

@@ -342,3 +342,14 @@ def test_a_page_of_the_parts_alone_is_the_same(answer: Explanations) -> None:
     assert page.text() == "\n".join(ranked.lines(block["state"], 20))
     assert page.views[0]["module"] == "ranked"
     assert view.ranked_state(answer._answer)["rows"] == block["state"]["rows"]
+
+
+def test_rows_that_differ_late_are_not_folded() -> None:
+    n = 70_000
+    a, b = np.zeros(n, int), np.zeros(n, int)
+    a[:10] = b[:10] = 1
+    a[-1] = b[-2] = 1
+    frame = pd.DataFrame({"a": a, "b": b, "c": a})
+    r = wb.outliers(frame, by=["a", "b", "c"], labels=np.arange(n) < 10, max_combo=1)
+    folded = {tuple(row[1]["chips"][0]): row[1]["same"] for row in state_of(r)["rows"]}
+    assert folded == {("a", "1"): [[["c", "1"]]], ("b", "1"): []}

@@ -107,20 +107,14 @@ class LocalRows:
     def _histogram(self, chosen: NDArray[np.bool_] | None) -> pd.DataFrame:
         weights = self.answer.weights
         dtype = "int64" if weights is None else "float64"
-        values = self.values
-        if values is None or self._edges is None:
+        if self._edges is None or self._bins is None:
             return histogram.frame_of(None, [], dtype)
-        if weights is None:
-            every, marked = self._all_counts
-            picked = np.zeros(histogram.BINS, np.int64)
-            if chosen is not None:
-                (picked,) = histogram.bin_counts(values[chosen], self._edges, [None])
-            return histogram.frame_of(self._edges, [every, marked, picked], dtype)
-        shares = self.answer.outlier_weights
-        outliers = np.where(self._outlier, weights, 0.0) if shares is None else shares
-        inside = weights * 0.0 if chosen is None else np.where(chosen, weights, 0.0)
-        counts = histogram.bin_counts(values, self._edges, [weights, outliers, inside], self._used)
-        return histogram.frame_of(self._edges, counts, dtype)
+        every, marked = self._all_counts
+        picked = np.zeros(histogram.BINS, np.int64)
+        if chosen is not None:
+            part = self._bins[chosen]
+            (picked,) = histogram.bin_counts(part, [None if weights is None else weights[chosen]])
+        return histogram.frame_of(self._edges, [every, marked, picked], dtype)
 
     def _codes(self, conditions: Conditions) -> list[tuple[np.ndarray, int]] | None:
         """Return the codes to look for in each column, or None where the codes are not kept."""
@@ -184,10 +178,17 @@ class LocalRows:
         return None if self.values is None else histogram.edges_of(self.values, self.answer.weights)
 
     @cached_property
+    def _bins(self) -> NDArray[np.uint8] | None:
+        return None if self.values is None or self._edges is None else histogram.bins_of(self.values, self._edges)
+
+    @cached_property
     def _all_counts(self) -> list[NDArray[Any]]:
-        assert self.values is not None
-        assert self._edges is not None
-        return histogram.bin_counts(self.values, self._edges, [None, self._outlier], self._used)
+        assert self._bins is not None
+        weights, shares = self.answer.weights, self.answer.outlier_weights
+        if weights is None:
+            return histogram.bin_counts(self._bins, [None, self._outlier], self._used)
+        outliers = np.where(self._outlier, weights, 0.0) if shares is None else shares
+        return histogram.bin_counts(self._bins, [weights, outliers], self._used)
 
 
 def _with(frame: pd.DataFrame, more: dict[str, Any]) -> pd.DataFrame:

@@ -102,6 +102,6 @@ def _counts(part: pd.DataFrame, column: str, edges: np.ndarray, conditions: Cond
     chosen = np.zeros(len(part), bool)
     if conditions is not None:
         chosen = to_series(part, conditions).fillna(False).to_numpy(dtype=bool)
-    counts = histogram.bin_counts(values, edges, [None, flags == 1, chosen], flags >= 0)
+    counts = histogram.bin_counts(histogram.bins_of(values, edges), [None, flags == 1, chosen], flags >= 0)
     names = ("rows", "outliers", "selected")
     return pd.DataFrame({"bin": np.arange(histogram.BINS), **dict(zip(names, counts, strict=True))})

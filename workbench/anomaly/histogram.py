@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["BINS", "bin_counts", "bins_of", "edges_of", "frame_of"]
+__all__ = ["BINS", "NONE", "bin_counts", "bins_of", "edges_of", "frame_of"]
 
 BINS = 60
+#: the bin of a row without a value
+NONE = 255
 #: between these points the bins are of equal width
 _POINTS = (0.001, 0.999)
 #: rows worked on at a time, so that a long table costs no second copy of itself
@@ -49,23 +51,25 @@ def edges_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = 
     return edges
 
 
-def bins_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bin of each value; the first and the last take all beyond them, NaN is -1."""
-    return np.where(np.isnan(values), -1, np.searchsorted(edges[1:-1], values, side="right"))
+def bins_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the bin of each value; the first and the last take all beyond them, NaN is `NONE`."""
+    found = np.empty(len(values), np.uint8)
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK]
+        found[start : start + _CHUNK] = np.searchsorted(edges[1:-1], part, side="right")
+        found[start : start + _CHUNK][np.isnan(part)] = NONE
+    return found
 
 
 def bin_counts(
-    values: NDArray[np.float64],
-    edges: NDArray[np.float64],
-    kinds: Iterable[NDArray[Any] | None],
-    kept: NDArray[np.bool_] | None = None,
+    bins: NDArray[np.uint8], kinds: Iterable[NDArray[Any] | None], kept: NDArray[np.bool_] | None = None
 ) -> list[NDArray[Any]]:
     """Count the rows of each bin, once for each of `kinds`.
 
     Parameters
     ----------
-    values : float64 (n,)
-    edges : float64 (61,)
+    bins : uint8 (n,)
+        As `bins_of` gives them.
     kinds : iterable of arrays (n,) or None
         None counts all rows, a bool array those that are True, a float array adds up weights.
     kept : bool (n,), optional
@@ -76,21 +80,26 @@ def bin_counts(
     list of arrays (60,)
         int64 for rows, float64 for weights.
     """
-    kinds = list(kinds)
-    found = [np.zeros(BINS, np.float64 if kind is not None and kind.dtype.kind == "f" else np.int64) for kind in kinds]
-    for start in range(0, len(values), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        place = bins_of(values[part], edges)
-        good = place >= 0 if kept is None else (place >= 0) & kept[part]
-        for counts, kind in zip(found, kinds, strict=True):
-            if kind is None:
-                counts += np.bincount(place[good], minlength=BINS)
-            elif kind.dtype.kind == "f":
-                weights = kind[part]
-                known = good & ~np.isnan(weights)
-                counts += np.bincount(place[known], weights[known], minlength=BINS)
-            else:
-                counts += np.bincount(place[good & kind[part].astype(bool)], minlength=BINS)
+    found: list[NDArray[Any]] = []
+    for kind in kinds:
+        weights = None
+        if kind is None:
+            chosen = bins if kept is None else bins[kept]
+        elif kind.dtype.kind == "f":
+            known = ~np.isnan(kind) if kept is None else ~np.isnan(kind) & kept
+            chosen, weights = bins[known], kind[known]
+        else:
+            chosen = bins[kind if kept is None else kind & kept]
+        # Counted in parts, as counting makes integers of eight bytes of them.
+        parts = [
+            np.bincount(
+                chosen[start : start + _CHUNK],
+                None if weights is None else weights[start : start + _CHUNK],
+                minlength=NONE + 1,
+            )
+            for start in range(0, len(chosen), _CHUNK)
+        ] or [np.zeros(NONE + 1, np.int64 if weights is None else np.float64)]
+        found.append(np.sum(parts, axis=0)[:BINS])
     return found
 
 
