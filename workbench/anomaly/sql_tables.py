@@ -1,0 +1,195 @@
+"""The tables that a script's SQL can see: those passed, those imported, and files named in FROM; nothing else."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.anomaly.data import Data
+from workbench.anomaly.files import PathData, looks_like_path
+from workbench.anomaly.frames import read
+from workbench.anomaly.memory import duck_table
+from workbench.anomaly.sql_errors import told
+from workbench.anomaly.sql_tokens import clauses, tokenize
+from workbench.engine.errors import WorkbenchError, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Tables", "imported", "keep_import"]
+
+_MISSING = re.compile(r'Table with name "?(.+?)"? does not exist!')
+_FILE = re.compile(r'Cannot access file "(.+?)" -')
+
+#: tables of IMPORT, of this process: a later cell may name them
+_imported: dict[str, pa.Table] = {}
+
+
+def imported() -> dict[str, pa.Table]:
+    """Return the tables that IMPORT made in this process, by name."""
+    return dict(_imported)
+
+
+def keep_import(name: str, table: pa.Table) -> None:
+    """Keep a table of IMPORT for later scripts."""
+    _imported[name] = table
+
+
+class Tables:
+    """A DuckDB connection in memory, and the tables that it learns of when a statement names them.
+
+    DuckDB has no access to files, to the network or to Python's variables.
+
+    Parameters
+    ----------
+    given : mapping of str to any accepted data
+        Looked at only when SQL names them.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        import duckdb
+
+        self.given = given
+        self.known: dict[str, Data] = {}
+        self.lock = threading.RLock()
+        self.connection = duckdb.connect(
+            ":memory:",
+            config={
+                "enable_external_access": "false",
+                "python_enable_replacements": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+            },
+        )
+
+    def relation(self, sql: str) -> Any:
+        """Bind a statement; return its relation, or None if it gives no rows.
+
+        Raises
+        ------
+        WorkbenchError
+            In place of DuckDB's errors.
+        """
+        import duckdb
+
+        with self.lock:
+            while True:
+                try:
+                    return self.connection.sql(sql)
+                except duckdb.Error as error:
+                    if not self._learn(error, sql):
+                        raise told(error, sql, self) from error
+
+    def table(self, sql: str) -> pa.Table:
+        """Run a statement and return what it gives."""
+        import duckdb
+
+        with self.lock:
+            relation = self.relation(sql)
+            if relation is None:
+                import pyarrow as pa
+
+                return pa.table({})
+            try:
+                return duck_table(relation)
+            except duckdb.Error as error:
+                raise told(error, sql, self) from error
+
+    def schema(self, sql: str) -> dict[str, pa.DataType]:
+        """Return names and types of the columns of a query, without running it."""
+        with self.lock:
+            found = duck_table(self.relation(sql).limit(0)).schema
+            return {field.name: field.type for field in found}
+
+    def find(self, name: str) -> Data | None:
+        """Return the table that SQL means by a name."""
+        for known in (self.known, self.given, imported()):
+            for candidate in (name, *(other for other in known if str(other).casefold() == name.casefold())):
+                if candidate in known:
+                    value = known[candidate]
+                    return value if isinstance(value, Data) else read(value, name=str(candidate))
+        return None
+
+    def names(self) -> list[str]:
+        """Return the names of tables that there are."""
+        found = dict.fromkeys([*self.given, *imported(), *self.known])
+        return [name for name in map(str, found) if not name.startswith("_")]
+
+    def add(self, name: str, data: Data) -> None:
+        """Let SQL see a table under a name."""
+        self.known[name] = data
+        self.connection.register(name, _scannable(data))
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.connection.close()
+
+    # ------------------------------------------------------------------------------------------------------- private
+
+    def _learn(self, error: Exception, sql: str) -> bool:
+        """Register the table that an error misses; return whether to try again."""
+        text = str(error)
+        if found := _MISSING.search(text):
+            name = found[1]
+            if name in self.known:
+                return False
+            data = self.find(name)
+            if data is None and looks_like_path(name) and _in_from(name, sql):
+                data = read(name)
+            if data is None:
+                data = _registered(name)
+            if data is None:
+                raise self._none_such(name) from error
+            self.add(name, data)
+            return True
+        if found := _FILE.search(text):
+            name = found[1]
+            if name in self.known or not _in_from(name, sql):
+                return False
+            self.add(name, read(name))
+            return True
+        return False
+
+    def _none_such(self, name: str) -> WorkbenchError:
+        near = did_you_mean(name, self.names())
+        if near is not None:
+            hint = f'Did you mean "{near}"?'
+        elif self.names():
+            hint = f"Tables: {', '.join(self.names()[:10])}"
+        else:
+            hint = f"Pass it by name: wb.diff(sql, {name if name.isidentifier() else 'name'}=df)."
+        return WorkbenchError(f'No table or DataFrame named "{name}".', hint)
+
+
+def _registered(name: str) -> Data | None:
+    """Return a table of DuckDB's default connection, if DuckDB has it."""
+    import duckdb
+
+    try:
+        return read(duckdb.default_connection().table(name), name=name)
+    except duckdb.Error:
+        return None
+
+
+def _in_from(name: str, sql: str) -> bool:
+    """Return whether a file is named as an item of FROM: functions such as `read_text` get no file."""
+    tokens = tokenize(sql)
+    return any(
+        token.kind in ("text", "quoted") and token.value == name and where.item
+        for token, where in zip(tokens, clauses(tokens), strict=True)
+    )
+
+
+def _scannable(data: Data) -> Any:
+    """Return what DuckDB can scan of a table, a column at a time where it is in files."""
+    import pyarrow as pa
+
+    if isinstance(data, PathData):
+        if data.form == "parquet":
+            import pyarrow.dataset as ds
+
+            return ds.dataset(data.files, format="parquet")
+        return data._scan()
+    return pa.table({name: data.column(name) for name in data.schema})
