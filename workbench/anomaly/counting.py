@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.lattice import Lattice
     from workbench.anomaly.numbers import Number
+    from workbench.anomaly.sets import Counter
 
-__all__ = ["CompiledRows", "Rows", "rows_of"]
+__all__ = ["CompiledRows", "Rows", "RowsElsewhere", "rows_of"]
 
 #: rows between two looks at whether the search shall stop
 CHUNK = 1 << 22
@@ -338,6 +339,38 @@ class CompiledRows(Rows):
             limbs.shape[1],
             sums,
         )
+
+
+class RowsElsewhere(Rows):
+    """Rows that are not here: a counter knows their totals.
+
+    Parameters
+    ----------
+    columns, cards
+        Codes of the outlier rows, and how many there are.
+    counter : Counter
+    """
+
+    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], counter: Counter) -> None:
+        super().__init__(columns, cards)
+        self.counter = counter
+
+    def values(
+        self, columns: NDArray[np.int32], codes: NDArray[np.int64], check: Callable[[], None] | None = None
+    ) -> Counts:
+        """Return the totals of values."""
+        t = np.zeros(len(codes), np.int64)
+        for c in np.unique(columns).tolist():
+            mine = columns == c
+            t[mine] = self.counter.totals[c][codes[mine]]
+        return t, []
+
+    def count(self, lattice: Lattice, sets: NDArray[np.int32], check: Callable[[], None] | None = None) -> Counts:
+        """Return the totals of sets."""
+        if not len(sets):
+            return np.zeros(0, np.int64), []
+        found = self.counter.count(lattice.columns[sets], lattice.codes[sets])
+        return np.asarray(found, np.int64), []
 
 
 def address(array: NDArray) -> int:

@@ -55,6 +55,8 @@ def search(
         For the compare metrics of means; no NaN.
     std : float64 array (n,), optional
         Of rows that stand for many: standard deviation of the metric within each.
+    counter : Counter, optional
+        Where totals come from if `columns` are those of the outlier rows only, all flagged.
     progress : callable, optional
         Told `(order, found)` after each order, with what has been found until then.
     check : callable, optional
@@ -65,7 +67,7 @@ def search(
     Found
         The answers in the order of the search; `ranking.rank` puts them in order.
     """
-    state = _Search(columns, cards, flags, rules, weights, outlier_weights, metric, std, check)
+    state = _Search(columns, cards, flags, rules, weights, outlier_weights, metric, std, counter, check)
     for k in range(1, min(rules.max_combo, len(columns)) + 1):
         if not state.order(k):
             break
@@ -87,6 +89,7 @@ class _Search:
         outlier_weights: NDArray[np.float64] | None,
         metric: NDArray[np.float64] | None,
         std: NDArray[np.float64] | None,
+        counter: Counter | None,
         check: Callable[[], None] | None,
     ) -> None:
         self.rules, self.check = rules, check
@@ -99,6 +102,7 @@ class _Search:
             outlier_weights=outlier_weights,
             metric=metric,
             std=std,
+            counter=counter,
             kernels=loading.kernels(len(flags)),
         )
         self.answers: list[Sets] = []
@@ -109,7 +113,9 @@ class _Search:
         self.finished = 0
         self.stopped: str | None = None
         self.best: Sets | None = None
-        self.dependencies = dependencies(self.figures.rows.columns, cards)
+        self.dependencies = (
+            dependencies(self.figures.rows.columns, cards) if counter is None else list(counter.dependencies)
+        )
         self.skip = np.zeros((len(cards), len(cards)), bool)
         if rules.minimal:
             for a, b in self.dependencies:

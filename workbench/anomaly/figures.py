@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly import compare
-from workbench.anomaly.counting import Counts, Rows, rows_of
+from workbench.anomaly.counting import Counts, Rows, RowsElsewhere, rows_of
 from workbench.anomaly.exact import exact_sum
 from workbench.anomaly.lattice import Lattice
 from workbench.anomaly.numbers import Number
-from workbench.anomaly.sets import Moments, Rules, Sets
+from workbench.anomaly.sets import Counter, Moments, Rules, Sets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,11 +36,14 @@ def figures_of(
     outlier_weights: NDArray[np.float64] | None = None,
     metric: NDArray[np.float64] | None = None,
     std: NDArray[np.float64] | None = None,
+    counter: Counter | None = None,
     kernels: Any = None,
 ) -> Figures:
     """Return what is counted for a question; arguments as of `explain.search`."""
     if rules.compare in compare.MEAN_NAMES and metric is None:
         raise ValueError(f"{rules.compare} needs a metric")
+    if counter is not None and (rules.compare in compare.MEAN_NAMES or weights is not None):
+        raise ValueError("a counter counts rows: no weights, no means")
     kind: type[Figures] = {"mean_shift": Shift, "mean_deviation": Deviation}.get(rules.compare, Figures)
     marked = flags.view(bool) if flags.dtype == np.uint8 else flags.astype(bool, copy=False)
     heavy = weights
@@ -48,7 +51,7 @@ def figures_of(
         heavy = np.ones(len(marked)) if weights is None else np.asarray(weights, np.float64)
         if outlier_weights is None:
             outlier_weights = np.where(marked, heavy, 0.0)
-    return kind(columns, cards, marked, rules, heavy, outlier_weights, metric, std, kernels)
+    return kind(columns, cards, marked, rules, heavy, outlier_weights, metric, std, counter, kernels)
 
 
 class Figures:
@@ -76,6 +79,7 @@ class Figures:
         outlier_weights: NDArray[np.float64] | None,
         metric: NDArray[np.float64] | None,
         std: NDArray[np.float64] | None,
+        counter: Counter | None,
         kernels: Any,
     ) -> None:
         self.rules, self.marked, self.weights, self.metric, self.std = rules, marked, weights, metric, std
@@ -91,6 +95,8 @@ class Figures:
         self.carried: NDArray[np.float64] | None = None
         self.O: int | float = len(self.chosen)
         self.N: int | float = len(marked)
+        if counter is not None:
+            self.N, self.rows = counter.N, RowsElsewhere(self.rows.columns, cards, counter)
         if self.weights is not None:
             self.carried = self.share()[self.chosen]
             self.O, self.N = exact_sum(self.carried), exact_sum(self.weights)

@@ -171,10 +171,18 @@ class Counter(Protocol):
         Rows in all.
     totals : sequence of int64 arrays
         For each column, the rows of each code.
+    dependencies : sequence of (int, int)
+        As in `Found`; those of all rows.
     """
 
-    N: int
-    totals: Sequence[NDArray[np.int64]]
+    @property
+    def N(self) -> int: ...
+
+    @property
+    def totals(self) -> Sequence[NDArray[np.int64]]: ...
+
+    @property
+    def dependencies(self) -> Sequence[tuple[int, int]]: ...
 
     def count(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of each set; sets are given as in `Sets`, of any lengths, -1 pads."""
