@@ -256,7 +256,7 @@ def _table(columns: Sequence[Mapping[str, Any]], rows: Sequence[str], widest: in
 
 def _wide(column: Mapping[str, Any], widest: int) -> str:
     # So that the two tables of one answer stand in line.
-    return f' style="min-width:{min(widest, 40)}ch"' if _is(column, "chips") else ""
+    return f' style="min-width:min({min(widest, 40)}ch,42cqw)"' if _is(column, "chips") else ""
 
 
 def _label(column: Mapping[str, Any], between: bool) -> str:
