@@ -35,7 +35,7 @@ def test_without_a_front_there_is_text_and_plain_html() -> None:
     bundle = render.mimebundle(Everything())
     assert list(bundle) == ["text/plain", "text/html"]
     lines = bundle["text/plain"].splitlines()
-    assert lines[:2] == ["3 <events>", "a & b"]
+    assert lines[:2] == ["3 <events>", "warning: a & b"]
     assert "scan <t>" in lines
     assert lines[-2:] == ["a < b", "a line"]
     assert "<script>" not in bundle["text/html"]

@@ -34,7 +34,7 @@ def blocks(answer: Answer) -> list[dict[str, Any]]:
         found.append({"kind": "ranked", "state": state | {"details": details(answer, state)}})
     found += overview(answer)
     if answer.plan is not None:
-        found.append({"kind": "plan", "plan": answer.plan})
+        found.append({"kind": "plan", "plan": answer.plan, "text": ""})
     return found
 
 

@@ -57,7 +57,9 @@ def plain_bundle(result: Any) -> dict[str, Any]:
     for block in result.view_data()["blocks"]:
         kind = block["kind"]
         if kind in ("summary", "note"):
-            text.append(str(block["text"]))
+            level = block.get("level", "info")
+            start = "" if kind == "summary" else "note: " if level == "info" else f"{level}: "
+            text.append(f"{start}{block['text']}")
             parts.append(f"<p>{html.escape(str(block['text']))}</p>")
         elif kind == "table":
             frame = with_short_names(block["frame"], block.get("files") or ())
@@ -68,7 +70,7 @@ def plain_bundle(result: Any) -> dict[str, Any]:
             text.append(table)
             parts.append(f"<pre>{html.escape(table)}</pre>")
         elif kind == "plan":
-            text.append(str(block["plan"]))
+            text.append(str(block.get("text", block["plan"])))
             parts.append(block["plan"].explain("html"))
         elif kind == "code":
             text.append(str(block["text"]))
