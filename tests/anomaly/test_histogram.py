@@ -109,6 +109,21 @@ def test_of_several_metrics_it_is_their_score(frame: pd.DataFrame) -> None:
     assert (beyond["rows"] == beyond["outliers"]).all()
 
 
+def test_of_a_seasonal_metric_it_is_what_trend_and_season_leave() -> None:
+    rng, n = np.random.default_rng(3), 2000
+    table = pd.DataFrame({"t": pd.date_range("2026-01-01", periods=n, freq="h"), "k": rng.choice(["u", "v"], n)})
+    table["x"] = 100 + 20 * np.sin(np.arange(n) * 2 * np.pi / 24) + rng.normal(0, 1, n)
+    table.loc[table["k"].eq("u") & (rng.random(n) < 0.03), "x"] += 15
+    r = wb.outliers(table, "x", ["k"], score=wb.anomaly.Seasonal("t", "1d", 24), top=0.02)
+    found = r.histogram()
+    beyond = found[(found["left"] >= r.cutoff.high) | (found["right"] <= r.cutoff.low)]
+    assert len(beyond)
+    assert (beyond["rows"] == beyond["outliers"]).all()
+    assert "residual of x > " in str(r)
+    (svg,) = [block for block in r.view_data()["blocks"] if block["kind"] == "svg"]
+    assert svg["alt"].startswith("Histogram of residual of x: 2,000 rows, 40 outliers")
+
+
 def test_without_a_metric_it_has_no_rows(frame: pd.DataFrame) -> None:
     r = wb.outliers(frame, by=["a"], where="x > 150")
     assert list(r.histogram(0).columns) == ["left", "right", "rows", "outliers", "selected"]

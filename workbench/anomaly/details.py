@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.anomaly.answer import Answer, RowsAccess
+    from workbench.anomaly.score import Cutoff
 
 __all__ = ["details", "overview"]
 
@@ -67,8 +68,8 @@ def overview(answer: Answer) -> list[dict[str, Any]]:
     if not len(frame) or not float(frame["rows"].sum()):
         return []
     selected = ranked.chips(_pairs(answer, 0)) if first is not None else ""
-    name = words.measured_name(answer)
-    svg, alt = drawing.histogram(frame, name, answer.cutoff, selected=selected, on_score=_on_score(answer))
+    name, cutoff, on_score = _measured(answer)
+    svg, alt = drawing.histogram(frame, name, cutoff, selected=selected, on_score=on_score)
     # The header and the table say all of it in text.
     return [{"kind": "svg", "svg": svg, "alt": alt, "text": ""}]
 
@@ -79,7 +80,8 @@ def _blocks(answer: Answer, behind: Any, rank: int, name: str) -> list[dict[str,
     if behind is not None:
         frame, histogram = behind
         if len(histogram) and float(histogram["selected"].sum()):
-            svg, alt = drawing.in_out(histogram, words.measured_name(answer), answer.cutoff, name, _on_score(answer))
+            measured, cutoff, on_score = _measured(answer)
+            svg, alt = drawing.in_out(histogram, measured, cutoff, name, on_score)
             found.append({"kind": "svg", "svg": svg, "alt": alt})
         total = float(answer.found.answers.t[int(answer.order[rank])])
         found.append(_table(answer, frame, None if answer.weighted else int(total), dict(conditions)))
@@ -88,8 +90,13 @@ def _blocks(answer: Answer, behind: Any, rank: int, name: str) -> list[dict[str,
     return found
 
 
-def _on_score(answer: Answer) -> bool:
-    return words.on_score(answer) and words.measured_name(answer) == "score"
+def _measured(answer: Answer) -> tuple[str, Cutoff | None, bool]:
+    """Return what the histogram is about, its cutoff, and whether that is one of the score."""
+    name = words.measured_name(answer)
+    counted = getattr(answer.access, "measured_name", name)
+    if counted != name:  # rows elsewhere have the metric, but not what was made of it here
+        return counted, None, False
+    return name, answer.cutoff, words.on_score(answer) and name == "score"
 
 
 def _table(answer: Answer, frame: pd.DataFrame, total: int | None, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,11 @@ class DaskRows:
         assert answer.marked is not None
         self.frame = answer.marked()
 
+    @property
+    def measured_name(self) -> str:
+        """What the histogram is about."""
+        return self.answer.metric if isinstance(self.answer.metric, str) else "score"
+
     def outliers(self) -> Any:
         """Return the outlier rows in input order, as a Dask frame: all source columns, and `score`."""
         found = self.frame[self.frame[FLAG] == 1]

@@ -150,8 +150,11 @@ def _by_score(data: Data, request: Request, actuals: Actuals) -> Marked:
     marked = Marked(flags, used, cutoff=scored.cutoff, notes=notes)
     marked.metric = (x if x.ndim == 1 else x[:, 0]) if request.compare in MEANS else None
     marked.scores = lambda: marked.spread(np.asarray(scored.model.score(x), dtype=np.float64))
+    residuals = getattr(scored.model, "residuals", None)
     if len(names) > 1:
         marked.measured, marked.measured_name = marked.scores, "score"
+    elif residuals is not None:  # the cutoff is one of what trend and season leave
+        marked.measured, marked.measured_name = (lambda: marked.spread(residuals)), f"residual of {names[0]}"
     return marked
 
 
