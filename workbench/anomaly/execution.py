@@ -59,6 +59,8 @@ class Question:
         if self.marked is not None:
             fields |= _of_marked(self.marked)
         fields |= self.extra
+        if isinstance(fields.get("since"), int):
+            fields["since"] = np.full(len(found.answers), fields["since"], np.int64)
         made = Answer(
             columns=tuple(columns), found=found, order=order, compare=request.compare, notes=tuple(notes),
             plan=filled(plan, actuals), seconds=actuals.seconds, partial=stopped, **fields,

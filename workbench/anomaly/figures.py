@@ -22,7 +22,8 @@ __all__ = ["Figures", "figures_of"]
 Floats = "NDArray[np.float64]"
 Check = Callable[[], None] | None
 
-#: float sums in any order are this near to the exact one: what is below by more need not be summed exactly
+#: float sums in any order are nearer to the exact one than this share, and a unit in the last place a row: what is
+#: below by more need not be summed exactly
 SLACK = 1e-9
 
 
@@ -42,8 +43,8 @@ def figures_of(
     """Return what is counted for a question; arguments as of `explain.search`."""
     if rules.compare in compare.MEAN_NAMES and metric is None:
         raise ValueError(f"{rules.compare} needs a metric")
-    if counter is not None and (rules.compare in compare.MEAN_NAMES or weights is not None):
-        raise ValueError("a counter counts rows: no weights, no means")
+    if counter is not None and rules.compare in compare.MEAN_NAMES:
+        raise ValueError("a counter counts rows: no means")
     kind: type[Figures] = {"mean_shift": Shift, "mean_deviation": Deviation}.get(rules.compare, Figures)
     marked = flags.view(bool) if flags.dtype == np.uint8 else flags.astype(bool, copy=False)
     heavy = weights
@@ -95,12 +96,17 @@ class Figures:
         self.carried: NDArray[np.float64] | None = None
         self.O: int | float = len(self.chosen)
         self.N: int | float = len(marked)
-        if counter is not None:
-            self.N, self.rows = counter.N, RowsElsewhere(self.rows.columns, cards, counter)
         if self.weights is not None:
             self.carried = self.share()[self.chosen]
             self.O, self.N = exact_sum(self.carried), exact_sum(self.weights)
+        if counter is not None:
+            self.N, self.rows = counter.N, RowsElsewhere(self.rows.columns, cards, counter, self.weighted)
         self.need = self._need()
+        #: the outliers with no number but their weight: what candidates are counted on
+        self.plain = self.outliers
+        if not self.apart or len(self.outliers.numbers) > self.weighted:
+            weight = [] if self.carried is None else [Number(self.carried)]
+            self.plain = rows_of(self.outliers.columns, cards, kernels, weight)
 
     # what each compare metric says otherwise
 
@@ -165,6 +171,19 @@ class Figures:
         )
         return self._kept(sets, supported)[:2]
 
+    def nearest(self, check: Check) -> Sets | None:
+        """Return the value with the most outliers where none has enough; None where there are no outliers."""
+        best: tuple[float, int, int] | None = None
+        for c, card in enumerate(self.cards if len(self.chosen) else ()):
+            o = np.bincount(self.outliers.columns[c], self.carried, minlength=card)
+            if best is None or o.max() > best[0]:
+                best = o.max(), c, int(o.argmax())
+        if best is None or not best[0] > 0:
+            return None
+        columns, codes = np.array([best[1]], np.int32), np.array([best[2]])
+        outliers = self.outliers.values(columns, codes, check) if self.apart else None
+        return self.finish(columns[:, None], codes[:, None], outliers, self.rows.values(columns, codes, check))[0]
+
     def larger(
         self, lattice: Lattice, sets: NDArray[np.int32], o: NDArray[np.float64], check: Check
     ) -> tuple[Sets, NDArray[np.bool_], NDArray[np.int64]]:
@@ -210,7 +229,7 @@ class Figures:
     def _need(self) -> float:
         least = self.rules.min_support * self.O
         if self.weighted:
-            return max(float(np.nextafter(0.0, 1.0)), least * (1 - SLACK))
+            return max(float(np.nextafter(0.0, 1.0)), least * (1 - SLACK - 2.0**-52 * len(self.chosen)))
         if not self.O:
             return 1.0
         count = max(1, int(least) - 1)

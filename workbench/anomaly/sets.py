@@ -167,22 +167,22 @@ class Counter(Protocol):
 
     Attributes
     ----------
-    N : int
+    N : int, or float where rows are weighted
         Rows in all.
-    totals : sequence of int64 arrays
+    totals : sequence of arrays
         For each column, the rows of each code.
     dependencies : sequence of (int, int)
         As in `Found`; those of all rows.
     """
 
     @property
-    def N(self) -> int: ...
+    def N(self) -> int | float: ...
 
     @property
-    def totals(self) -> Sequence[NDArray[np.int64]]: ...
+    def totals(self) -> Sequence[NDArray]: ...
 
     @property
     def dependencies(self) -> Sequence[tuple[int, int]]: ...
 
-    def count(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def count(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray:
         """Return the rows of each set; sets are given as in `Sets`, of any lengths, -1 pads."""

@@ -1,7 +1,7 @@
-"""Counts of a stream in bounded memory: MacroBase's amortised maintenance counter, with its error bound carried along.
+"""Counts of a stream in bounded memory: the amortised maintenance counter of MacroBase, and its error bound.
 
-Bailis et al., MacroBase: Prioritizing Attention in Fast Data, SIGMOD 2017. An item that comes in starts from the largest
-count that was ever dropped, so that counts are never too low; that count is by how much they may be too high.
+Bailis et al., MacroBase: Prioritizing Attention in Fast Data, SIGMOD 2017. An item that comes in starts from the
+largest count that was ever dropped, so that counts are never too low; by that count they may be too high.
 """
 
 from __future__ import annotations

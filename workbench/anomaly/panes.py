@@ -1,0 +1,192 @@
+"""How a stream is cut into panes: by push, by rows, or by time with a watermark for rows that come late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from workbench.engine.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Cut", "Pane", "Panes"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where panes end.
+
+    Attributes
+    ----------
+    kind : {"push", "rows", "time"}
+        Each push is a pane; panes have as many rows; panes have a length, aligned to the epoch.
+    length : int
+        Rows, or nanoseconds.
+    lateness : int
+        Nanoseconds that a row may be late.
+    """
+
+    kind: Literal["push", "rows", "time"] = "push"
+    length: int = 0
+    lateness: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pane:
+    """A closed pane.
+
+    Attributes
+    ----------
+    number : int
+        From 0; panes of time count from the first one with rows, empty ones too.
+    start, end : int
+        Row numbers, or nanoseconds since the epoch; the end is excluded.
+    table : Arrow table
+        Its rows, in the order in which they came.
+    origin : int64 (n,)
+        Number of each row among all rows that were pushed.
+    late : int
+        Rows that were dropped since the pane before, as theirs was closed.
+    """
+
+    number: int
+    start: int
+    end: int
+    table: pa.Table
+    origin: NDArray[np.int64]
+    late: int = 0
+
+
+@dataclass(eq=False)
+class Panes:
+    """The rows that are not yet in a closed pane.
+
+    Parameters
+    ----------
+    cut : Cut
+    """
+
+    cut: Cut
+    pushed: int = 0
+    #: rows without a time, in all
+    timeless: int = 0
+    _late: int = 0
+    _first: int | None = None
+    _next: int = 0  # the earliest pane that is still open; panes of time: since the epoch
+    _latest: int | None = None
+    _open: dict[int, list[tuple[pa.Table, Any]]] = field(default_factory=dict)
+
+    def add(self, table: pa.Table, times: NDArray[np.int64] | None = None) -> list[Pane]:
+        """Take rows, and return the panes that they close, in order.
+
+        Parameters
+        ----------
+        table : Arrow table
+        times : int64 (n,), optional
+            Nanoseconds since the epoch, for panes of time; the least int64 where a row has none.
+        """
+        origin = np.arange(self.pushed, self.pushed + table.num_rows)
+        self.pushed += table.num_rows
+        if self.cut.kind == "push":
+            self._next += 1
+            return [Pane(self._next - 1, int(origin[0]) if len(origin) else self.pushed, self.pushed, table, origin)]
+        if self.cut.kind == "time":
+            assert times is not None
+            return self._by_time(table, times, origin)
+        where = origin // self.cut.length
+        for number, begin, end in _stretches(where):
+            self._open.setdefault(number, []).append((table.slice(begin, end - begin), origin[begin:end]))
+        return [self._closed(number) for number in sorted(self._open) if (number + 1) * self.cut.length <= self.pushed]
+
+    def close(self) -> list[Pane]:
+        """Close what is open, full or not."""
+        return [self._closed(number) for number in sorted(self._open)]
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is to know, as tables and plain data."""
+        tables = []
+        for number, parts in sorted(self._open.items()):
+            for table, origin in parts:
+                tables.append((number, table, origin.tolist()))
+        return {
+            "pushed": self.pushed, "timeless": self.timeless, "late": self._late, "first": self._first,
+            "next": self._next, "latest": self._latest, "open": tables,
+        }  # fmt: skip
+
+    @classmethod
+    def from_state(cls, cut: Cut, state: Mapping[str, Any]) -> Panes:
+        """Return the panes that gave a state."""
+        made = cls(cut, int(state["pushed"]), int(state["timeless"]), int(state["late"]), state["first"])
+        made._next, made._latest = int(state["next"]), state["latest"]
+        for number, table, origin in state["open"]:
+            made._open.setdefault(number, []).append((table, np.array(origin, np.int64)))
+        return made
+
+    # ----------------------------------------------------------------------------------------------------- private
+
+    def _by_time(self, table: pa.Table, times: NDArray[np.int64], origin: NDArray[np.int64]) -> list[Pane]:
+        known = times != np.iinfo(np.int64).min
+        self.timeless += int(len(times) - np.count_nonzero(known))
+        if not known.any():
+            return []
+        where = times // self.cut.length
+        latest = int(times[known].max())
+        self._latest = latest if self._latest is None else max(self._latest, latest)
+        if self._first is None:
+            self._first = self._next = int(where[known].min())
+        late = known & (where < self._next)
+        self._late += int(np.count_nonzero(late))
+        kept = np.flatnonzero(known & ~late)
+        for number in np.unique(where[kept]).tolist():
+            rows = kept[where[kept] == number]
+            self._open.setdefault(number, []).append((table.take(rows), origin[rows]))
+        bound = (self._latest - self.cut.lateness) // self.cut.length  # this pane and later ones are open
+        closed = [self._closed(number) for number in sorted(self._open) if number < bound]
+        self._next = max(self._next, bound)
+        return closed
+
+    def _closed(self, number: int) -> Pane:
+        parts = self._open.pop(number)
+        table = pa.concat_tables([part for part, _ in parts], promote_options="permissive")
+        late, self._late = self._late, 0
+        self._next = max(self._next, number + 1)
+        length, first = self.cut.length, self._first or 0
+        origin = np.concatenate([rows for _, rows in parts])
+        end = (number + 1) * length if self.cut.kind == "time" else number * length + table.num_rows
+        return Pane(number - first, number * length, end, table, origin, late)
+
+
+def _stretches(where: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Return (value, begin, end) of each run of equal values."""
+    if not len(where):
+        return []
+    begins = np.flatnonzero(np.concatenate([[True], where[1:] != where[:-1]]))
+    ends = np.append(begins[1:], len(where))
+    return [(int(where[b]), int(b), int(e)) for b, e in zip(begins, ends, strict=True)]
+
+
+def nanoseconds(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
+    """Return a timestamp column as nanoseconds since the epoch (UTC); the least int64 for null.
+
+    Raises
+    ------
+    WorkbenchError
+        If it holds no timestamps.
+    """
+    kind = column.type
+    if pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("s"))
+        kind = column.type
+    if not pa.types.is_timestamp(kind):
+        raise WorkbenchError(
+            f'"{name}" holds {kind}, not timestamps.', "Convert it first: pandas.to_datetime(df[...])."
+        )
+    scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[kind.unit]
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    whole = column.cast(pa.int64()).fill_null(0).to_numpy() * scale
+    return np.where(missing, np.iinfo(np.int64).min, whole)

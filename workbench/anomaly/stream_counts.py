@@ -1,0 +1,325 @@
+"""Counts of a stream that fades: totals of values, totals of sets that were asked for, and the codes of live panes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.anomaly import sketch
+from workbench.anomaly.set_counts import count_sets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FORGOTTEN", "FadingCounts", "PaneRows"]
+
+#: panes that weigh less are forgotten
+FORGOTTEN = 2.0**-20
+#: a set that has not been asked for in so many panes is no longer counted on
+PATIENCE = 16
+
+
+@dataclass(eq=False)
+class PaneRows:
+    """What is kept of a live pane.
+
+    Attributes
+    ----------
+    number : int
+    outliers : list of uint32 arrays
+        Codes of its outlier rows, an array a column.
+    n : int
+        Rows.
+    rows : list of uint32 arrays or None
+        Codes of all rows, while memory lasts.
+    """
+
+    number: int
+    outliers: list[NDArray[np.uint32]]
+    n: int
+    rows: list[NDArray[np.uint32]] | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes of all rows."""
+        return 0 if self.rows is None else sum(codes.nbytes for codes in self.rows)
+
+
+class FadingCounts:
+    """Totals over the live panes, pane p weighted by (1 - decay) to the power of its age.
+
+    Totals of values are arrays, one a column; one that would take more than its share of the memory becomes a sketch,
+    whose counts may be too high by `error_bound`. Totals of sets are kept from the first time they are asked for, and
+    counted back over the panes whose codes are still there. All sums are in units of a pane that grows lighter, so that
+    fading costs nothing.
+
+    Parameters
+    ----------
+    columns : int
+    decay : float
+    memory : int
+        Bytes; half of it for totals, half for codes.
+    """
+
+    def __init__(self, columns: int, decay: float, memory: int) -> None:
+        self.decay, self.memory = decay, memory
+        self.number = -1
+        self.cards = [0] * columns
+        self.panes: deque[PaneRows] = deque()
+        self._type: Any = np.float64 if decay else np.int64
+        self._weight = 1.0  # of a row of the present pane, in the units of the sums
+        self._rows: int | float = 0
+        self._dense: list[NDArray[Any] | sketch.Counter] = [np.zeros(0, self._type) for _ in range(columns)]
+        # of sets: position by key, and arrays by position
+        self._place: dict[bytes, int] = {}
+        self._columns, self._codes = np.empty((0, 1), np.int32), np.empty((0, 1), np.int64)
+        self._totals: NDArray[Any] = np.zeros(0, self._type)
+        self._since = np.zeros(0, np.int64)
+        self._asked = np.zeros(0, np.int64)
+
+    # ------------------------------------------------------------------------------------------- what the search asks
+
+    @property
+    def N(self) -> int | float:
+        """Rows in all, or their weight."""
+        return self._true(self._rows)
+
+    @property
+    def dependencies(self) -> Sequence[tuple[int, int]]:
+        """None are known."""
+        return ()
+
+    @property
+    def totals(self) -> Sequence[NDArray[Any]]:
+        """For each column the rows of each code, or their weight."""
+        return [
+            self._true(each) if isinstance(each, np.ndarray) else each.estimate(np.arange(card)) / self._weight
+            for each, card in zip(self._dense, self.cards, strict=True)
+        ]
+
+    def count(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the rows of each set, or their weight; of new sets those that are still known."""
+        places = self._places(columns, codes)
+        self._asked[places] = self.number
+        return np.asarray(self._true(self._totals[places]))
+
+    def since(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first pane whose rows are counted, for each set; of single values all live panes are."""
+        first = self.panes[0].number if self.panes else 0
+        found = np.full(len(columns), first, np.int64)
+        larger = np.flatnonzero(np.count_nonzero(columns >= 0, axis=1) > 1)
+        if len(larger):
+            found[larger] = np.maximum(first, self._since[self._places(columns[larger], codes[larger])])
+        return found
+
+    @property
+    def error_bound(self) -> float:
+        """By how much totals of values may be too high; 0 while they are exact."""
+        bounds = [each.error_bound for each in self._dense if isinstance(each, sketch.Counter)]
+        return max(bounds, default=0.0) / self._weight
+
+    # ------------------------------------------------------------------------------------------------------ the panes
+
+    def add(self, number: int, codes: list[NDArray[np.uint32]], cards: Sequence[int], flags: NDArray[np.bool_]) -> None:
+        """Take a pane.
+
+        Parameters
+        ----------
+        number : int
+            Greater than all before.
+        codes : list of uint32 arrays (n,)
+        cards : sequence of int
+            How many codes each column has by now.
+        flags : bool (n,)
+            Which rows are outliers.
+        """
+        if self.number >= 0 and self.decay:
+            self._weight /= (1.0 - self.decay) ** (number - self.number)
+        self.number, self.cards = number, list(cards)
+        if not self.panes and self._rows == 0:
+            self._weight = 1.0
+        n = len(flags)
+        chosen = np.flatnonzero(flags)
+        self.panes.append(PaneRows(number, [each[chosen] for each in codes], n, codes))
+        self._rows += self._as(n)
+        for c, array in enumerate(codes):
+            self._count_values(c, array, 1)
+        if len(self._totals):
+            counted = count_sets(codes, self.cards, self._columns, self._codes)
+            self._totals = self._totals + self._as(counted)
+        self._forget()
+        self._fit_memory()
+        if self._weight > 1e100:
+            self._rescale()
+
+    def outliers(self) -> tuple[list[NDArray[np.uint32]], NDArray[np.float64] | None, NDArray[np.int64]]:
+        """Return codes of all live outlier rows, their weights (None where all weigh 1), and their panes."""
+        columns = [
+            np.concatenate([pane.outliers[c] for pane in self.panes]) if self.panes else np.zeros(0, np.uint32)
+            for c in range(len(self.cards))
+        ]
+        counts = [len(pane.outliers[0]) for pane in self.panes]
+        numbers = np.repeat([pane.number for pane in self.panes], counts).astype(np.int64)
+        weights = (1.0 - self.decay) ** (self.number - numbers).astype(np.float64) if self.decay else None
+        return columns, weights, numbers
+
+    def rows_since(self, first: int) -> int | float:
+        """Return the rows of the live panes from one on, or their weight."""
+        return sum(pane.n * self._age_weight(pane.number) for pane in self.panes if pane.number >= first)
+
+    # --------------------------------------------------------------------------------------------------------- private
+
+    def _age_weight(self, number: int) -> float | int:
+        return (1.0 - self.decay) ** (self.number - number) if self.decay else 1
+
+    def _as(self, counts: Any) -> Any:
+        """Return counts of the present pane in the units of the sums."""
+        return counts * self._weight if self.decay else counts
+
+    def _true(self, sums: Any) -> Any:
+        return sums / self._weight if self.decay else sums
+
+    def _count_values(self, c: int, codes: NDArray[np.uint32], sign: int, share: float = 1.0) -> None:
+        held = self._dense[c]
+        if isinstance(held, sketch.Counter):
+            if sign > 0:
+                items, counts = np.unique(codes, return_counts=True)
+                held.add(items.astype(np.int64), np.asarray(counts * self._weight, np.float64))
+            return
+        card = self.cards[c]
+        if card > len(held):
+            room = max(card, 2 * len(held))
+            if room * 8 > self.memory // 2 // len(self.cards):
+                self._dense[c] = self._sketched(held)
+                self._count_values(c, codes, sign, share)
+                return
+            held = self._dense[c] = np.concatenate([held, np.zeros(room - len(held), self._type)])
+        counted = np.bincount(codes, minlength=len(held))
+        held += sign * (counted * (self._weight * share) if self.decay else counted)
+
+    def _sketched(self, held: NDArray[Any]) -> sketch.Counter:
+        made = sketch.Counter(max(16, self.memory // 2 // len(self.cards) // 64))
+        some = np.flatnonzero(held > 0)
+        made.add(some, held[some].astype(np.float64))
+        return made
+
+    def _places(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions of sets; those that are new are counted back first."""
+        keys = _keys(columns, codes)
+        places = [self._place.get(key, -1) for key in keys]
+        new = [at for at, place in enumerate(places) if place < 0]
+        if new:
+            begin = len(self._totals)
+            self._track(columns[new], codes[new])
+            for at, row in enumerate(new):
+                places[row] = self._place[keys[row]] = begin + at
+        return np.array(places, np.int64)
+
+    def _track(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> None:
+        totals = np.zeros(len(columns), self._type)
+        since = self.number + 1
+        for weight, panes in self._equal_weights():
+            together = [np.concatenate([pane.rows[c] for pane in panes]) for c in range(len(self.cards))]  # type: ignore[index]
+            counted = count_sets(together, self.cards, columns, codes)
+            totals += counted * weight if self.decay else counted
+            since = min(since, panes[0].number)
+        width = max(self._columns.shape[1], columns.shape[1])
+        self._columns = np.concatenate([_padded(self._columns, width), _padded(columns, width)])
+        self._codes = np.concatenate([_padded(self._codes, width), _padded(codes, width)])
+        self._totals = np.concatenate([self._totals, totals])
+        self._since = np.concatenate([self._since, np.full(len(columns), since, np.int64)])
+        self._asked = np.concatenate([self._asked, np.full(len(columns), self.number, np.int64)])
+
+    def _equal_weights(self) -> list[tuple[float, list[PaneRows]]]:
+        """Return the panes whose codes are there, oldest first, those of one weight (in units of the sums) together."""
+        known = [pane for pane in self.panes if pane.rows is not None]
+        if not self.decay:
+            return [(1.0, known)] if known else []
+        return [(self._weight * self._age_weight(pane.number), [pane]) for pane in known]
+
+    def _forget(self) -> None:
+        """Drop panes that weigh next to nothing, and sets that nobody asks for."""
+        while self.decay and self.panes and self._age_weight(self.panes[0].number) < FORGOTTEN:
+            pane = self.panes.popleft()
+            share = float(self._age_weight(pane.number))
+            self._rows -= pane.n * self._weight * share
+            if pane.rows is not None:
+                for c, codes in enumerate(pane.rows):
+                    self._count_values(c, codes, -1, share)
+                if len(self._totals):
+                    counted = count_sets(pane.rows, self.cards, self._columns, self._codes)
+                    self._totals -= np.where(self._since <= pane.number, counted * self._weight * share, 0.0)
+        stale = self._asked < self.number - PATIENCE
+        if np.count_nonzero(stale) > max(64, len(stale) // 2):
+            kept = np.flatnonzero(~stale)
+            self._columns, self._codes = self._columns[kept], self._codes[kept]
+            self._totals, self._since, self._asked = self._totals[kept], self._since[kept], self._asked[kept]
+            self._place = {key: at for at, key in enumerate(_keys(self._columns, self._codes))}
+
+    def _fit_memory(self) -> None:
+        size = sum(pane.nbytes for pane in self.panes)
+        for pane in self.panes:
+            if size <= self.memory // 2:
+                break
+            size -= pane.nbytes
+            pane.rows = None
+
+    def _rescale(self) -> None:
+        by = self._weight
+        self._rows /= by
+        self._totals = self._totals / by
+        for each in self._dense:
+            if isinstance(each, sketch.Counter):
+                each.fade(1.0 / by)
+            else:
+                each /= by
+        self._weight = 1.0
+
+    # ------------------------------------------------------------------------------------------------------ checkpoint
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is to know, as arrays and plain data."""
+        return {
+            "decay": self.decay, "memory": self.memory, "number": self.number, "cards": self.cards,
+            "weight": self._weight, "rows": self._rows,
+            "dense": [each if isinstance(each, np.ndarray) else each.state() for each in self._dense],
+            "sets": [self._columns, self._codes, self._totals, self._since, self._asked],
+            "panes": [[pane.number, pane.n, pane.outliers, pane.rows] for pane in self.panes],
+        }  # fmt: skip
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> FadingCounts:
+        """Return the counts that gave a state."""
+        made = cls(len(state["cards"]), float(state["decay"]), int(state["memory"]))
+        made.number, made.cards = int(state["number"]), [int(card) for card in state["cards"]]
+        made._weight, made._rows = float(state["weight"]), state["rows"]
+        made._dense = [
+            sketch.Counter.from_state(each) if isinstance(each, Mapping) else np.array(each, made._type)
+            for each in state["dense"]
+        ]
+        columns, codes, totals, since, asked = state["sets"]
+        made._columns, made._codes = np.array(columns, np.int32), np.array(codes, np.int64)
+        made._totals, made._since = np.array(totals, made._type), np.array(since, np.int64)
+        made._asked = np.array(asked, np.int64)
+        made._place = {key: at for at, key in enumerate(_keys(made._columns, made._codes))}
+        made.panes = deque(
+            PaneRows(int(number), outliers, int(n), rows) for number, n, outliers, rows in state["panes"]
+        )
+        return made
+
+
+def _keys(columns: NDArray[np.int32], codes: NDArray[np.int64]) -> list[bytes]:
+    """Return what tells sets apart, whatever they are padded to."""
+    sizes = np.count_nonzero(columns >= 0, axis=1).tolist()
+    pairs = np.stack([columns.astype(np.int64), codes], axis=2)
+    return [pairs[row, :size].tobytes() for row, size in enumerate(sizes)]
+
+
+def _padded(array: NDArray[Any], width: int) -> NDArray[Any]:
+    if array.shape[1] == width:
+        return array
+    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=-1)
