@@ -226,7 +226,7 @@ def _as_integers(array: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndar
     if pa.types.is_boolean(kind):
         array = array.cast(pa.uint8())
     elif pa.types.is_temporal(kind):
-        array = array.view(pa.int64() if kind.bit_width == 64 else pa.int32())
+        array = array.cast(pa.int64() if kind.bit_width == 64 else pa.int32())
     missing = None
     if array.null_count:
         missing = _numpy(array.is_null())
