@@ -1,0 +1,149 @@
+"""Rounds over the parts of a table: one pure task a part, on the session's workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from workbench.anomaly.data import Part
+    from workbench.engine.run import Run
+
+__all__ = ["Parts", "kept", "metric_rows", "used_rows"]
+
+T = TypeVar("T")
+
+#: what a worker keeps of the parts it has read, in bytes: the next round need not read them again
+WORKER_CACHE = 256 << 20
+
+
+class Parts:
+    """The parts of a table, and the run that works on them.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    run : Run, optional
+        Told how far each round is; when it is cancelled, a round ends at the next task.
+
+    Attributes
+    ----------
+    seconds : dict
+        Seconds of all workers together, by round.
+    """
+
+    def __init__(self, parts: Sequence[Part], run: Run[Any] | None = None) -> None:
+        self.parts, self.run = list(parts), run
+        self.seconds: dict[str, float] = {}
+        self.rounds = 0
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def each(
+        self, function: Callable[[Any], T], stage: str, extra: Sequence[Any] | None = None
+    ) -> Iterator[tuple[int, T]]:
+        """Call `function((part, extra))` for every part and yield (index, answer) as they complete.
+
+        Parameters
+        ----------
+        function : callable
+            Pure and picklable.
+        stage : str
+            What the round is called.
+        extra : sequence, optional
+            One for each part: what only its own task needs.
+
+        Raises
+        ------
+        RunCancelled
+            If the run was cancelled before all parts were done.
+        """
+        from workbench.engine import tasks
+
+        self.rounds += 1
+        run, total = self.run, len(self.parts)
+        items = [(part, None if extra is None else extra[part.index]) for part in self.parts]
+        if run is not None:
+            run.check()
+            run.update(stage=stage, done=0, total=total, unit="parts")
+        for done, outcome in enumerate(tasks.stream(function, items, run=run, key=f"outliers-{stage}"), 1):
+            value = outcome.unwrap()
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + outcome.seconds
+            if run is not None:
+                run.update(done=done)
+            yield outcome.index, value
+        if run is not None:
+            run.check()
+
+    def ms(self, stage: str) -> float:
+        """Return the milliseconds of all workers together in a round."""
+        return self.seconds.get(stage, 0.0) * 1e3
+
+    def all(self, function: Callable[[Any], T], stage: str, extra: Sequence[Any] | None = None) -> list[T]:
+        """Return the answers of all parts, in the order of the parts."""
+        found = dict(self.each(function, stage, extra))
+        return [found[index] for index in range(len(self.parts))]
+
+
+# ------------------------------------------------------------------------------------------------------ on a worker
+
+_held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def kept(key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
+    """Return what was made under `key` in this process, or make it: what goes first is what was not used longest."""
+    with _lock:
+        if key in _held:
+            _held.move_to_end(key)
+            return _held[key][0]
+    value = make()
+    held = size(value)
+    if held <= WORKER_CACHE // 2:
+        with _lock:
+            _held[key] = value, held
+            while sum(each for _, each in _held.values()) > WORKER_CACHE:
+                _held.popitem(last=False)
+    return value
+
+
+def metric_rows(part: Part, token: str | None, names: Sequence[str]) -> np.ndarray:
+    """Return the metrics of a part, float64 (rows,) or (rows, p), null as NaN; kept under `token`, if there is one."""
+    if token is None:
+        return _metrics(part, names)
+    return kept((token, part.index, "metrics", tuple(names)), lambda: _metrics(part, names), lambda x: x.nbytes)
+
+
+def used_rows(x: np.ndarray) -> np.ndarray | None:
+    """Return which rows have every metric; None if all have."""
+    missing = np.isnan(x) if x.ndim == 1 else np.isnan(x).any(axis=1)
+    return None if not missing.any() else ~missing
+
+
+def _metrics(part: Part, names: Sequence[str]) -> np.ndarray:
+    from workbench.anomaly.data import as_float64
+
+    table = part.load(list(names))
+    columns = [as_float64(table.column(name)) for name in names]
+    return columns[0] if len(columns) == 1 else np.column_stack(columns)
+
+
+@dataclass(frozen=True)
+class OnRows:
+    """Calls a task on the metrics of a part, rows without one left out."""
+
+    task: Callable[[np.ndarray, int], Any]
+    token: str
+    names: tuple[str, ...]
+
+    def __call__(self, item: tuple[Part, Any]) -> Any:
+        part, _ = item
+        x = metric_rows(part, self.token, self.names)
+        used = used_rows(x)
+        return self.task(x if used is None else x[used], part.index)
