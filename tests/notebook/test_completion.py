@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from workbench.notebook import completion
 from workbench.notebook.completion import complete_body, complete_line
+from workbench.notebook.completion_sql import complete_sql
+from workbench.notebook.magics.base import MagicSpec
+from workbench.notebook.magics.diff import SPEC as DIFF
+from workbench.notebook.magics.outliers import SPEC as OUTLIERS
 from workbench.notebook.magics.vquery import SPEC
 
 NAMES: dict[str, Any] = {"clip": "cam1.mp4", "clips": [], "yard": object(), "_x": 1, "In": [], "time": time, "f": len}
@@ -174,3 +179,93 @@ def test_answers_within_50_ms(front: Any) -> None:
         started = time.process_time()
         assert list(matcher(context)["completions"])
         assert time.process_time() - started < 0.05
+
+
+# -------------------------------------------------------------------------------------------------- tables and columns
+
+FLIGHTS = pd.DataFrame({"carrier": ["AA"], "arr_delay": [1.0], "Ship Mode": ["air"], "month": [1]})
+TABLES = NAMES | {"flights": FLIGHTS, "log": pd.DataFrame({"host": ["a"], "latency": [1.0]}), "marks": [0, 1]}
+
+
+def outliers(text: str, cell: str = "") -> tuple[list[str], str]:
+    found, fragment, _ = complete_line(OUTLIERS, text, TABLES, cell or f"%%outliers{text}")
+    return [name for name, _ in found], fragment
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "fragment"),
+    [
+        (" flights --metric ", ["arr_delay", "month"], ""),
+        (" flights --metric arr_delay, mo", ["month"], "mo"),
+        (" flights --by car", ["carrier"], "car"),
+        (" flights --by carrier,mo", ["month"], "mo"),
+        (" flights --by carrier, mo", ["month"], "mo"),
+        (" flights --by ", ["carrier", "arr_delay", '"Ship Mode"', "month", "*"], ""),
+        (' flights --by "Sh', ['Ship Mode"'], "Sh"),
+        (" flights --by=car", ["carrier"], "car"),
+        (" {flights} --by car", ["carrier"], "car"),
+        (" flights --where carr", ["carrier"], "carr"),
+        (" flights --where carrier = 'AA' AND mo", ["month"], "mo"),
+        (" flights --labels ma", ["marks"], "ma"),
+        (" flights --compare prev", ["prevalence_ratio", "prevalence_difference"], "prev"),
+        (" flights --score ", ["mad", "mcd", "zscore", "rcov", "percentile", "seasonal"], ""),
+        (" flights --tail h", ["high"], "h"),
+        (" flights --by carrier --min-", ["--min-support", "--min-ratio"], "--min-"),
+        (" fli", ["flights"], "fli"),
+        (" nothing --by car", [], "car"),
+    ],
+)
+def test_columns_of_the_table_that_is_named(text: str, expected: list[str], fragment: str) -> None:
+    found, replaced = outliers(text)
+    assert found[: len(expected)] == expected and replaced == fragment
+    if text.endswith(("car", "mo", "Sh")):
+        assert found == expected
+
+
+def test_columns_of_the_table_in_the_body() -> None:
+    assert outliers(" --by ho", "%%outliers --by ho\nSELECT * FROM log")[0] == ["host"]
+
+
+def in_sql(spec: MagicSpec, text: str, words: tuple[str, ...] = ()) -> list[str]:
+    """Complete an SQL body; the cursor stands at `|`."""
+    until, _, after = text.partition("|")
+    return [name for name, _ in complete_sql(spec, until + after, until, TABLES, words)[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT * FROM fl|", ["flights"]),
+        ("SELECT * FROM |", ["flights", "log", "DIFF", "SPLIT", "SELECT"]),
+        ("SELECT * FROM DIFF (SPLIT lo|", ["log"]),
+        ("SELECT carr| FROM flights", ["carrier"]),
+        ("SELECT ho| FROM flights", []),
+        ("SELECT f.ca| FROM flights f", ["carrier"]),
+        ("SELECT f.ca| FROM flights AS f", ["carrier"]),
+        ("SELECT log.| FROM log", ["host", "latency"]),
+        ('SELECT "Sh| FROM flights', ['Ship Mode"']),
+        ("SELECT * FROM DIFF (SPLIT log WHERE latency > 3) ON |", ["host", "latency"]),
+        ("SELECT * FROM DIFF (SPLIT log WHERE latency > 3) ON host comp|", ["compare by"]),
+        ("SELECT * FROM DIFF (SPLIT log WHERE latency > 3) ON host COMPARE BY glo|", ["global_ratio"]),
+        ("SELECT * FROM log ORDER BY ris|", ["risk_ratio"]),
+        ("SELECT 'ca| FROM flights", []),
+        ("SELECT * -- it's\nFROM fl|", ["flights"]),
+        ("SELECT mad_| FROM flights", ["mad_score"]),
+        ("SELECT |", []),
+    ],
+)
+def test_the_body_of_diff(text: str, expected: list[str]) -> None:
+    assert in_sql(DIFF, text) == expected
+
+
+def test_the_body_of_outliers_has_no_words_of_diff() -> None:
+    assert "COMPARE BY" not in in_sql(OUTLIERS, "SELECT * FROM log WHERE CO|")
+    assert in_sql(OUTLIERS, "SELECT carr|", ("flights",)) == ["carrier"]
+
+
+def test_c44_the_shell_completes_tables_and_columns(front: Any) -> None:
+    front.shell.user_ns.update(flights=FLIGHTS, limit=3)
+    assert complete(front, "%outliers flights --by Ca|")[1] == ["carrier"]
+    assert complete(front, "%%diff\nSELECT * FROM flights WHERE arr_delay > $lim|")[1] == ["limit"]
+    assert complete(front, "%%diff\nSELECT carr| FROM flights")[1] == ["carrier"]
+    assert complete(front, "%%outliers\nSELECT * FROM fli|")[1] == ["flights"]

@@ -68,12 +68,12 @@ def reply(message: Mapping[str, Any], held: dict[str, Any]) -> dict[str, Any]:
         if message.get("do") not in WORDS:
             raise WorkbenchError("Nothing is known of that.", "Reload the page.")
         made, shown = _again(result, str(message["do"]), int(message["row"]))
+        state: dict[str, Any] = next((block["state"] for block in shown if block["kind"] == "ranked"), {})
+        new = offer(made, state)
     except WorkbenchError as error:
         return {"id": number, "error": error.lines()}
     except Exception as error:
         return {"id": number, "error": [f"{type(error).__name__}: {error}"]}
-    state: dict[str, Any] = next((block["state"] for block in shown if block["kind"] == "ranked"), {})
-    new = offer(made, state)
     held[new] = made
     return {"id": number, "blocks": shown, "key": new}
 

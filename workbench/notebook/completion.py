@@ -56,7 +56,7 @@ def _complete(context: Any, namespace: dict[str, Any]) -> tuple[list[Found], str
     lines = context.full_text.split("\n")
     at = context.cursor_line
     before = lines[at][: context.cursor_position] if at < len(lines) else ""
-    head = re.match(r"\s*(%%?)(\w+)(?=\s)", lines[0] if at > 0 else before)
+    head = re.match(r"\s*(%%?)(\w+)(?=\s)", f"{lines[0]}\n" if at > 0 else before)
     on_line = re.match(r"\s*%(\w+)(?=\s)", before)
     if on_line and (spec := specs().get(on_line[1])) and "line" in spec.kinds:
         found, fragment, files = complete_line(spec, before[on_line.end() :], namespace, lines[at])

@@ -108,7 +108,10 @@ export const language: JupyterFrontEndPlugin<void> = {
       support: new LanguageSupport(StreamLanguage.define(diffParser))
     });
     const watch = (panel: NotebookPanel) => {
-      void panel.context.ready.then(() => watchNotebook(panel, highlighting));
+      // An editor that still waits for Python's language would put it in the place of ours, so it comes first; those
+      // that began to wait before it was there go on within this turn of the event loop.
+      const ready = panel.context.ready.then(() => languages.getLanguage('text/x-ipython'));
+      void ready.finally(() => setTimeout(() => panel.isDisposed || watchNotebook(panel, highlighting)));
     };
     notebooks.widgetAdded.connect((_, panel) => watch(panel));
     notebooks.forEach(watch);

@@ -95,16 +95,16 @@ def _table(call: Call) -> tuple[Any, str | None]:
     title = call.arguments[0] if call.arguments else None
     name = title.value if title is not None and isinstance(title.value, str) else None
     if call.has_body:
-        from workbench.anomaly import diffs
+        from workbench.anomaly.query import selected
 
         bound = sql.bind(call.body, call.scope)
-        return frames.read(diffs.select(bound.text, bound.tables), name=name), name
+        return selected(bound.text, bound.tables, name=name), name
     if title is None:
         raise WorkbenchError(
             f"{call.spec.title} needs a TABLE: {call.spec.positionals[0].says}.", f"Example: {call.spec.first_line}"
         )
     if title.referred:
-        return frames.read(sql.as_table(title.value)), None
+        return frames.read(title.value), None
     return frames.read_text(title.value, call.scope.flat), name
 
 

@@ -45,7 +45,7 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class Bound:
-    """SQL that holds no reference any more, and the tables of the notebook that it names."""
+    """SQL that holds no reference any more, and the tables that it may name."""
 
     text: str
     tables: dict[str, Any] = field(default_factory=dict)
@@ -69,12 +69,12 @@ def bind(text: str, scope: Scope) -> Bound:
             return found[0]
         value = scope.lookup(name)
         if is_table(value):
-            given[name] = as_table(value)
+            given[name] = value
             return _identifier(name)
         return literal(value, name)
 
     made = _PIECE.sub(replace, text)
-    return Bound(made, {**_mentioned(made, scope), **given})
+    return Bound(made, {**tables(scope.flat), **given})
 
 
 def words(text: str) -> Iterator[tuple[str, bool]]:
@@ -132,11 +132,6 @@ def is_table(value: Any) -> bool:
     return _is_result(value)
 
 
-def as_table(value: Any) -> Any:
-    """Return a table as all that reads tables takes it: a result of ours as its main table."""
-    return value.to_pandas() if _is_result(value) else value
-
-
 def tables(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tables among the notebook's variables."""
     return {name: value for name, value in list(namespace.items()) if not name.startswith("_") and is_table(value)}
@@ -160,15 +155,6 @@ def _is_result(value: Any) -> bool:
     from workbench.engine.result import Result
 
     return isinstance(value, Result)
-
-
-def _mentioned(text: str, scope: Scope) -> dict[str, Any]:
-    """Return the notebook's tables whose names occur in SQL; as in SQL, upper and lower case are the same."""
-    named = {word for word, _ in words(text)}
-    folded = {word.casefold() for word in named}
-    found = {name: value for name, value in tables(scope.flat).items() if name.casefold() in folded}
-    exact = {name.casefold() for name in found if name in named}
-    return {name: as_table(value) for name, value in found.items() if name in named or name.casefold() not in exact}
 
 
 def _identifier(name: str) -> str:
