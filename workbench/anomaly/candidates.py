@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.anomaly.counting import Rows, address
+from workbench.anomaly.compiled import address
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.anomaly.counting import Rows
     from workbench.anomaly.lattice import Lattice
 
 __all__ = ["extend", "items_of"]

@@ -6,7 +6,6 @@ Both give the same integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +17,17 @@ if TYPE_CHECKING:
     from workbench.anomaly.numbers import Number
     from workbench.anomaly.sets import Counter
 
-__all__ = ["CompiledRows", "Rows", "RowsElsewhere", "rows_of"]
+__all__ = ["Rows", "RowsElsewhere", "rows_of"]
 
 #: rows between two looks at whether the search shall stop
 CHUNK = 1 << 22
 #: a pair of columns with more candidates than this (and more for tables that rows do not fill) is counted by a table
 #: of all its cells, if it has no more than these
 MANY, CELLS = 300, 1 << 20
-#: with more values than this in a column, a table of all values is quicker than a comparison with each, and one walk
-#: over the rows quicker than bitmaps by comparison; by bytes of a code
-COUNTED, MAPPED = (0, 45, 24, 0, 10), (0, 110, 60, 0, 30)
+#: with more values than this in a column, by bytes of a code, a table of all is quicker than a comparison with each
+COUNTED = (0, 45, 24, 0, 10)
 #: rows of a block of bitmaps, and bits of all of them
 ROWS_MOST, ROWS_LEAST, BITS = 32768, 2048, 4 << 20
-#: fewer rows than this are not worth a call of the kernel
-FEW = 1024
 #: 64-bit words of candidates that NumPy works on at a time
 WORDS = 1 << 16
 
@@ -43,7 +39,37 @@ def rows_of(
     columns: Sequence[NDArray], cards: Sequence[int], kernels: Any = None, numbers: Sequence[Number] = ()
 ) -> Rows:
     """Return the rows, counted by the kernels if there are any, else by NumPy."""
-    return Rows(columns, cards, numbers) if kernels is None else CompiledRows(columns, cards, numbers, kernels)
+    if kernels is None:
+        return Rows(columns, cards, numbers)
+    from workbench.anomaly.compiled import CompiledRows
+
+    return CompiledRows(columns, cards, numbers, kernels)
+
+
+def keys_of(
+    lattice: Lattice, sets: NDArray[np.int32], columns: Sequence[int], cards: Sequence[int]
+) -> tuple[list[NDArray[np.int64]] | None, NDArray[np.int64]]:
+    """Number the sets over the same columns so that a row's set is a sum of what tables give for its codes.
+
+    Returns
+    -------
+    tables : list of int64 arrays (card,) or None
+        -1 for codes in no set; None where there are too many numbers.
+    keys : int64 array (m,)
+        Of each set.
+    """
+    keys, steps = np.zeros(len(sets), np.int64), 1
+    tables = []
+    for place in reversed(range(len(columns))):
+        items, where = np.unique(sets[:, place], return_inverse=True)
+        table = np.full(cards[columns[place]], -1, np.int64)
+        table[lattice.codes[items]] = np.arange(len(items)) * steps
+        tables.append(table)
+        keys += where * steps
+        steps *= len(items)
+        if steps >= 1 << 62:
+            return None, keys
+    return tables[::-1], keys
 
 
 class Rows:
@@ -58,6 +84,9 @@ class Rows:
     numbers : sequence of Number
         What is summed beside the counts.
     """
+
+    #: from so many candidates on the same columns on, rows are looked up among these
+    heavy = 4000
 
     def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], numbers: Sequence[Number] = ()) -> None:
         self.columns = [np.ascontiguousarray(codes) for codes in columns]
@@ -123,8 +152,8 @@ class Rows:
         """
         t, sums = np.zeros(len(sets), np.int64), np.zeros((len(sets), self.limbs), np.int64)
         left = np.ones(len(sets), bool)
-        if sets.shape[1] == 2 and len(sets) > MANY:
-            self._tables(lattice, sets, t, sums, left, check)
+        if len(sets) > MANY and sets.shape[1] > 1:
+            self._heavy(lattice, sets, t, sums, left, check)
         rest = left.nonzero()[0]
         if not len(rest):
             return t, self._join(sums)
@@ -167,7 +196,7 @@ class Rows:
             at += number.grid.limbs
         return joined
 
-    def _tables(
+    def _heavy(
         self,
         lattice: Lattice,
         sets: NDArray[np.int32],
@@ -176,24 +205,54 @@ class Rows:
         left: NDArray[np.bool_],
         check: Callable[[], None] | None,
     ) -> None:
-        """Count the pairs of columns with many candidates by a table of all cells; what is done is not `left`."""
-        width = len(self.columns)
-        pair = lattice.columns[sets[:, 0]] * np.int32(width) + lattice.columns[sets[:, 1]]
-        counts = np.bincount(pair, minlength=width * width)
-        for number in np.flatnonzero(counts > MANY).tolist():
-            i, j = divmod(number, width)
-            cells = self.cards[i] * self.cards[j]
-            if cells > CELLS or counts[number] <= MANY + 100 * cells // self.n:
+        """Count on columns with many candidates all of these in one walk over the rows; what is done is not `left`."""
+        width, k = len(self.columns), sets.shape[1]
+        if width**k > 1 << 20:
+            return
+        group = lattice.columns[sets[:, 0]].astype(np.int64)
+        for place in range(1, k):
+            group = group * width + lattice.columns[sets[:, place]]
+        counts = np.bincount(group)
+        for number in (counts > MANY).nonzero()[0].tolist():
+            mine = (group == number).nonzero()[0]
+            columns = lattice.columns[sets[mine[0]]].tolist()
+            cells = self.cards[columns[0]] * self.cards[columns[-1]]
+            if k == 2 and cells <= CELLS and len(mine) > MANY + 100 * cells // self.n:
+                i, j = columns
+                chosen = lattice.codes[sets[mine, 0]] * self.cards[j] + lattice.codes[sets[mine, 1]]
+                t[mine] = self._pairs(i, j)[chosen]
+                for begin, end in self._chunks() if self.limbs else ():
+                    key = self.columns[i][begin:end].astype(np.int64) * self.cards[j] + self.columns[j][begin:end]
+                    sums[mine] += self._sums(key, cells, begin, end)[chosen]
+            elif len(mine) > self.heavy and not self.limbs:
+                tables, keys = keys_of(lattice, sets[mine], columns, self.cards)
+                if tables is None:
+                    continue
+                order = np.argsort(keys)
+                mine, keys = mine[order], keys[order]
+                for begin, end in self._chunks():
+                    t[mine] += self._keyed(columns, tables, keys, begin, end)
+            else:
                 continue
-            mine = np.flatnonzero(pair == number)
-            chosen = lattice.codes[sets[mine, 0]] * self.cards[j] + lattice.codes[sets[mine, 1]]
-            t[mine] = self._pairs(i, j)[chosen]
-            for begin, end in self._chunks() if self.limbs else ():
-                key = self.columns[i][begin:end].astype(np.int64) * self.cards[j] + self.columns[j][begin:end]
-                sums[mine] += self._sums(key, cells, begin, end)[chosen]
             left[mine] = False
             if check is not None:
                 check()
+
+    def _keyed(
+        self, columns: Sequence[int], tables: list[NDArray[np.int64]], keys: NDArray[np.int64], begin: int, end: int
+    ) -> NDArray[np.int64]:
+        """Count the rows begin..end of each key, which ascend."""
+        found = np.zeros(len(keys), np.int64)
+        for block in range(begin, end, 1 << 16):
+            rows = np.arange(block, min(block + (1 << 16), end))
+            key = np.zeros(len(rows), np.int64)
+            for c, table in zip(columns, tables, strict=True):
+                more = table[self.columns[c][rows]]
+                alive = more >= 0
+                rows, key = rows[alive], key[alive] + more[alive]
+            at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+            found += np.bincount(at[keys[at] == key], minlength=len(keys))
+        return found
 
     def _each(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count some values by comparison."""
@@ -246,101 +305,6 @@ class Rows:
                     sums[at + p] += self._limbs(begin, end)[:, mine + (block - begin)].sum(axis=1)
 
 
-class CompiledRows(Rows):
-    """Codes of some rows, counted by the kernels."""
-
-    def __init__(
-        self, columns: Sequence[NDArray], cards: Sequence[int], numbers: Sequence[Number], kernels: Any
-    ) -> None:
-        super().__init__(columns, cards, numbers)
-        self.kernels = kernels
-
-    @cached_property
-    def layout(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Addresses of the columns, sizes of their codes in bytes, and how many bitmaps are made by comparison."""
-        sizes = np.array([codes.itemsize for codes in self.columns], np.int64)
-        return np.array([address(codes) for codes in self.columns], np.int64), sizes, np.array(MAPPED)[sizes]
-
-    def histogram(self, c: int) -> NDArray[np.int64]:
-        """Return how many rows have each code of a column."""
-        return super().histogram(c) if self.n < FEW else self._table(c, c, 0, self.cards[c])
-
-    def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
-        return self._table(i, j, self.cards[j], self.cards[i] * self.cards[j])
-
-    def _table(self, i: int, j: int, step: int, cells: int) -> NDArray[np.int64]:
-        whole = np.zeros(cells, np.int64)
-        one, other = self.columns[i], self.columns[j]
-        size, other_size = one.itemsize, other.itemsize if step else 0
-        for begin in range(0, self.n, 1 << 30):  # the table holds int32
-            table = np.zeros(cells, np.int32)
-            end = min(begin + (1 << 30), self.n)
-            self.kernels.histogram(address(one), size, address(other), other_size, step, begin, end, address(table))
-            whole += table
-        return whole
-
-    def _each(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        found = np.zeros(len(codes), np.int64)
-        every = np.arange(len(codes), dtype=np.int32)[:, None]
-        self._run(columns, codes, every, 0, self.n, found, np.empty((len(codes), 0), np.int64))
-        return found
-
-    def _bitmaps(
-        self,
-        lattice: Lattice,
-        items: NDArray[np.int64],
-        places: NDArray[np.int32],
-        begin: int,
-        end: int,
-        found: NDArray[np.int64],
-        sums: NDArray[np.int64],
-    ) -> None:
-        self._run(lattice.columns[items], lattice.codes[items], places, begin, end, found, sums)
-
-    def _run(
-        self,
-        columns: NDArray[np.int32],
-        codes: NDArray[np.int64],
-        places: NDArray[np.int32],
-        begin: int,
-        end: int,
-        found: NDArray[np.int64],
-        sums: NDArray[np.int64],
-    ) -> None:
-        """Run the kernel on the bitmaps of some values, ascending by column; `places` are the sets."""
-        many, k = len(codes), places.shape[1]
-        rows = min(ROWS_MOST, max(ROWS_LEAST, BITS // many // 512 * 512), (end - begin + 511) // 512 * 512)
-        maps = np.empty((many + 1 + k, rows // 64), np.uint64)
-        first = columns.searchsorted(np.arange(len(self.columns) + 1))
-        addresses, sizes, mapped = self.layout
-        slots = np.zeros(len(self.columns), np.int64)
-        held = []  # tables whose addresses are in use
-        for c in (first[1:] - first[:-1] > mapped).nonzero()[0]:
-            table = np.full(self.cards[c], many, np.int32)
-            table[codes[first[c] : first[c + 1]]] = np.arange(first[c], first[c + 1])
-            held.append(table)
-            slots[c] = address(table)
-        start = address(maps)
-        limbs = self._limbs(begin, end) if sums.shape[1] else maps
-        self.kernels.count_sets(
-            addresses,
-            sizes,
-            first,
-            codes,
-            slots,
-            places,
-            begin,
-            end,
-            start,
-            start + (many + 1) * rows // 8,
-            rows,
-            found,
-            address(limbs),
-            limbs.shape[1],
-            sums,
-        )
-
-
 class RowsElsewhere(Rows):
     """Rows that are not here: a counter knows their totals.
 
@@ -349,30 +313,34 @@ class RowsElsewhere(Rows):
     columns, cards
         Codes of the outlier rows, and how many there are.
     counter : Counter
+    weighted : bool
+        Whether the counter's totals are sums of weights.
     """
 
-    def __init__(self, columns: Sequence[NDArray], cards: Sequence[int], counter: Counter) -> None:
+    def __init__(
+        self, columns: Sequence[NDArray], cards: Sequence[int], counter: Counter, weighted: bool = False
+    ) -> None:
         super().__init__(columns, cards)
-        self.counter = counter
+        self.counter, self.weighted = counter, weighted
 
     def values(
         self, columns: NDArray[np.int32], codes: NDArray[np.int64], check: Callable[[], None] | None = None
     ) -> Counts:
         """Return the totals of values."""
-        t = np.zeros(len(codes), np.int64)
+        t = np.zeros(len(codes), np.float64 if self.weighted else np.int64)
         for c in np.unique(columns).tolist():
             mine = columns == c
             t[mine] = self.counter.totals[c][codes[mine]]
-        return t, []
+        return self._as_counts(t)
 
     def count(self, lattice: Lattice, sets: NDArray[np.int32], check: Callable[[], None] | None = None) -> Counts:
         """Return the totals of sets."""
         if not len(sets):
-            return np.zeros(0, np.int64), []
-        found = self.counter.count(lattice.columns[sets], lattice.codes[sets])
-        return np.asarray(found, np.int64), []
+            return self._as_counts(np.zeros(0, np.int64))
+        return self._as_counts(self.counter.count(lattice.columns[sets], lattice.codes[sets]))
 
-
-def address(array: NDArray) -> int:
-    """Return where an array's first element lies."""
-    return int(array.ctypes.data)
+    def _as_counts(self, t: NDArray) -> Counts:
+        """Return totals where counts stand, or where the sums of the first number do."""
+        if self.weighted:
+            return np.zeros(len(t), np.int64), [np.asarray(t, np.float64)]
+        return np.asarray(t, np.int64), []

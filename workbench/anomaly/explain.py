@@ -129,6 +129,8 @@ class _Search:
             if self._too_many(k, len(sets)):
                 return False
             still = self._settle(sets, supported)
+            if not len(sets):
+                self.best = figures.nearest(self.check)
             self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(figures.cards))
             self.items = candidates.items_of(self.lattice, figures.outliers.columns, figures.cards)
         else:
@@ -138,7 +140,7 @@ class _Search:
                 figures.need,
                 self.skip,
                 weights=figures.carried,
-                outliers=figures.outliers if figures.apart else None,
+                outliers=figures.plain,
                 limit=self.rules.max_candidates,
                 kernels=figures.kernels,
                 check=self.check,

@@ -16,7 +16,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["and_count", "and_into", "clear", "count_codes", "count_pairs", "mark_codes", "match_code", "sum_marked"]
+__all__ = [
+    "add_keys",
+    "and_count",
+    "and_into",
+    "clear",
+    "count_codes",
+    "count_pairs",
+    "mark_codes",
+    "match_code",
+    "sum_marked",
+]
 
 _I1, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 _SIZES = (1, 2, 4)
@@ -203,3 +213,17 @@ def sum_marked(b: Builder, one: Any, other: Any, words: Any, numbers: Any, strid
             b.store(b.add(b.load(cell), b.load(_at(b, numbers, b.add(b.mul(number, stride), row), _I64))), cell)
         b.branch(test)
         b.position_at_end(after)
+
+
+@_instruction(6)
+def add_keys(b: Builder, address: Any, size: Any, begin: Any, end: Any, table: Any, keys: Any) -> None:
+    """Add the int64 `table[code]` to the key of each row begin..end; a negative number makes it -1 for good."""
+
+    def loop(width: int) -> None:
+        with _loop(b, begin, end) as row:
+            cell = _at(b, keys, b.sub(row, begin), _I64)
+            key, more = b.load(cell), b.load(_at(b, table, _code(b, address, width, row), _I64))
+            dead = b.icmp_signed("<", b.or_(key, more), _number(0))
+            b.store(b.select(dead, _number(-1), b.add(key, more)), cell)
+
+    _by_size(b, size, loop)

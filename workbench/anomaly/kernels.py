@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from workbench.anomaly.instructions import (
+    add_keys,
     and_count,
     and_into,
     clear,
@@ -21,7 +24,10 @@ from workbench.anomaly.instructions import (
 )
 from workbench.anomaly.loading import kernel
 
-__all__ = ["count_sets", "histogram", "load"]
+__all__ = ["count_keys", "count_sets", "histogram", "load"]
+
+#: spreads keys that follow one another (Fibonacci hashing)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @kernel("void(int64, int64, int64, int64, int64, int64, int64, int64)")
@@ -115,7 +121,65 @@ def count_sets(
                 sum_marked(left, right, words, numbers + 8 * (block - begin), stride, q_sums, start + 8 * q_sums * p)
 
 
+@kernel("void(int64[::1], int64[::1], int64[::1], int64[::1], int32[::1], int64, int64[::1], int64, int64, int64[::1])")
+def count_keys(
+    address: Any,
+    size: Any,
+    tables: Any,
+    keys: Any,
+    slots: Any,
+    shift: Any,
+    buffer: Any,
+    begin: Any,
+    end: Any,
+    t: Any,
+) -> None:
+    """Count the rows begin..end of each key, which is a sum of numbers that tables give for the codes of a row.
+
+    Parameters
+    ----------
+    address, size : int64 arrays (k,)
+        Of the columns.
+    tables : int64 array (k,)
+        Address of an int64 table from codes to numbers; negative for codes that are in no key.
+    keys : int64 array (m,)
+        What is counted; all different.
+    slots : int32 array
+        All 0, a power of two of them, at least twice as many as keys: room for a hash table.
+    shift : int64
+        64 less the binary logarithm of their number.
+    buffer : int64 array
+        Room for the keys of a block of rows.
+    t : int64 array (m,)
+        Added to.
+    """
+    mask = len(slots) - 1
+    for p in range(len(keys)):
+        at = np.int64((np.uint64(keys[p]) * GOLDEN) >> np.uint64(shift))
+        while slots[at] != 0:
+            at = (at + 1) & mask
+        slots[at] = p + 1
+    start = buffer.ctypes.data
+    for block in range(begin, end, len(buffer)):
+        stop = min(block + len(buffer), end)
+        buffer[: stop - block] = 0
+        for c in range(len(address)):
+            add_keys(address[c], size[c], block, stop, tables[c], start)
+        for i in range(stop - block):
+            key = buffer[i]
+            if key < 0:
+                continue
+            at = np.int64((np.uint64(key) * GOLDEN) >> np.uint64(shift))
+            place = slots[at]
+            while place != 0:
+                if keys[place - 1] == key:
+                    t[place - 1] += 1
+                    break
+                at = (at + 1) & mask
+                place = slots[at]
+
+
 def load() -> None:
     """Load all kernels from disk, or compile them."""
-    for each in (histogram, count_sets):
+    for each in (histogram, count_sets, count_keys):
         each.load()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SMALL", "Kernel", "kernel", "kernels"]
+__all__ = ["Kernel", "kernel", "kernels"]
 
-#: tables of fewer rows are not worth a kernel that is not loaded
-SMALL = 50_000
-#: seconds to wait for kernels, as much as loading them from disk takes; and rows for which compiling is waited out
-PATIENCE, LARGE = 0.8, 2_000_000
+#: rows, of one question or of all so far, from which kernels are worth their loading; fewer where numba is in use
+LOADED_FROM, NEAR_FROM = 1_000_000, 200_000
+#: seconds waited, once, for kernels to be loaded from disk; and rows of a question for which compiling is waited out
+PATIENCE, LARGE = 0.8, 10_000_000
 
-_lock = threading.Lock()
+_lock, _setting = threading.Lock(), threading.Lock()
 _thread: threading.Thread | None = None
 _loaded: Any = None
 _failed = False
+_seen = 0  # rows of all questions that NumPy answered
 
 
 class Kernel:
@@ -51,47 +53,60 @@ def kernel(signature: str) -> Callable[[Callable[..., Any]], Kernel]:
 def _compile(function: Any, signature: str) -> Any:
     import numba
 
-    with _lock:
-        folder, before = _folder(function), numba.config.CACHE_DIR
+    options = {"nogil": True, "boundscheck": False}
+    with _setting:
+        before = numba.config.CACHE_DIR
+        beside = Path(function.__code__.co_filename).parent / "__pycache__"
         try:
-            if folder is not None and not before:
-                numba.config.CACHE_DIR = folder
-            return numba.njit(signature, cache=True, nogil=True, boundscheck=False)(function)
+            if not before and not _writable(beside):
+                from workbench.engine.store import home
+
+                numba.config.CACHE_DIR = str(home() / "numba")
+            return numba.njit(signature, cache=True, **options)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            return numba.njit(signature, **options)(function)  # nowhere to keep it
         finally:
             numba.config.CACHE_DIR = before
 
 
-def _folder(function: Any) -> str | None:
-    """Return the store's folder if the one beside the module cannot be written."""
+def _writable(folder: Path) -> bool:
     import tempfile
 
-    beside = Path(function.__code__.co_filename).parent / "__pycache__"
     try:
-        beside.mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(dir=beside):
-            return None
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
     except OSError:
-        from workbench.engine.store import home
-
-        return str(home() / "numba")
+        return False
 
 
 def kernels(rows: int) -> Any:
-    """Return the module of kernels if it is to be used for a table of so many rows; None where the twins answer.
+    """Return the module of kernels if it is to be used for so many rows; None where NumPy counts, alike but slower.
 
-    Kernels that are not loaded are loaded, and compiled where they are not on disk, on a thread of their own: small
-    tables do not wait for it at all, middling ones as long as loading takes, large ones until it is done.
+    Importing numba and loading kernels from disk takes longer than NumPy needs for a few hundred thousand rows, so
+    that kernels that are not loaded are loaded for large tables, and after many questions, or panes of a stream.
+    Where they are not on disk they are compiled meanwhile, on a thread of their own.
+
+    Parameters
+    ----------
+    rows : int
+        Of this question; 0 loads nothing.
     """
-    global _thread
+    global _thread, _seen
     if _loaded is not None or _failed:
         return _loaded
-    if rows < SMALL:
-        return None
     with _lock:
+        _seen += rows
+        if rows == 0 or max(rows, _seen // 4) < (NEAR_FROM if "numba" in sys.modules else LOADED_FROM):
+            return None
+        begin = _thread is None
         if _thread is None:
             _thread = threading.Thread(target=_load, name="workbench-kernels")
             _thread.start()
-    _thread.join(None if rows >= LARGE else PATIENCE)
+    if begin or rows >= LARGE:
+        _thread.join(None if rows >= LARGE else PATIENCE)
     return _loaded
 
 

@@ -63,6 +63,8 @@ def _places(values: Any, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     chosen = array.take(pa.array(used))
     if pa.types.is_dictionary(chosen.type):
         chosen = chosen.dictionary_decode()
+    if chosen.type == pa.string_view():  # Arrow cannot sort these
+        chosen = chosen.cast(pa.large_string())
     places = np.empty(len(used), np.int64)
     if ranges:  # codes ascend with the edges; null is a further code
         null = np.asarray(pc.is_null(chosen))

@@ -93,15 +93,17 @@ class Sets:
 
     @staticmethod
     def concat(parts: Sequence[Sets]) -> Sets:
-        """Return the sets of all parts, one part after the other, padded to the longest."""
+        """Return the sets of all parts, one part after the other, padded to the longest set."""
         if not parts:
             return Sets.empty()
-        total, width = sum(len(part) for part in parts), max(part.columns.shape[1] for part in parts)
+        total = sum(len(part) for part in parts)
+        width = max((part.columns.shape[1] for part in parts if len(part)), default=1)
         columns, codes = np.full((total, width), -1, np.int32), np.full((total, width), -1, np.int64)
         at = 0
         for part in parts:
             m, k = part.columns.shape
-            columns[at : at + m, :k], codes[at : at + m, :k] = part.columns, part.codes
+            if m:
+                columns[at : at + m, :k], codes[at : at + m, :k] = part.columns, part.codes
             at += m
         return Sets(
             columns,
