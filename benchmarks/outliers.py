@@ -56,7 +56,7 @@ def rate(name: str, n: int, seconds: float, least: float, **details: Any) -> Fig
 def ratio(peer: str, ours: float, theirs: float, least: float) -> Figure:
     """Return a figure that says how many times as long a peer takes."""
     times = theirs / ours
-    return Figure(peer, times, "x ours", f">= {least:g}", times >= least, "seconds", theirs, times)
+    return Figure(f"peer: {peer}", times, "x ours", f">= {least:g}", times >= least, "seconds", theirs, times)
 
 
 def same(answers: dict[str, Answers]) -> None:

@@ -41,21 +41,23 @@ def _between(a: float, b: float, part: float) -> float:
     return a if a == b else a + (b - a) * part
 
 
-def _median(x: NDArray[np.float64]) -> float:
-    middle = (len(x) - 1) // 2, len(x) // 2
-    parted = np.partition(x, middle)
-    return float((parted[middle[0]] + parted[middle[1]]) / 2)
+def _halves(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the median and the values from the upper middle on: to part at one rank is quicker than at two."""
+    parted = np.partition(x, len(x) // 2)
+    upper = float(parted[len(x) // 2])
+    lower = upper if len(x) % 2 else float(parted[: len(x) // 2].max())
+    return (lower + upper) / 2, parted[len(x) // 2 :]
 
 
 def _labels(x: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
     """Return the outlier flags and MAD of an array, by partitions."""
-    r = np.abs(x - _median(x))
-    n = len(r)
-    low, high, part = _ranks(n)
-    ranks = (n - 1) // 2, n // 2, low, high
-    parted = np.partition(r, ranks)
-    mad = float((parted[ranks[0]] + parted[ranks[1]]) / 2)
-    return r > _between(float(parted[low]), float(parted[high]), part), mad
+    median, _ = _halves(x)
+    r = np.abs(x - median)
+    mad, upper = _halves(r)
+    low, high, part = _ranks(len(r))
+    rest = np.partition(upper, low - len(r) // 2)[low - len(r) // 2 :]
+    cut = _between(float(rest[0]), float(rest[1:].min()) if high > low else float(rest[0]), part)
+    return r > cut, mad
 
 
 def _ratio(o: NDArray, t: NDArray, O: int, N: int) -> NDArray[np.float64]:  # noqa: E741
