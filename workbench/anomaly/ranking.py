@@ -60,11 +60,11 @@ def _places(values: Any, codes: NDArray[np.int64]) -> NDArray[np.int64]:
     used, where = np.unique(codes, return_inverse=True)
     ranges = getattr(values, "edges", None) is not None
     array = getattr(values, "values", values)
+    if array.type == pa.string_view():  # Arrow can neither take nor sort these
+        array = array.cast(pa.large_string())
     chosen = array.take(pa.array(used))
     if pa.types.is_dictionary(chosen.type):
         chosen = chosen.dictionary_decode()
-    if chosen.type == pa.string_view():  # Arrow cannot sort these
-        chosen = chosen.cast(pa.large_string())
     places = np.empty(len(used), np.int64)
     if ranges:  # codes ascend with the edges; null is a further code
         null = np.asarray(pc.is_null(chosen))
