@@ -52,6 +52,21 @@ def test_bins_are_of_equal_width_between_the_two_points() -> None:
     np.testing.assert_allclose(np.diff(edges), (high - low) / 60)
 
 
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(0, 3000), parts=st.integers(1, 7), seed=st.integers(0, 999), sort=st.booleans())
+def test_points_of_parts_are_those_of_all_rows(n: int, parts: int, seed: int, sort: bool) -> None:
+    x = np.random.default_rng(seed).normal(0, 1, n).round(1)
+    x[::7] = np.nan
+    x = np.sort(x) if sort else x
+    found = histogram.points_of([histogram.tails(part) for part in np.array_split(x, parts)])
+    edges = histogram.edges_of(x)
+    if found is None:
+        assert edges is None or sort  # sorted rows put all small values in one part
+    else:
+        assert edges is not None
+        assert (histogram.between(*found) == edges).all()
+
+
 def test_weights_count_as_rows() -> None:
     x, w = np.array([1.0, 2.0, 3.0, np.nan]), np.array([10.0, 1.0, 5.0, 7.0])
     edges = histogram.edges_of(x, w)

@@ -21,8 +21,8 @@ __all__ = ["details", "overview"]
 
 #: explanations with details, rows and columns of each, and characters of all details together
 DETAILS, ROWS, COLUMNS, MOST = 10, 10, 14, 200_000
-#: bytes of a source elsewhere above which it is not read once more just to be shown
-LARGE = 2**28
+#: bytes and rows of a source elsewhere above which it is not read once more just to be shown
+LARGE, LONG = 2**28, 5_000_000
 _CUT = 80
 
 
@@ -125,7 +125,7 @@ def _readable(answer: Answer) -> RowsAccess | None:
     """Return the rows where they can be had without another long pass over the source."""
     if answer.access is None and answer.rows is None and answer.marked is None:
         return None
-    if answer.marked is not None and (answer.rows is None or answer.rows.size > LARGE):
+    if answer.marked is not None and (answer.rows is None or answer.rows.size > LARGE or answer.n_rows > LONG):
         return None
     return access(answer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["BINS", "NONE", "bin_counts", "bins_of", "edges_of", "frame_of"]
+__all__ = ["BINS", "NONE", "between", "bin_counts", "bins_of", "edges_of", "frame_of", "points_of", "tails"]
 
 BINS = 60
 #: the bin of a row without a value
@@ -40,6 +40,11 @@ def edges_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = 
     if not len(kept):
         return None
     low, high = _weighted(kept, weights[finite]) if weights is not None else _points(kept)
+    return between(low, high)
+
+
+def between(low: float, high: float) -> NDArray[np.float64]:
+    """Return the 61 edges of bins from `low` to `high`."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
     with np.errstate(over="ignore", invalid="ignore"):
@@ -49,6 +54,34 @@ def edges_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = 
         part = np.arange(BINS + 1) / BINS
         edges = np.maximum.accumulate(low * (1 - part) + high * part)
     return edges
+
+
+def tails(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Return the least and the greatest finite values of a part of the rows, both ascending, and how many there are.
+
+    They are four times as many as lie beyond the two points, so that `points_of` finds those of all parts.
+    """
+    kept = np.sort(values[np.isfinite(values)])
+    few = min(len(kept), int(4 * _POINTS[0] * len(kept)) + 50)
+    return kept[:few], kept[len(kept) - few :], len(kept)
+
+
+def points_of(parts: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], int]]) -> tuple[float, float] | None:
+    """Return the two points of all rows, of the `tails` of their parts; None if these do not reach far enough."""
+    n = sum(count for _, _, count in parts)
+    if not n:
+        return None
+    lows, highs = (np.sort(np.concatenate([part[side] for part in parts])) for side in (0, 1))
+    first, last = (_place(p, n) for p in _POINTS)
+    if math.ceil(first) >= len(lows) or n - 1 - math.floor(last) >= len(highs):
+        return None
+    low = _at(lows, first)
+    high = _at(highs, last - (n - len(highs)))
+    for least, greatest, count in parts:
+        # A part that has told only some of its values may have more of them inside of its own bound.
+        if len(least) < count and (least[-1] < lows[math.ceil(first)] or greatest[0] > highs[math.floor(last) - n]):
+            return None
+    return low, high
 
 
 def bins_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -118,17 +151,21 @@ def frame_of(edges: NDArray[np.float64] | None, counts: list[NDArray[Any]], dtyp
 
 
 def _points(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the two points by the rule at position p(n + 1), which stands for all quantiles here."""
-    n = len(values)
-    places = [min(max(p * (n + 1), 1.0), float(n)) - 1.0 for p in _POINTS]
+    places = [_place(p, len(values)) for p in _POINTS]
     ranks = sorted({rank for place in places for rank in (math.floor(place), math.ceil(place))})
-    known = dict(zip(ranks, np.partition(values, ranks)[ranks].tolist(), strict=True))
-    ends = []
-    for place in places:
-        below, above = known[math.floor(place)], known[math.ceil(place)]
-        share = place - math.floor(place)
-        ends.append(below if below == above else below * (1 - share) + above * share)
-    return ends[0], ends[1]
+    parted = np.partition(values, ranks)
+    return _at(parted, places[0]), _at(parted, places[1])
+
+
+def _place(p: float, n: int) -> float:
+    """Return the position p(n + 1) of a quantile, 0-based: the rule for all quantiles of a score."""
+    return min(max(p * (n + 1), 1.0), float(n)) - 1.0
+
+
+def _at(ordered: NDArray[np.float64], place: float) -> float:
+    below, above = float(ordered[math.floor(place)]), float(ordered[math.ceil(place)])
+    share = place - math.floor(place)
+    return below if below == above else below * (1 - share) + above * share
 
 
 def _weighted(values: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:

@@ -55,7 +55,7 @@ def native(data: Data, conditions: Conditions, metrics: Sequence[str]) -> Any:
 
             found = found & ~pc.field(name).is_null(nan_is_null=_is_float(data, name))
         elif data.kind == "dask":
-            found = found & data.source[name].notna()
+            found = found & ~data.source[name].isna()
         else:
             import numpy as np
 

@@ -108,7 +108,9 @@ def q_values(answer: Answer) -> np.ndarray:
     found, order = answer.found, np.asarray(answer.order, dtype=np.int64)
     if not len(order):
         return np.empty(0)
-    p = compare.p_values(found.tested_o, found.tested_t, answer.n_outliers, answer.n_rows)
+    # Equal counts have equal p-values, and most small sets have.
+    counts, place = np.unique(np.stack([found.tested_o, found.tested_t]), axis=1, return_inverse=True)
+    p = np.asarray(compare.p_values(counts[0], counts[1], answer.n_outliers, answer.n_rows))[place.reshape(-1)]
     q = np.asarray(compare.q_values(p), dtype=np.float64)
     return q[np.asarray(found.tested_index, dtype=np.int64)[order]]
 
