@@ -127,12 +127,12 @@ def load_kernels() -> None:
                 item.load()
 
 
-def forget(folder: str | None = None) -> None:
+def forget() -> None:
     """Drop all codes and answers that were kept."""
     from workbench.anomaly import kept
 
     kept.clear()
-    shutil.rmtree(folder or os.environ["WORKBENCH_HOME"], ignore_errors=True)
+    shutil.rmtree(Path(os.environ["WORKBENCH_HOME"]) / "store", ignore_errors=True)
 
 
 # --------------------------------------------------------------------------------------------------------- figures
