@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,12 @@ CHUNK = 1 << 20
 #: a table of all cells is used while it has at most this many, and four for each element besides
 CELLS = 1 << 16
 #: from so many outlier rows on, a call of the kernel for each pair of columns is quicker than NumPy on all at once
-ROWS = 2048
-
-#: words of bitmaps that are counted in the time in which an outlier row is looked up
-COUNTED = 100
+ROWS = 512
 
 Candidates = tuple["NDArray[np.int64]", "NDArray[np.float64]"]
 
 
-def items_of(lattice: Lattice, columns: Sequence[NDArray], cards: Sequence[int]) -> NDArray[np.int32]:
+def items_of(lattice: Lattice, rows: Rows) -> NDArray[np.int32]:
     """Return for each column and row which of the column's items its value is, counted from 0.
 
     Returns
@@ -39,12 +36,13 @@ def items_of(lattice: Lattice, columns: Sequence[NDArray], cards: Sequence[int])
     int32 array (columns, rows)
         As many as the column has items, where the value is not open.
     """
-    items = np.empty((len(columns), len(columns[0]) if len(columns) else 0), np.int32)
-    for c, (codes, card) in enumerate(zip(columns, cards, strict=True)):
-        mine = lattice.codes[lattice.first[c] : lattice.first[c + 1]]
-        numbers = np.full(card, len(mine), np.int32)
-        numbers[mine] = np.arange(len(mine), dtype=np.int32)
-        items[c] = numbers[codes]
+    numbers = np.repeat(lattice.many.astype(np.int32), rows.cards)
+    numbers[rows.offsets[lattice.columns] + lattice.codes] = np.arange(lattice.size) - lattice.first[lattice.columns]
+    if rows.numbered is not None:
+        return numbers[rows.numbered]
+    items = np.empty((len(rows.columns), rows.n), np.int32)
+    for c, codes in enumerate(rows.columns):
+        items[c] = numbers[rows.offsets[c] : rows.offsets[c + 1]][codes]
     return items
 
 
@@ -170,8 +168,8 @@ def _pairs(
 
 
 def _joined(lattice: Lattice, outliers: Rows, need: float, check: Callable[[], None] | None) -> Candidates | None:
-    """Join sets that differ in the last item only, and count them; None where there are too many of them."""
-    joins = lattice.joins(outliers.n * COUNTED // max(outliers.n // 64 + 512, 1))
+    """Join sets that differ in the last item only, and count them; None where looking up rows is quicker."""
+    joins = lattice.joins(outliers.n * len(lattice.tuples()))
     if joins is None:
         return None
     parents, items = joins

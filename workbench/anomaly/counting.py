@@ -6,6 +6,7 @@ Both give the same integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ CHUNK = 1 << 22
 MANY, CELLS = 300, 1 << 20
 #: with more values than this in a column, by bytes of a code, a table of all is quicker than a comparison with each
 COUNTED = (0, 45, 24, 0, 10)
+#: codes of outliers up to which these are worked on at once, not column by column
+NUMBERED = 1 << 18
 #: rows of a block of bitmaps, and bits of all of them
 ROWS_MOST, ROWS_LEAST, BITS = 32768, 2048, 4 << 20
 #: 64-bit words of candidates that NumPy works on at a time
@@ -99,6 +102,38 @@ class Rows:
     def histogram(self, c: int) -> NDArray[np.int64]:
         """Return how many rows have each code of a column."""
         return np.bincount(self.columns[c], minlength=self.cards[c])
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where the codes of each column begin if those of all columns are numbered on, and where they end."""
+        return np.concatenate([[0], np.cumsum(self.cards, dtype=np.int64)])
+
+    @cached_property
+    def numbered(self) -> NDArray[np.int64] | None:
+        """Codes of few rows numbered on over all columns, (columns, n); None for many rows."""
+        if self.n * len(self.columns) > NUMBERED:
+            return None
+        found = np.empty((len(self.columns), self.n), np.int64)
+        for codes, offset, out in zip(self.columns, self.offsets.tolist(), found, strict=False):
+            np.add(codes, offset, out=out)
+        return found
+
+    def frequent(
+        self, need: float, weights: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray]:
+        """Return columns and codes of the values that `need` rows, or rows of so much weight, have, and how many."""
+        if self.numbered is not None:
+            carried = None if weights is None else np.broadcast_to(weights, self.numbered.shape).ravel()
+            o = np.bincount(self.numbered.ravel(), carried, minlength=int(self.offsets[-1]))
+        else:
+            each = (
+                self.histogram(c) if weights is None else np.bincount(codes, weights, minlength=self.cards[c])
+                for c, codes in enumerate(self.columns)
+            )
+            o = np.concatenate(list(each))
+        found = (o >= need).nonzero()[0]
+        columns = (self.offsets.searchsorted(found, side="right") - 1).astype(np.int32)
+        return columns, found - self.offsets[columns], o[found]
 
     def values(
         self, columns: NDArray[np.int32], codes: NDArray[np.int64], check: Callable[[], None] | None = None

@@ -132,7 +132,7 @@ class _Search:
             if not len(sets):
                 self.best = figures.nearest(self.check)
             self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(figures.cards))
-            self.items = candidates.items_of(self.lattice, figures.outliers.columns, figures.cards)
+            self.items = candidates.items_of(self.lattice, figures.outliers)
         else:
             parents, items, o, total = candidates.extend(
                 self.lattice,

@@ -153,19 +153,11 @@ class Figures:
 
     def singles(self, check: Check) -> tuple[Sets, NDArray[np.bool_]]:
         """Return the single values with enough outliers, their figures, and which are supported."""
-        found = []
-        for c, card in enumerate(self.cards):
-            if self.carried is None:
-                o = self.outliers.histogram(c)
-            else:
-                o = np.bincount(self.outliers.columns[c], self.carried, minlength=card)
-            found.append(np.flatnonzero(o >= self.need))
-        columns = np.repeat(np.arange(len(found), dtype=np.int32), [len(codes) for codes in found])
-        codes = np.concatenate(found)
-        outliers = None
+        columns, codes, o = self.outliers.frequent(self.need, self.carried)
+        outliers: Counts | None = None
         if self.apart:
-            outliers = self.outliers.values(columns, codes, check)
-            columns, codes, outliers = self._enough(columns, codes, outliers)
+            exact = self.outliers.values(columns, codes, check) if self.outliers.numbers else (o.astype(np.int64), [])
+            columns, codes, outliers = self._enough(columns, codes, exact)
         sets, supported = self.finish(
             columns[:, None], codes[:, None], outliers, self.rows.values(columns, codes, check)
         )

@@ -95,7 +95,8 @@ class Lattice:
         other = one + 1 + (np.arange(total) - np.repeat(starts, after))
         apart = self.columns[items[one]] < self.columns[items[other]]
         one, added = one[apart], items[other[apart]]
-        whole = self.parts_open(one, added)
+        # without their last item, or the last but one, they are the two sets that were joined
+        whole = self.parts_open(one, added, self.levels[-1].shape[1] - 1)
         return one[whole], added[whole]
 
     def tuples(self) -> NDArray[np.int32]:
@@ -128,11 +129,20 @@ class Lattice:
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(there & (keys[at] == wanted), at, -1)
 
-    def parts_open(self, parents: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return whether all parts with one value less of the sets that `sets` makes of these are open."""
+    def parts_open(
+        self, parents: NDArray[np.int32], items: NDArray[np.int32], places: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Return whether all parts with one value less of the sets that `sets` makes of these are open.
+
+        Parameters
+        ----------
+        parents, items : int32 arrays (m,)
+        places : int, optional
+            Only the parts that lack one of the first so many items are in doubt; default all but the parents.
+        """
         sets = self.sets(parents, items)
         whole = np.ones(len(sets), bool)
-        for dropped in range(sets.shape[1] - 1):  # without the last it is the parent
+        for dropped in range(sets.shape[1] - 1 if places is None else places):
             part = np.flatnonzero(whole)
             kept = [place for place in range(sets.shape[1]) if place != dropped]
             nodes = sets[part, kept[0]].astype(np.int64)
