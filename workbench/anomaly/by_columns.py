@@ -71,6 +71,7 @@ def chosen_by(data: Data, taken: Collection[str], named: Collection[str]) -> tup
         else:
             kept.append(name)
     by: list[tuple[str, int | None]] = []
+    data.want([*taken, *named, *kept])
     rows = data.n_rows
     counts = data.distinct(kept)
     for name in kept:

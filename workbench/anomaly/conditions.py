@@ -151,7 +151,7 @@ def _arrow(column: pc.Expression, value: Any, nan: bool) -> pc.Expression:
 
 
 def to_series(df: Any, conditions: Conditions) -> Any:
-    """Return a bool Series of a pandas or Dask frame."""
+    """Return a bool Series of a pandas or Dask frame; null is False."""
     found = None
     for name, value in conditions:
         column = df[name]
@@ -161,6 +161,7 @@ def to_series(df: Any, conditions: Conditions) -> Any:
             part = (column >= value.left) & (column <= value.right if value.closed == "both" else column < value.right)
         else:
             part = column == value
+        part = part.fillna(False).astype(bool)
         found = part if found is None else found & part
     return found
 

@@ -207,10 +207,11 @@ def _by(
     taken += [labels] if isinstance(labels, str) else []
     taken += [score.time] if hasattr(score, "period") else []
     if isinstance(by, str) and by == "*" and "*" not in data.schema:
-        data.want(taken)
-        return chosen_by(data, taken, used)
+        columns, notes = chosen_by(data, taken, used)
+        data.want([*taken, *used, *(name for name, _ in columns)])
+        return columns, notes
     columns = given_by(data, by)
-    data.want([*taken, *(name for name, _ in columns)])
+    data.want([*taken, *used, *(name for name, _ in columns)])
     return columns, _range_notes(data, columns)
 
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.conditions import Conditions
 
-__all__ = ["ArrowData", "DuckData", "PandasData", "PolarsData", "duck_table", "series_to_arrow"]
+__all__ = [
+    "ArrowData",
+    "DuckData",
+    "PandasData",
+    "PolarsData",
+    "duck_table",
+    "pandas_type",
+    "polars_encodable",
+    "series_to_arrow",
+]
 
 
 class PandasData(Data):
@@ -29,7 +38,7 @@ class PandasData(Data):
         self._labels = {str(label): label for label in self.source.columns}
         found = []
         for position, label in enumerate(self.source.columns):
-            found.append((str(label), _pandas_type(self.source.iloc[:, position], str(label))))
+            found.append((str(label), pandas_type(self.source.iloc[:, position], str(label))))
         return found
 
     def _read(self, names: list[str]) -> pa.Table:
@@ -203,7 +212,8 @@ def series_to_arrow(values: pd.Series, name: str) -> pa.ChunkedArray:
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
-def _pandas_type(values: pd.Series, name: str) -> pa.DataType:
+def pandas_type(values: pd.Series, name: str) -> pa.DataType:
+    """Return the Arrow type of a pandas column; of objects, that of what they are."""
     if values.dtype == object:
         return series_to_arrow(values, name).type
     return series_to_arrow(values.iloc[:0], name).type
