@@ -117,3 +117,19 @@ def test_none_or_all_are_outliers(flags) -> None:
 def test_no_rows() -> None:
     found = search([np.empty(0, np.uint8)], [0], np.empty(0, bool), Rules())
     assert len(found.answers) == 0 and found.O == 0 and found.N == 0 and found.closest is None
+
+
+def test_c23_codes_of_many_columns_do_not_run_into_one_another() -> None:
+    rng = np.random.default_rng(2)
+    cards = [200, 100, 250, 2, 70_000, 300, 5, 200, 100, 250, 2, 9]
+    columns = [np.minimum(rng.geometric(0.05, 4000) - 1, card - 1) for card in cards]
+    columns = [codes[::-1].copy() for codes in columns]
+    columns[0][:] += 100 * (columns[0] < 100)
+    stored = [
+        codes.astype("u1" if card < 256 else "u2" if card < 65536 else "u4") for codes, card in zip(columns, cards)
+    ]
+    flags = rng.random(4000) < 0.03
+    flags[(columns[1] == 3) & (columns[11] == 1)] = True
+    rules = Rules(min_support=0.02, min_ratio=1.5, max_combo=2)
+    found = search(stored, cards, flags, rules)
+    assert plain(found) == brute(columns, flags, rules) and len(found.answers) > 20

@@ -115,7 +115,7 @@ class Rows:
             return None
         found = np.empty((len(self.columns), self.n), np.int64)
         for codes, offset, out in zip(self.columns, self.offsets.tolist(), found, strict=False):
-            np.add(codes, offset, out=out)
+            np.add(codes, offset, out=out, dtype=np.int64)
         return found
 
     def frequent(
