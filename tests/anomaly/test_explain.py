@@ -126,7 +126,8 @@ def test_c23_codes_of_many_columns_do_not_run_into_one_another() -> None:
     columns = [codes[::-1].copy() for codes in columns]
     columns[0][:] += 100 * (columns[0] < 100)
     stored = [
-        codes.astype("u1" if card < 256 else "u2" if card < 65536 else "u4") for codes, card in zip(columns, cards)
+        codes.astype("u1" if card < 256 else "u2" if card < 65536 else "u4")
+        for codes, card in zip(columns, cards, strict=True)
     ]
     flags = rng.random(4000) < 0.03
     flags[(columns[1] == 3) & (columns[11] == 1)] = True

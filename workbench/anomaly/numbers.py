@@ -64,8 +64,12 @@ class Grid:
         if self.endless:
             out[-2], out[-1] = x == np.inf, x == -np.inf
             x = np.where(np.isfinite(x), x, 0.0)
-        if self.high - self.low <= BITS:
-            out[0] = np.ldexp(x, -self.low)
+        if self.high - self.low <= 2 * BITS:
+            whole = np.ldexp(x, -self.low).astype(np.int64)
+            if self.high - self.low <= BITS:
+                out[0] = whole
+            else:
+                out[0], out[1] = whole & MASK, whole >> BITS
             return out
         mantissa, exponent = np.frexp(np.abs(x))
         whole = np.ldexp(mantissa, 53).astype(np.int64)
@@ -91,6 +95,8 @@ class Grid:
         finite = sums[: len(sums) - 2 * self.endless]
         if len(finite) == 1:
             total = np.ldexp(finite[0].astype(np.float64), self.low)
+        elif len(finite) == 2 and np.abs(finite).max(initial=0) < 1 << 53:  # one sum of two exact doubles
+            total = np.ldexp(np.ldexp(finite[1].astype(np.float64), BITS) + finite[0], self.low)
         else:
             total = np.empty(sums.shape[1])
             for i, limbs in enumerate(finite.T.tolist()):
