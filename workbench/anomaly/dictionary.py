@@ -30,7 +30,7 @@ class Dictionary:
         self.edges: NDArray[Any] | None = None
         self.known: dict[Any, int] = {}
         self.values: list[Any] = []
-        self._started = False
+        self.started = False
         self._last: tuple[pa.Array, NDArray[np.uint32]] | None = None
 
     @property
@@ -40,9 +40,9 @@ class Dictionary:
 
     def encode(self, array: pa.ChunkedArray | pa.Array) -> NDArray[np.uint32]:
         """Return the code of each row, uint32 (n,); new values get the next codes."""
-        if not self._started:
+        if not self.started:
             part = encode_array(self.name, array, self.bins)
-            self.edges, self._started = part.edges, True
+            self.edges, self.started = part.edges, True
         elif self.edges is not None:
             part = encode_array(self.name, array, self.bins, self.edges)
         else:
@@ -70,6 +70,11 @@ class Dictionary:
         recode = np.zeros(self.card, np.uint32)
         recode[kept] = np.arange(len(kept))
         return Codes(self.name, _narrow(recode[codes], len(kept)), self._array([self.values[c] for c in kept]))
+
+    def restore(self, edges: NDArray[Any] | None, values: list[Any], started: bool) -> None:
+        """Take up the edges and values that another one had."""
+        self.edges, self.values, self.started = edges, values, started
+        self.known = {(isinstance(value, bool), value): code for code, value in enumerate(values)}
 
     # ----------------------------------------------------------------------------------------------------- private
 

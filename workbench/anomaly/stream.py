@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from workbench.anomaly.results import Explanations
     from workbench.anomaly.stream_fade import FadeState
     from workbench.anomaly.stream_window import WindowState
+    from workbench.engine.run import Run
 
-__all__ = ["OutlierStream", "outliers_stream"]
+__all__ = ["OutlierStream", "outliers_stream", "start_follow"]
 
 _ROWS = re.compile(r"^\s*([0-9][0-9_,]*)\s*rows?\s*$")
 #: entries of the question that `language.request` checks
@@ -93,6 +94,13 @@ def outliers_stream(
     )  # fmt: skip
 
 
+def start_follow(source: Any, **options: Any) -> Run[Explanations]:
+    """Take in a source on a thread of its own; see `follow.start_follow`."""
+    from workbench.anomaly import follow
+
+    return follow.start_follow(source, **options)
+
+
 class OutlierStream:
     """Rows that arrive, cut into panes; made by `outliers_stream`, whose arguments these are.
 
@@ -116,7 +124,7 @@ class OutlierStream:
         self.request: Request | None = None
         self._state: FadeState | WindowState | None = None
         self._rows: list[dict[str, Any]] = []
-        self._schema: pa.Schema | None = None
+        self._columns: list[str] = []
         _check(options)
 
     def push(self, data: Any) -> Explanations | None:
@@ -210,35 +218,40 @@ class OutlierStream:
         if self.request is None:
             self._begin(frame)
         assert self.request is not None
-        names = self._columns if isinstance(self._columns, list) else list(frame.schema)
-        for name in names:
+        for name in self._columns:
             frame.check(name)
-        return pa.table({name: frame.column(name) for name in names})
+        return pa.table({name: frame.column(name) for name in self._columns})
 
     def _begin(self, frame: Any) -> None:
         from workbench.anomaly.language import request
-        from workbench.anomaly.stream_fade import FadeState
-        from workbench.anomaly.stream_window import WindowState
 
         options = self.options
         time = options["time"]
         if time is not None:
             frame.check(time)
         self.request = request(frame, options["metric"], options["by"], **{key: options[key] for key in _ASKED})
-        memory = _bytes(options["memory"])
-        cut = self.panes.cut
-        if options["window"] is not None:
-            panes = _length(options["window"], "window")[1] // cut.length
-            self._columns: list[str] | None = None
-            self._state = WindowState(self.request, panes, memory, self.name)
-            return
-        used = [*self.request.metrics, *(name for name, _ in self.request.by), *([time] if time else [])]
-        if self.request.where is not None:
-            from workbench.anomaly.predicate import checked_columns
+        if options["window"] is None:
+            used = [*self.request.metrics, *(name for name, _ in self.request.by), *([time] if time else [])]
+            if self.request.where is not None:
+                from workbench.anomaly.predicate import checked_columns
 
-            used += checked_columns(frame, self.request.where)
-        self._columns = list(dict.fromkeys(used))
-        self._state = FadeState(self.request, options["decay"], options["reservoir"], memory, self.name)
+                used += checked_columns(frame, self.request.where)
+            self._columns = list(dict.fromkeys(used))
+        else:
+            self._columns = list(frame.schema)  # the rows behind an answer are whole
+        self._make_state()
+
+    def _make_state(self) -> None:
+        from workbench.anomaly.stream_fade import FadeState
+        from workbench.anomaly.stream_window import WindowState
+
+        assert self.request is not None
+        options, memory = self.options, _bytes(self.options["memory"])
+        if options["window"] is None:
+            self._state = FadeState(self.request, options["decay"], options["reservoir"], memory, self.name)
+        else:
+            panes = _length(options["window"], "window")[1] // self.panes.cut.length
+            self._state = WindowState(self.request, panes, memory, self.name)
 
     def _take(self, closed: list[Pane], begin: int) -> Explanations | None:
         result = None

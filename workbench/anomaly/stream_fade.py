@@ -84,7 +84,7 @@ class FadeState:
                     flags, cutoff, more = self.follower.label(x)
                     said += more
         with actuals.step("Encode", rows=float(data.n_rows)):
-            codes = [each.encode(chosen(data.column(each.name), used)) for each in self.dictionaries]
+            codes = [chosen(each.encode(data.column(each.name)), used) for each in self.dictionaries]
         with actuals.step("Collect", rows=float(np.count_nonzero(flags))):
             self.counts.add(pane.number, codes, [each.card for each in self.dictionaries], flags)
         with actuals.step("Count"):

@@ -78,7 +78,8 @@ class WindowState:
         with actuals.step("Encode", rows=float(whole.num_rows)):
             for c, dictionary in enumerate(self.dictionaries):
                 every = np.concatenate([arrays[c] for _, _, arrays in self.held])
-                columns.append(dictionary.column(chosen(every, marked.used)))
+                column = dictionary.column(every)
+                columns.append(replace(column, codes=chosen(column.codes, marked.used)))
         request = replace(self.request, notes=())
         question = Question(data, request, actuals, None, marked, [*said, *marked.notes])
         question.extra["since"] = self.held[0][0]
