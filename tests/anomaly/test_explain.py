@@ -134,3 +134,172 @@ def test_c23_codes_of_many_columns_do_not_run_into_one_another() -> None:
     rules = Rules(min_support=0.02, min_ratio=1.5, max_combo=2)
     found = search(stored, cards, flags, rules)
     assert plain(found) == brute(columns, flags, rules) and len(found.answers) > 20
+
+
+def late_flights(n: int = 20_000, seed: int = 0) -> tuple[list[np.ndarray], list[int], np.ndarray]:
+    """Return codes of three columns, and outliers that are planted in one value and in one pair."""
+    rng = np.random.default_rng(seed)
+    cards = [5, 12, 30]
+    columns = [rng.integers(0, card, n).astype(np.uint8) for card in cards]
+    flags = rng.random(n) < 0.01
+    flags |= (columns[0] == 2) & (columns[1] == 7) & (rng.random(n) < 0.15)
+    flags |= (columns[2] == 11) & (rng.random(n) < 0.3)
+    return columns, cards, flags
+
+
+def test_c17_planted_sets_are_found() -> None:
+    found = search(*late_flights(), Rules())
+    assert set(plain(found)) == {((2, 11),), ((0, 2), (1, 7))}
+
+
+class Kept:
+    """Totals of rows that the search does not see."""
+
+    def __init__(self, columns: list[np.ndarray], cards: list[int]) -> None:
+        self.columns, self.N, self.rounds = columns, len(columns[0]), 0
+        self.totals = [np.bincount(codes, minlength=card) for codes, card in zip(columns, cards, strict=True)]
+        self.dependencies: list[tuple[int, int]] = []
+
+    def count(self, columns: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        self.rounds += 1
+        return np.array(
+            [
+                np.logical_and.reduce([self.columns[c] == v for c, v in zip(*each, strict=True) if c >= 0]).sum()
+                for each in zip(columns, codes, strict=True)
+            ]
+        )
+
+
+@pytest.mark.parametrize("compare_by", compare.COUNT_NAMES)
+@pytest.mark.parametrize("minimal", [True, False])
+def test_c34_with_totals_from_elsewhere_the_answer_is_the_same(compare_by: str, minimal: bool) -> None:
+    columns, cards, flags = late_flights(3000)
+    rules = Rules(compare_by, 0.02, 0.1 if compare_by == "prevalence_difference" else 1.5, 3, minimal)
+    here = search(columns, cards, flags, rules)
+    counter = Kept(columns, cards)
+    there = search([codes[flags] for codes in columns], cards, np.ones(flags.sum(), bool), rules, counter=counter)
+    assert plain(here) == plain(there) and len(here.answers) > 0
+    assert (here.O, here.N, here.candidates) == (there.O, there.N, there.candidates)
+    np.testing.assert_array_equal(here.tested_t, there.tested_t)
+    assert counter.rounds == sum(count > 0 for count in here.candidates[1:])  # one an order
+
+
+def test_c35_progress_after_each_order_and_what_check_raises_ends_the_search() -> None:
+    columns, cards, flags = late_flights()
+    seen: list[tuple[int, Found]] = []
+    whole = search(columns, cards, flags, Rules(), progress=lambda k, found: seen.append((k, found)))
+    assert [k for k, _ in seen] == [1, 2] and [found.finished for _, found in seen] == [1, 2]
+    assert set(plain(seen[0][1])) == {((2, 11),)} and plain(seen[1][1]) == plain(whole)
+    assert whole.finished == 3  # no candidates were left for it
+
+    class Stop(Exception):
+        pass
+
+    def check() -> None:
+        if kept:
+            raise Stop
+
+    kept: list[Found] = []
+    with pytest.raises(Stop):
+        search(columns, cards, flags, Rules(), progress=lambda k, found: kept.append(found), check=check)
+    assert [found.finished for found in kept] == [1] and set(plain(kept[0])) == {((2, 11),)}
+
+
+def test_c45_the_closest_set_that_missed() -> None:
+    columns, cards, flags = late_flights()
+    found = search(columns, cards, flags, Rules(min_ratio=1e6))
+    assert found.closest is not None and len(found.answers) == 0 and len(found.closest) == 1
+    every = search(columns, cards, flags, Rules(min_ratio=0.0, minimal=False)).answers
+    assert found.closest.value[0] == every.value.max()
+    assert search(columns, cards, flags, Rules()).closest is None  # nobody asks where there are answers
+    # Nothing is supported: the value that most outliers have.
+    found = search(columns, cards, flags, Rules(min_support=0.99))
+    assert found.closest is not None and found.closest.o[0] == max(np.bincount(c[flags]).max() for c in columns)
+
+
+@pytest.mark.parametrize("order", ["one", "two", "three"])
+def test_c20_the_bound_on_candidates_holds_for_every_order(order: str) -> None:
+    columns, cards, flags = late_flights()
+    k = ["one", "two", "three"].index(order) + 1
+    whole = search(columns, cards, flags, Rules(min_support=0.001, min_ratio=100))
+    most = whole.candidates[k - 1] - 1
+    found = search(columns, cards, flags, Rules(min_support=0.001, min_ratio=100, max_candidates=most))
+    if most >= max([0, *whole.candidates[: k - 1]]):
+        done = f"{k - 1} column{'s' if k != 2 else ''}"
+        assert found.stopped == (
+            f"{most + 1:,} {order}-column candidates; stopped at {done}. Raise --max-candidates or --min-support."
+        )
+        assert found.finished == k - 1
+
+
+def test_c21_a_million_different_values() -> None:
+    n = 1_000_000
+    ids = np.random.default_rng(0).permutation(n).astype(np.uint32)
+    host = (np.arange(n) % 7).astype(np.uint8)
+    flags = (host == 3) & (np.arange(n) % 50 < 10)
+    found = search([ids, host], [n, 7], flags, Rules())
+    assert set(plain(found)) == {((1, 3),)} and found.candidates == [1]
+
+
+def test_c14_sums_of_weights_in_place_of_counts() -> None:
+    columns, cards, flags = late_flights(4000)
+    copies = np.random.default_rng(1).integers(0, 4, 4000)
+    many = [np.repeat(codes, copies) for codes in columns]
+    for name in compare.COUNT_NAMES:
+        rules = Rules(name, 0.02, 0.1 if name == "prevalence_difference" else 1.5)
+        heavy = search(columns, cards, flags, rules, weights=copies.astype(float))
+        plainly = search(many, cards, np.repeat(flags, copies), rules)
+        assert plain(heavy) == plain(plainly) and len(heavy.answers) > 0
+        assert heavy.answers.o.dtype == np.float64 and (heavy.O, heavy.N) == (plainly.O, plainly.N)
+        assert heavy.candidates == plainly.candidates
+
+
+def test_c32_outlier_weights_are_shares_of_rows() -> None:
+    columns = [np.array([0, 0, 1, 1], np.uint8)]
+    found = search(
+        columns, [2], np.zeros(4, bool), Rules(min_ratio=1.0),
+        weights=np.array([10.0, 20.0, 30.0, 40.0]), outlier_weights=np.array([2.5, 2.5, 1.0, 0.0]),
+    )  # fmt: skip
+    assert found.O == 6.0 and found.N == 100.0
+    assert plain(found) == {((0, 0),): (5, 30, pytest.approx((5 / 30) / (1 / 70)))}
+
+
+def test_c16_moments_of_a_mean_shift() -> None:
+    columns, cards, flags = late_flights(5000)
+    metric = np.random.default_rng(5).normal(1000, 1, 5000) + 30 * flags * (columns[2] == 11)
+    found = search(columns, cards, flags, Rules("mean_shift", 0.01, 1.01), metric=metric)
+    assert len(found.answers) > 0 and found.moments_out is not None and found.moments_in is not None
+    for i, chosen in enumerate(plain(found)):
+        mask = np.logical_and.reduce([columns[c] == v for c, v in chosen])
+        for (count, mean, variance), rows in ((found.moments_out, flags), (found.moments_in, ~flags)):
+            x = metric[mask & rows]
+            assert count[i] == len(x)
+            np.testing.assert_allclose([mean[i], variance[i]], [x.mean(), x.var()], rtol=1e-9)
+        assert found.answers.value[i] == found.moments_out[1][i] / found.moments_in[1][i]
+
+
+def test_c32_moments_of_cubes_take_the_spread_within_each_row() -> None:
+    count, mean, std = np.array([4.0, 6.0, 5.0]), np.array([10.0, 20.0, 5.0]), np.array([1.0, 2.0, 3.0])
+    found = search(
+        [np.zeros(3, np.uint8)], [1], np.array([True, True, False]), Rules("mean_shift", 0.01, 1.5),
+        weights=count, metric=mean, std=std,
+    )  # fmt: skip
+    assert found.moments_out is not None and found.moments_in is not None
+    held, middle, variance = (each[0] for each in found.moments_out)
+    assert (held, middle) == (10.0, 16.0)
+    assert variance == pytest.approx((4 * (1 + 6**2) + 6 * (4 + 4**2)) / 10)
+    assert [each[0] for each in found.moments_in] == pytest.approx([5.0, 5.0, 9.0])
+
+
+@pytest.mark.parametrize("metric", [np.full(40, 7.0), np.r_[np.inf, np.ones(39)], np.r_[np.inf, -np.inf, np.ones(38)]])
+@pytest.mark.parametrize("compare_by", compare.MEAN_NAMES)
+def test_c12_constant_and_infinite_metrics(metric: np.ndarray, compare_by: str) -> None:
+    codes = np.r_[np.zeros(20, np.uint8), np.ones(20, np.uint8)]
+    flags = np.arange(40) % 2 == 0
+    found = search([codes], [2], flags, Rules(compare_by, 0.0, 0.5), metric=metric)
+    assert not np.isnan(found.answers.value).any()
+
+
+def test_a_metric_is_needed_for_means() -> None:
+    with pytest.raises(ValueError, match="mean_shift needs a metric"):
+        search([np.zeros(1, np.uint8)], [1], np.ones(1, bool), Rules("mean_shift"))

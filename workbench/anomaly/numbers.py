@@ -92,6 +92,10 @@ class Grid:
         -------
         float64 array (m,)
         """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._joined(sums)
+
+    def _joined(self, sums: NDArray[np.int64]) -> NDArray[np.float64]:
         finite = sums[: len(sums) - 2 * self.endless]
         if len(finite) == 1:
             total = np.ldexp(finite[0].astype(np.float64), self.low)
@@ -102,8 +106,7 @@ class Grid:
             for i, limbs in enumerate(finite.T.tolist()):
                 total[i] = _rounded(sum(limb << BITS * place for place, limb in enumerate(limbs)), self.low)
         if self.endless:
-            with np.errstate(invalid="ignore"):
-                total = total + np.where(sums[-2] > 0, np.inf, 0.0) - np.where(sums[-1] > 0, np.inf, 0.0)
+            total = total + np.where(sums[-2] > 0, np.inf, 0.0) - np.where(sums[-1] > 0, np.inf, 0.0)
         return total
 
 
