@@ -148,7 +148,7 @@ def late_flights(n: int = 20_000, seed: int = 0) -> tuple[list[np.ndarray], list
 
 
 def test_c17_planted_sets_are_found() -> None:
-    found = search(*late_flights(), Rules())
+    found = search(*late_flights(), Rules(min_support=0.05))
     assert set(plain(found)) == {((2, 11),), ((0, 2), (1, 7))}
 
 
