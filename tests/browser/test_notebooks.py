@@ -25,11 +25,13 @@ def text_of(cell: Any) -> str:
     )
 
 
-def executed(notebook: Path) -> list[Any]:
-    """Run a notebook as papermill and nbmake do, and return its cells."""
+def executed(notebook: Path, before: str = "") -> list[Any]:
+    """Run a notebook as papermill and nbmake do, after some code, and return its cells."""
     from nbclient import NotebookClient
 
     content = nbformat.read(notebook, as_version=4)
+    if before:
+        content.cells.insert(0, nbformat.v4.new_code_cell(before))
     NotebookClient(content, timeout=300, resources={"metadata": {"path": str(notebook.parent)}}).execute()
     return list(content.cells)
 
@@ -93,3 +95,32 @@ def test_real_video() -> None:
         "VideoResult: 4 events, 4 objects",
         "VideoResult: 4 events, 4 objects",
     ]
+
+
+def test_c51_outliers_of_flights_orders_and_a_video() -> None:
+    # As in a clean clone: without the packages of the tests.
+    cells = executed(ROOT / "notebooks/02_outliers.ipynb", "import sys\nsys.modules['bokeh_sampledata'] = None")
+    shown = {cell.source.splitlines()[0]: text_of(cell) for cell in cells if cell.cell_type == "code"}
+
+    def answer(start: str) -> list[str]:
+        text = next(text for line, text in shown.items() if line.startswith(start))
+        return [" ".join(line.split()) for line in text.splitlines()]
+
+    flights = answer("%outliers flights")
+    assert flights[0].startswith("327,346 rows, 3,254 outliers (0.99 %), arr_delay > 190, ")
+    assert "1 month = 6 and hour = 18 ratio 5.7 [4.6, 6.9] support 2.9 % 94 of 1,711" in flights
+    orders = answer("%%outliers orders")
+    assert orders[1].startswith("1 Sub-Category = Tables and State = Illinois")
+    assert orders[2].startswith("2 Sub-Category = Binders and State = Texas")
+    assert answer("%%diff -o december")[1].startswith("1 dest = MCO and hour = 18 ratio 22.6")
+    assert answer("%%diff")[0]
+    assert answer("%%outliers boxes")[1].startswith("1 label = suitcase")
+    assert any(line.startswith("1 ") for line in answer("%outliers days"))
+
+
+def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
+    found = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert set(found) == {"00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb"}
+    for path in found.values():
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert not cell.get("outputs") and cell.get("execution_count") is None, path.name
