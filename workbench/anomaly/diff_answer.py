@@ -134,6 +134,7 @@ def answer_diff(
     with actuals.step("Encode", rows=float(len(marks.flags))):
         notes += _overlap(sides)
         question = _Asked(sides, data, rules, marks, actuals, fields, run)
+    sides.tables.serve(question)  # the answer asks again for rows
     return question.explanations(notes)
 
 

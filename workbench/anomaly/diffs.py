@@ -138,7 +138,10 @@ def start_diff_tables(
         return first.native(conditions)
 
     def work(run: Run[Explanations]) -> Explanations:
-        return answer_diff(sides, rules, run=run, native=native)
+        try:
+            return answer_diff(sides, rules, run=run, native=native)
+        finally:
+            tables.release()
 
     return Run.start(work, kind="diff", title=f"{first.name} against {second.name}"[:80], unit="orders")
 

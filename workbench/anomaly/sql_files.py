@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import os
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -75,14 +78,13 @@ def _read_columns(path: str, statement: Import) -> pa.Table:
     import duckdb
 
     from workbench.anomaly.memory import duck_table
-    from workbench.engine.errors import one_line
 
     names = [name for name, _ in statement.columns]
     with duckdb.connect() as connection:
         # This one file, and nothing else.
         connection.execute(f"SET allowed_paths = [{text_literal(path)}]")
         connection.execute("SET enable_external_access = false")
-        separator, columns, header = _layout(connection, path, names, statement)
+        separator, columns, header = _layout(path, names, statement)
         source = (
             f"read_csv({text_literal(path)}, auto_detect = false, delim = {text_literal(separator)}, quote = '\"', "
             f"escape = '\"', header = {str(header).lower()}, nullstr = '', allow_quoted_nulls = false, columns = "
@@ -96,28 +98,52 @@ def _read_columns(path: str, statement: Import) -> pa.Table:
         try:
             return duck_table(connection.sql(f"SELECT {', '.join(chosen)} FROM {source}"))
         except duckdb.Error as error:
-            text = one_line(error).partition("Error: ")[2].partition(" LINE ")[0]
-            hint = "Check the types: IMPORT FROM CSV FILE 'f' INTO t (a INTEGER, b VARCHAR)"
-            raise WorkbenchError(f'"{statement.path}" could not be imported: {text}'.rstrip(".") + ".", hint) from error
+            raise _failed(statement, error) from error
 
 
-def _layout(connection: Any, path: str, names: list[str], statement: Import) -> tuple[str, list[str], bool]:
+def _failed(statement: Import, error: Exception) -> WorkbenchError:
+    """Return the error for a value that is not of its column's type, or a line that is no row."""
+    text = str(error)
+    hint = "Check the types: IMPORT FROM CSV FILE 'f' INTO t (a INTEGER, b VARCHAR)"
+    name, line = os.path.basename(statement.path), re.search(r"Line: (\d+)", text)
+    if found := re.search(r"Could not convert string ['\"](.*?)['\"] to '?(\w+)", text):
+        column = re.search(r'column "(.+?)"|source column (\S+)', text)
+        where = f' in column "{column[1] or column[2]}"' if column else ""
+        at = f" on line {line[1]}" if line else ""
+        return WorkbenchError(f'"{name}" has "{found[1]}"{where}{at}, which is no {found[2]}.', hint)
+    first = text.splitlines()[0].partition("Error: ")[2].rstrip(". ")
+    return WorkbenchError(f'"{name}" could not be imported: {first}.', hint)
+
+
+def _layout(path: str, names: list[str], statement: Import) -> tuple[str, list[str], bool]:
     """Return the separator, the file's columns, and whether its first line names them."""
-    first: list[str] = []
-    for separator in _SEPARATORS:
-        row = connection.execute(
-            f"SELECT * FROM read_csv({text_literal(path)}, auto_detect = true, all_varchar = true, header = false, "
-            f"delim = {text_literal(separator)}, quote = '\"', escape = '\"', null_padding = true) LIMIT 1"
-        ).fetchone()
-        found = ["" if value is None else str(value) for value in row or ()]
-        known = {value.casefold() for value in found}
-        if all(name.casefold() in known for name in names):
-            return separator, found, True
-        first = found if len(found) > len(first) or not first else first
-        if len(found) == len(names) and not known & {name.casefold() for name in names}:
-            return separator, [f"column{place}" for place in range(len(found))], False
+    lines = {separator: _first_row(path, separator) for separator in _SEPARATORS}
+    wanted = [name.casefold() for name in names]
+    for separator, found in lines.items():
+        if set(wanted) <= {value.casefold() for value in found}:
+            return separator, _distinct(found), True
+    separator, first = max(lines.items(), key=lambda line: len(line[1]))
+    if len(first) == len(names) and not {value.casefold() for value in first} & set(wanted):
+        return separator, _distinct([f"column{place}" for place in range(len(first))]), False
     missing = next(name for name in names if name.casefold() not in {value.casefold() for value in first})
     raise WorkbenchError(f'No column "{missing}" in {statement.path}.', columns_hint(missing, first))
+
+
+def _first_row(path: str, separator: str) -> list[str]:
+    opened = gzip.open if path.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        return next(csv.reader(file, delimiter=separator), [])
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return names of which none is empty or there twice."""
+    found: list[str] = []
+    for place, name in enumerate(names):
+        name = name or f"column{place}"
+        while name.casefold() in (known.casefold() for known in found):
+            name += "_"
+        found.append(name)
+    return found
 
 
 def _field(value: Any, ends: tuple[str, ...]) -> str:

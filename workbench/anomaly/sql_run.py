@@ -68,6 +68,7 @@ class ScriptWork:
         finally:
             if stop is not None:
                 stop()
+            self.tables.release()
 
     def imported(self, statement: Import) -> pd.DataFrame:
         """Import a table; it is there for later statements and scripts."""

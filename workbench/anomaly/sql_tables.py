@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.anomaly.data import Data
-from workbench.anomaly.files import PathData, looks_like_path
+from workbench.anomaly.files import CsvData, ParquetData, looks_like_path
 from workbench.anomaly.frames import read
 from workbench.anomaly.memory import duck_table
 from workbench.anomaly.sql_errors import told
@@ -23,6 +25,9 @@ __all__ = ["Tables", "imported", "keep_import"]
 _MISSING = re.compile(r'Table with name "?(.+?)"? does not exist!')
 _FILE = re.compile(r'Cannot access file "(.+?)" -')
 
+#: bytes of a CSV file above which it is scanned by each query, not read once
+LARGE = 1 << 30
+
 #: tables of IMPORT, of this process: a later cell may name them
 _imported: dict[str, pa.Table] = {}
 
@@ -35,6 +40,10 @@ def imported() -> dict[str, pa.Table]:
 def keep_import(name: str, table: pa.Table) -> None:
     """Keep a table of IMPORT for later scripts."""
     _imported[name] = table
+
+#: connections that nobody needs any more. An answer may go with the thread of its run, as the process ends; DuckDB must
+#: not be waiting for its own threads there.
+_unused: deque[Tables] = deque()
 
 
 class Tables:
@@ -51,8 +60,11 @@ class Tables:
     def __init__(self, given: Mapping[str, Any]) -> None:
         import duckdb
 
+        while _unused:
+            _unused.pop().close()
         self.given = given
         self.known: dict[str, Data] = {}
+        self._owners = 0
         self.lock = threading.RLock()
         self.connection = duckdb.connect(
             ":memory:",
@@ -122,11 +134,26 @@ class Tables:
         self.known[name] = data
         self.connection.register(name, _scannable(data))
 
+    def serve(self, owner: Any) -> None:
+        """Stay open for as long as there is an owner."""
+        self._owners += 1
+        weakref.finalize(owner, self._left)
+
+    def release(self) -> None:
+        """Close the connection, unless it has owners."""
+        if not self._owners:
+            self.close()
+
     def close(self) -> None:
         """Let go of everything."""
         self.connection.close()
 
     # ------------------------------------------------------------------------------------------------------- private
+
+    def _left(self) -> None:
+        self._owners -= 1
+        if not self._owners:
+            _unused.append(self)
 
     def _learn(self, error: Exception, sql: str) -> bool:
         """Register the table that an error misses; return whether to try again."""
@@ -183,13 +210,14 @@ def _in_from(name: str, sql: str) -> bool:
 
 
 def _scannable(data: Data) -> Any:
-    """Return what DuckDB can scan of a table, a column at a time where it is in files."""
+    """Return what DuckDB can scan of a table: files that may not fit into memory as they are, all else as Arrow."""
     import pyarrow as pa
 
-    if isinstance(data, PathData):
-        if data.form == "parquet":
-            import pyarrow.dataset as ds
+    if isinstance(data, ParquetData):
+        import pyarrow.dataset as ds
 
-            return ds.dataset(data.files, format="parquet")
+        return ds.dataset(data.files, schema=pa.schema(list(data.schema.items())), format="parquet")
+    if isinstance(data, CsvData) and data.size > LARGE:
         return data._scan()
+    data.want(data.schema)
     return pa.table({name: data.column(name) for name in data.schema})
