@@ -46,7 +46,8 @@ class CompiledRows(Rows):
         """Return how many rows have each code of a column."""
         return super().histogram(c) if self.n < FEW else self._table(c, c, 0, self.cards[c])
 
-    def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
+    def pairs(self, i: int, j: int) -> NDArray[np.int64]:
+        """Return how many rows have each pair of codes of two columns: code * (card of the other) + other code."""
         return self._table(i, j, self.cards[j], self.cards[i] * self.cards[j])
 
     def _table(self, i: int, j: int, step: int, cells: int) -> NDArray[np.int64]:

@@ -255,7 +255,7 @@ class Rows:
             if k == 2 and cells <= CELLS and len(mine) > MANY + 100 * cells // self.n:
                 i, j = columns
                 chosen = lattice.codes[sets[mine, 0]] * self.cards[j] + lattice.codes[sets[mine, 1]]
-                t[mine] = self._pairs(i, j)[chosen]
+                t[mine] = self.pairs(i, j)[chosen]
                 for begin, end in self._chunks() if self.limbs else ():
                     key = self.columns[i][begin:end].astype(np.int64) * self.cards[j] + self.columns[j][begin:end]
                     sums[mine] += self._sums(key, cells, begin, end)[chosen]
@@ -296,7 +296,8 @@ class Rows:
             found.append(np.count_nonzero(self.columns[c] == self.columns[c].dtype.type(code)))
         return np.array(found, np.int64)
 
-    def _pairs(self, i: int, j: int) -> NDArray[np.int64]:
+    def pairs(self, i: int, j: int) -> NDArray[np.int64]:
+        """Return how many rows have each pair of codes of two columns: code * (card of the other) + other code."""
         cells = np.zeros(self.cards[i] * self.cards[j], np.int64)
         step = max(1 << 16, len(cells))
         for begin in range(0, self.n, step):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.anomaly import candidates, loading
+from workbench.anomaly import loading
+from workbench.anomaly.candidates import Candidates
 from workbench.anomaly.dependencies import dependencies
 from workbench.anomaly.figures import figures_of
 from workbench.anomaly.lattice import Lattice
@@ -132,19 +133,11 @@ class _Search:
             if not len(sets):
                 self.best = figures.nearest(self.check)
             self.lattice = Lattice(sets.columns[still, 0], sets.codes[still, 0], len(figures.cards))
-            self.items = candidates.items_of(self.lattice, figures.outliers)
-        else:
-            parents, items, o, total = candidates.extend(
-                self.lattice,
-                self.items,
-                figures.need,
-                self.skip,
-                weights=figures.carried,
-                outliers=figures.plain,
-                limit=self.rules.max_candidates,
-                kernels=figures.kernels,
-                check=self.check,
+            self.supported = Candidates(
+                self.lattice, figures.plain, figures.need, self.skip, figures.carried, self.rules.max_candidates
             )
+        else:
+            parents, items, o, total = self.supported.extend(self.check)
             if total > self.rules.max_candidates and self._too_many(k, total):
                 return False
             sets, supported, kept = figures.larger(self.lattice, self.lattice.sets(parents, items), o, self.check)
