@@ -101,9 +101,10 @@ def test_steps_add_up() -> None:
     assert actuals.notes == ["once"]
 
 
-def test_large_files_are_read_in_tasks(tmp_path: Any) -> None:
+def test_large_files_are_read_in_tasks(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     table().to_parquet(tmp_path / "t.parquet")
     data = read(tmp_path / "t.parquet")
     assert not plan.in_tasks(data)
-    assert plan.in_tasks(data, threshold=10)
-    assert not plan.in_tasks(read(table()), threshold=10)
+    monkeypatch.setattr(plan, "LARGE", 10)
+    assert plan.in_tasks(data)
+    assert not plan.in_tasks(read(table()))

@@ -150,8 +150,13 @@ def _work(data: Any, metric: Any, by: Any, name: str | None, options: dict[str, 
     from workbench.anomaly.execution import Work
     from workbench.anomaly.frames import read
     from workbench.anomaly.language import request
+    from workbench.anomaly.plan import in_tasks
 
     source = read(data, name=name)
+    if source.kind == "path" and in_tasks(source):
+        from workbench.anomaly.parted_files import PartedFiles
+
+        source = PartedFiles(source)
     return Work(source, request(source, metric, by, **options))
 
 

@@ -226,7 +226,9 @@ class _Rounds:
 
     def _count_rows(self) -> None:
         if not self.lengths:
-            self.lengths = [part.rows for part in self.parts.all(LookAtPart(self.token), "read")]
+            self.lengths = [
+                part.rows for part in self.parts.all(LookAtPart(self.token, first=next(iter(self.data.schema))), "read")
+            ]
 
     def _give(self, flags: np.ndarray) -> None:
         """Send each part the marks of its own rows."""
@@ -365,12 +367,13 @@ class _Rounds:
     def _rows(self, marked: Marked | None) -> dict[str, Any]:
         """Return how to get at the rows behind the answer: a Dask frame with their marks and scores."""
         from workbench.anomaly.part_rows import MarkedParts, PathRows
+        from workbench.anomaly.parted_files import PartedFiles
 
         rows = MarkedParts(
             self.data, self.parts.parts, self.marks, self.given, self.scored, self.passes, self.lengths, marked
         )
         fields: dict[str, Any] = {"marked": rows.frame}
-        if self.data.kind != "dask":
+        if isinstance(self.data, PartedFiles):
             fields["access"] = PathRows(rows)
         return fields
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -60,21 +62,23 @@ class MarkedParts:
     def frame(self) -> Any:
         """Return the source as a Dask DataFrame with the further columns `FLAG` and `SCORE`."""
         import dask.dataframe as dd
+        from dask.core import flatten
 
-        about = dd.from_map(_given, self._about(), meta=_about_frame(None), enforce_metadata=False)
-        source = self.source()
+        source = self.source().optimize()
         meta = source._meta.assign(**{FLAG: np.zeros(0, np.int8), SCORE: np.zeros(0)})
-        return source.map_partitions(_marked, about, self.marks, meta=meta, align_dataframes=False)
+        # As a graph of its own: Dask then knows that filters made from this frame fit it, partition by partition.
+        name = f"workbench-marked-{uuid.uuid4().hex}"
+        graph = dict(source.__dask_graph__())
+        keys = [(name, number) for number in range(len(self.parts))]
+        for key, before, about in zip(keys, flatten(source.__dask_keys__()), self._about(), strict=True):
+            graph[key] = (partial(_marked, about=about, marks=self.marks), before)
+        return dd.from_graph(graph, meta, source.divisions, keys, name)
 
     def source(self) -> Any:
         """Return the table as a Dask DataFrame, a partition a part."""
-        if self.data.kind == "dask":
-            return self.data.source
-        import dask.dataframe as dd
+        from workbench.anomaly.parted_files import PartedFiles
 
-        names = tuple(self.data.schema)
-        first = self.parts[0].load(names)
-        return dd.from_map(_Loaded(names), self.parts, meta=first.slice(0, 0).to_pandas())
+        return self.data.frame() if isinstance(self.data, PartedFiles) else self.data.source
 
     # ------------------------------------------------------------------------------------------------------- private
 
@@ -149,30 +153,9 @@ class PathRows:
 # ------------------------------------------------------------------------------------------------------ on a worker
 
 
-class _Loaded:
-    """Loads a part as a pandas frame."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-
-    def __call__(self, part: Part) -> pd.DataFrame:
-        return part.load(self.names).to_pandas()
-
-
-def _about_frame(about: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({"about": pd.Series([about], dtype=object)})
-
-
-def _given(about: Any) -> pd.DataFrame:
-    return _about_frame(about)
-
-
-def _marked(frame: pd.DataFrame, about: pd.DataFrame, marks: Marks) -> pd.DataFrame:
-    """Return a partition with its marks and scores: what a worker does."""
-    given = about["about"].iloc[0]
-    flags, scores = part_marks(frame, marks, given)
+def _marked(frame: pd.DataFrame, about: Any, marks: Marks) -> pd.DataFrame:
+    """Return a partition with its marks and scores."""
+    flags, scores = part_marks(frame, marks, about)
     return frame.assign(**{FLAG: flags, SCORE: scores})
 
 

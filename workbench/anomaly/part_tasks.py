@@ -23,6 +23,7 @@ __all__ = [
     "Collected",
     "Column",
     "CountPart",
+    "DistinctPart",
     "GatherPart",
     "LookAtPart",
     "Looked",
@@ -104,12 +105,25 @@ class Looked:
 
 @dataclass(frozen=True)
 class LookAtPart:
-    """Look at a part for the first time."""
+    """Look at a part for the first time.
+
+    Attributes
+    ----------
+    metrics : tuple of str
+        To be scored.
+    numbers : tuple of str
+        Columns that may become ranges.
+    label : str, optional
+        The column of labels.
+    first : str
+        Any column: rows are counted by it where nothing else is asked.
+    """
 
     token: str
     metrics: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     label: str | None = None
+    first: str = ""
 
     def __call__(self, item: tuple[Part, Any]) -> Looked:
         """Return what there is."""
@@ -135,13 +149,8 @@ class LookAtPart:
             column = part.load([self.label]).column(self.label)
             found.rows, found.labels = len(column), pc.unique(column)
         if not (self.metrics or self.numbers or self.label):
-            found.rows = part.rows if part.rows is not None else rows_in(part)
+            found.rows = part.rows if part.rows is not None else int(part.load([self.first]).num_rows)
         return found
-
-
-def rows_in(part: Part) -> int:
-    """Return how many rows a part has."""
-    return int(part.load([]).num_rows)
 
 
 # ----------------------------------------------------------------------------------------------------------- marking
@@ -342,6 +351,20 @@ class GatherPart:
         """Return the codes and the plain columns."""
         part, _ = item
         return [part_codes(part, self.token, column) for column in self.columns], part.load(list(self.plain))
+
+
+@dataclass(frozen=True)
+class DistinctPart:
+    """Find the different values of columns."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, item: tuple[Part, Any]) -> list[pa.Array]:
+        """Return the values of each column."""
+        from workbench.anomaly.encode import encode_array
+
+        table = item[0].load(list(self.names))
+        return [encode_array(name, table.column(name)).values for name in self.names]
 
 
 @dataclass(frozen=True)

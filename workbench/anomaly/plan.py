@@ -32,11 +32,9 @@ SEARCH_MS = 3.0
 CANDIDATES = 12.0
 
 
-def in_tasks(data: Data, threshold: int | None = None) -> bool:
+def in_tasks(data: Data) -> bool:
     """Whether the rows are read in tasks of the session: Dask frames, and files too large for one process."""
-    if data.kind == "dask":
-        return True
-    return data.kind == "path" and data.size > (LARGE if threshold is None else threshold)
+    return data.kind == "dask" or (data.kind == "path" and data.size > LARGE)
 
 
 def planned(data: Data, request: Request, *, tasks: bool = False) -> Plan:

@@ -12,6 +12,8 @@ from workbench.anomaly.frames import read
 from workbench.anomaly.labels import marks_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.anomaly.conditions import Conditions
     from workbench.anomaly.data import Data
     from workbench.anomaly.language import Request
@@ -36,8 +38,10 @@ def part_of(data: Data, conditions: Conditions, keep: bool) -> tuple[Data, np.nd
         Which rows these are; None for a Dask frame, of which nothing is computed here.
     """
     if data.kind == "dask":
-        matching = to_series(data.source, conditions).fillna(False).astype(bool)
-        return read(data.source[matching if keep else ~matching], name=data.name), None
+        from workbench.anomaly.parted_files import PartedFiles
+
+        frame = data.frame() if isinstance(data, PartedFiles) else data.source
+        return read(frame.map_partitions(_kept, conditions, keep, meta=frame._meta), name=data.name), None
     chosen = mask(data, conditions)
     if not keep:
         chosen = ~chosen
@@ -62,6 +66,12 @@ def request_on(request: Request, data: Data, rows: np.ndarray | None, changes: d
         # By the rules for all rows: a part of them may be all ones.
         labels = marks_of(data, labels)[rows]
     return replace(request, **{"labels": labels, "notes": (), **changes})
+
+
+def _kept(frame: pd.DataFrame, conditions: Conditions, keep: bool) -> pd.DataFrame:
+    """Return the rows of a partition that match, or the others."""
+    matching = to_series(frame, conditions).fillna(False).to_numpy(dtype=bool)
+    return frame[matching if keep else ~matching]
 
 
 def _taken(data: Data, chosen: np.ndarray) -> Any:
