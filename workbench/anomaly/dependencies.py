@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,9 @@ PROBE = 64
 STEP, MOST = 1 << 10, 1 << 18
 
 
-def dependencies(columns: Sequence[NDArray], cards: Sequence[int]) -> list[tuple[int, int]]:
+def dependencies(
+    columns: Sequence[NDArray], cards: Sequence[int], check: Callable[[], None] | None = None
+) -> list[tuple[int, int]]:
     """Return the pairs (determinant, dependent) of columns of which the first's value tells the second's in all rows.
 
     Parameters
@@ -27,6 +29,8 @@ def dependencies(columns: Sequence[NDArray], cards: Sequence[int]) -> list[tuple
         Codes.
     cards : sequence of int
         How many codes each column has.
+    check : callable, optional
+        Called between pairs of columns that are looked at closely; may raise.
     """
     if not columns or not len(columns[0]):
         return []
@@ -34,8 +38,15 @@ def dependencies(columns: Sequence[NDArray], cards: Sequence[int]) -> list[tuple
     probe = np.arange(0, n, max(1, n // PROBE))[:PROBE]
     same = np.packbits([(codes[probe][:, None] == codes[probe]).ravel() for codes in columns], axis=1)
     refuted = (same[:, None] & ~same).any(axis=2)  # by two rows that agree in the one and not in the other
-    pairs = zip(*np.nonzero(~refuted), strict=True)
-    return [(int(a), int(b)) for a, b in pairs if a != b and _holds(columns[a], columns[b], cards[a])]
+    found = []
+    for a, b in zip(*np.nonzero(~refuted), strict=True):
+        if a == b:
+            continue
+        if _holds(columns[a], columns[b], cards[a]):
+            found.append((int(a), int(b)))
+        if check is not None:
+            check()
+    return found
 
 
 def _holds(a: NDArray, b: NDArray, card: int) -> bool:

@@ -115,7 +115,7 @@ class _Search:
         self.stopped: str | None = None
         self.best: Sets | None = None
         self.dependencies = (
-            dependencies(self.figures.rows.columns, cards) if counter is None else list(counter.dependencies)
+            dependencies(self.figures.rows.columns, cards, check) if counter is None else list(counter.dependencies)
         )
         self.skip = np.zeros((len(cards), len(cards)), bool)
         if rules.minimal:
@@ -153,7 +153,7 @@ class _Search:
             return False
         done = f"{k - 1} column" + ("s" if k != 2 else "")
         self.stopped = (
-            f"{total:,} {_NUMBERS.get(k, str(k))}-column candidates; stopped at {done}. "
+            f"{total:,} {_NUMBERS[k] if k < len(_NUMBERS) else k}-column candidates; stopped at {done}. "
             "Raise --max-candidates or --min-support."
         )
         return True
@@ -209,17 +209,4 @@ class _Search:
         return found
 
 
-_NUMBERS = {
-    1: "one",
-    2: "two",
-    3: "three",
-    4: "four",
-    5: "five",
-    6: "six",
-    7: "seven",
-    8: "eight",
-    9: "nine",
-    10: "ten",
-    11: "eleven",
-    12: "twelve",
-}
+_NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.anomaly import compare
 from workbench.anomaly.counting import Counts, Rows, RowsElsewhere, rows_of
-from workbench.anomaly.exact import exact_sum
+from workbench.anomaly.exact import ExactSum, exact_sum
 from workbench.anomaly.lattice import Lattice
 from workbench.anomaly.numbers import Number
 from workbench.anomaly.sets import Counter, Moments, Rules, Sets
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Figures", "figures_of"]
 
-Floats = "NDArray[np.float64]"
 Check = Callable[[], None] | None
 
 #: float sums in any order are nearer to the exact one than this share, and a unit in the last place a row: what is
@@ -88,16 +87,16 @@ class Figures:
         self.weighted = weights is not None
         self.outlier_weights = outlier_weights
         self.prepare()
+        #: the rows that count as outliers; None stands for all
         self.chosen = self.members()
-        everything = len(self.chosen) == len(marked)
         self.rows = rows_of(columns, cards, kernels, self.numbers())
-        mine = self.rows.columns if everything else [codes[self.chosen] for codes in self.rows.columns]
+        mine = [self.of_outliers(codes) for codes in self.rows.columns]
         self.outliers = rows_of(mine, cards, kernels, self.outlier_numbers())
         self.carried: NDArray[np.float64] | None = None
-        self.O: int | float = len(self.chosen)
+        self.O: int | float = len(marked) if self.chosen is None else len(self.chosen)
         self.N: int | float = len(marked)
         if self.weights is not None:
-            self.carried = self.share()[self.chosen]
+            self.carried = self.of_outliers(self.share())
             self.O, self.N = exact_sum(self.carried), exact_sum(self.weights)
         if counter is not None:
             self.N, self.rows = counter.N, RowsElsewhere(self.rows.columns, cards, counter, self.weighted)
@@ -118,13 +117,13 @@ class Figures:
         assert self.outlier_weights is not None
         return self.outlier_weights
 
-    def members(self) -> NDArray[np.int64]:
+    def members(self) -> NDArray[np.int64] | None:
         """Return the rows that count as outliers."""
         return np.flatnonzero(self.share() > 0 if self.weighted else self.marked)
 
     def outlier_numbers(self) -> list[Number]:
         """Return what is summed over outliers."""
-        return [Number(self.share()[self.chosen])] if self.weighted else []
+        return [Number(self.of_outliers(self.share()))] if self.weighted else []
 
     def numbers(self) -> list[Number]:
         """Return what is summed over all rows."""
@@ -147,6 +146,10 @@ class Figures:
 
     # what is common to all
 
+    def of_outliers(self, x: NDArray) -> NDArray:
+        """Return the entries of the rows that count as outliers."""
+        return x if self.chosen is None else x[self.chosen]
+
     def support(self, o: NDArray) -> NDArray[np.float64]:
         """Return the share of outliers."""
         return np.asarray(o / self.O if self.O else np.zeros(len(o)), np.float64)
@@ -166,7 +169,7 @@ class Figures:
     def nearest(self, check: Check) -> Sets | None:
         """Return the value with the most outliers where none has enough; None where there are no outliers."""
         best: tuple[float, int, int] | None = None
-        for c, card in enumerate(self.cards if len(self.chosen) else ()):
+        for c, card in enumerate(self.cards if self.outliers.n else ()):
             o = np.bincount(self.outliers.columns[c], self.carried, minlength=card)
             if best is None or o.max() > best[0]:
                 best = o.max(), c, int(o.argmax())
@@ -221,7 +224,7 @@ class Figures:
     def _need(self) -> float:
         least = self.rules.min_support * self.O
         if self.weighted:
-            return max(float(np.nextafter(0.0, 1.0)), least * (1 - SLACK - 2.0**-52 * len(self.chosen)))
+            return max(float(np.nextafter(0.0, 1.0)), least * (1 - SLACK - 2.0**-52 * self.outliers.n))
         if not self.O:
             return 1.0
         count = max(1, int(least) - 1)
@@ -241,17 +244,17 @@ class Shift(Figures):
     def outlier_numbers(self) -> list[Number]:
         """Return weight and weighted metric."""
         assert self.metric is not None
-        return [
-            *super().outlier_numbers(),
-            Number(_times(self.share()[self.chosen] if self.weighted else None, self.metric[self.chosen])),
-        ]
+        share = self.of_outliers(self.share()) if self.weighted else None
+        return [*super().outlier_numbers(), Number(_times(share, self.of_outliers(self.metric)))]
 
     def numbers(self) -> list[Number]:
         """Return weight, inliers' weight and their weighted metric."""
-        assert self.metric is not None
-        if self.outside is None:
-            return [Number(np.where(self.marked, 0.0, self.metric))]
-        return [*super().numbers(), Number(self.outside), Number(_times(self.outside, self.metric))]
+        metric, marked, outside = self.metric, self.marked, self.outside
+        assert metric is not None
+        if outside is None:
+            return [Number(lambda rows: np.where(marked[rows], 0.0, metric[rows]), len(metric))]
+        shares = Number(lambda rows: _times(outside[rows], metric[rows]), len(metric))
+        return [*super().numbers(), Number(outside), shares]
 
     def finish(self, columns: NDArray, codes: NDArray, outliers: Counts | None, rows: Counts) -> tuple[Sets, NDArray]:
         """Return sets whose value is the quotient of means."""
@@ -270,23 +273,44 @@ class Shift(Figures):
 
     def moments(self, answers: Sets, check: Check) -> tuple[Moments, Moments]:
         """Return them from sums of squares around the mean of all rows, which is exact."""
-        assert self.metric is not None
-        finite = np.isfinite(self.metric)
-        centre = exact_sum(self.metric[finite]) / max(1, int(finite.sum()))
-        away = np.where(finite, self.metric, centre) - centre
-        square = away * away if self.std is None else away * away + self.std * self.std
-        inside = self.share() if self.weighted else self.marked.astype(np.float64)
-        outside = self.outside if self.outside is not None else 1.0 - inside
-        both = []
-        for weight in (inside, outside):
-            numbers = [Number(weight), *(Number(_times(weight, x)) for x in (self.metric, away, square))]
-            rows = rows_of(self.rows.columns, self.cards, self.kernels, numbers)
-            held, whole, first, second = _sums_of(rows, answers, check)
+        metric, std, marked, outside = self.metric, self.std, self.marked, self.outside
+        assert metric is not None
+        total = ExactSum().add(metric)
+        centre = total.value(max(1, total.count - total.plus - total.minus), finite=True)
+
+        def square(x: NDArray[np.float64], std: NDArray[np.float64] | None) -> NDArray[np.float64]:
+            return _away(x, centre) ** 2 if std is None else _away(x, centre) ** 2 + std * std
+
+        def moments_of(
+            rows: Rows,
+            weigh: Callable[[slice], NDArray[np.float64]],
+            x: NDArray[np.float64],
+            std: NDArray[np.float64] | None,
+        ) -> Moments:
+            numbers = [
+                Number(weigh, rows.n),
+                Number(lambda at: _times(weigh(at), x[at]), rows.n),
+                Number(lambda at: weigh(at) * _away(x[at], centre), rows.n),
+                Number(lambda at: weigh(at) * square(x[at], None if std is None else std[at]), rows.n),
+            ]
+            summed = rows_of(rows.columns, self.cards, self.kernels, numbers)
+            held, whole, first, second = _sums_of(summed, answers, check)
             with np.errstate(divide="ignore", invalid="ignore"):
                 mean = whole / held
                 variance = np.maximum(second / held - (first / held) ** 2, 0.0)
-            both.append((held, mean, np.where(np.isfinite(mean), variance, np.nan)))
-        return both[0], both[1]
+            return held, mean, np.where(np.isfinite(mean), variance, np.nan)
+
+        carried = self.carried
+        inside = moments_of(
+            self.outliers,
+            lambda at: np.ones(len(range(*at.indices(self.outliers.n)))) if carried is None else carried[at],
+            self.of_outliers(metric),
+            None if std is None else self.of_outliers(std),
+        )
+        rest = moments_of(
+            self.rows, lambda at: np.where(marked[at], 0.0, 1.0) if outside is None else outside[at], metric, std
+        )
+        return inside, rest
 
 
 class Deviation(Figures):
@@ -297,24 +321,30 @@ class Deviation(Figures):
     def prepare(self) -> None:
         """Reckon mean and deviation of all rows."""
         assert self.metric is not None
-        weights = np.ones(len(self.metric)) if self.weights is None else self.weights
-        held = exact_sum(weights)
+        metric, std, weights = self.metric, self.std, self.weights
+        n = len(metric)
+        held = float(n) if weights is None else exact_sum(weights)
+
+        def weighed(at: slice, x: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _times(None if weights is None else weights[at], x)
+
+        def square(at: slice) -> NDArray[np.float64]:
+            away = (metric[at] - self.mean) ** 2
+            return weighed(at, away if std is None else away + std[at] * std[at])
+
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.mean = np.float64(exact_sum(_times(weights, self.metric))) / held if held else np.nan
-            square = (self.metric - self.mean) ** 2
-            if self.std is not None:
-                square = square + self.std * self.std
+            self.mean = np.float64(Number(lambda at: weighed(at, metric[at]), n).sum()) / held if held else np.nan
             finite = bool(np.isfinite(self.mean))
-            self.deviation = np.sqrt(exact_sum(weights * square) / held) if finite else np.nan
+            self.deviation = np.sqrt(Number(square, n).sum() / held) if finite else np.nan
 
     def share(self) -> NDArray[np.float64]:
         """Return the weights."""
         assert self.weights is not None
         return self.weights
 
-    def members(self) -> NDArray[np.int64]:
+    def members(self) -> NDArray[np.int64] | None:
         """Return all rows that weigh something."""
-        return np.flatnonzero(self.share() > 0) if self.weighted else np.arange(len(self.marked))
+        return np.flatnonzero(self.share() > 0) if self.weighted else None
 
     def outlier_numbers(self) -> list[Number]:
         """Return nothing: all is summed over all rows."""
@@ -322,8 +352,11 @@ class Deviation(Figures):
 
     def numbers(self) -> list[Number]:
         """Return weight and weighted metric."""
-        assert self.metric is not None
-        return [*super().numbers(), Number(_times(self.weights, self.metric))]
+        metric, weights = self.metric, self.weights
+        assert metric is not None
+        if weights is None:
+            return [Number(metric)]
+        return [*super().numbers(), Number(lambda at: _times(weights[at], metric[at]), len(metric))]
 
     def finish(self, columns: NDArray, codes: NDArray, outliers: Counts | None, rows: Counts) -> tuple[Sets, NDArray]:
         """Return sets whose value is the distance of means in deviations."""
@@ -331,6 +364,11 @@ class Deviation(Figures):
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.asarray(compare.mean_deviation(rows[1][-1] / t, self.mean, self.deviation))
         return Sets(columns, codes, t, t, value, self.support(t)), np.ones(len(t), bool)
+
+
+def _away(x: NDArray[np.float64], centre: float) -> NDArray[np.float64]:
+    """Return the distances from a centre; 0 of what is infinite."""
+    return np.where(np.isfinite(x), x, centre) - centre
 
 
 def _times(weights: NDArray[np.float64] | None, x: NDArray[np.float64]) -> NDArray[np.float64]:

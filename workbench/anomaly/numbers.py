@@ -8,7 +8,9 @@ the true sum. `exact.ExactSum` does the same for one sum; this is for a sum a ca
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,20 +121,14 @@ def _rounded(whole: int, exponent: int) -> float:
 
 def grid_of(x: NDArray[np.float64]) -> Grid:
     """Return the grid of numbers, none of which is NaN."""
-    found = Grid()
-    for begin in range(0, len(x), STEP):
-        part = x[begin : begin + STEP]
-        finite = part[np.isfinite(part) & (part != 0.0)]
-        endless = bool(np.isinf(part).any())
-        if not len(finite):
-            found = found.merge(Grid(endless=endless))
-            continue
-        mantissa, exponent = np.frexp(np.abs(finite))
-        whole = np.ldexp(mantissa, 53).astype(np.int64)
-        _, lowest = np.frexp((whole & -whole).astype(np.float64))  # 2**(lowest - 1) is the lowest bit set
-        low = int((exponent - 53 + lowest - 1).min())
-        found = found.merge(Grid(low, int(exponent.max()), endless))
-    return found
+    finite = x[np.isfinite(x) & (x != 0.0)]
+    endless = bool(np.isinf(x).any())
+    if not len(finite):
+        return Grid(endless=endless)
+    mantissa, exponent = np.frexp(np.abs(finite))
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    _, lowest = np.frexp((whole & -whole).astype(np.float64))  # 2**(lowest - 1) is the lowest bit set
+    return Grid(int((exponent - 53 + lowest - 1).min()), int(exponent.max()), endless)
 
 
 class Number:
@@ -140,23 +136,40 @@ class Number:
 
     Parameters
     ----------
-    x : float64 array (n,)
-        No NaN.
-    grid : Grid, optional
-        Of all rows, where these are a part.
+    x : float64 array (n,), or callable
+        No NaN; `x(rows)` gives those of a slice of rows, so that they need not be held.
+    n : int, optional
+        Rows, where `x` is a callable.
     """
 
-    def __init__(self, x: NDArray[np.float64], grid: Grid | None = None) -> None:
-        self.x = np.ascontiguousarray(x, np.float64)
-        self.grid = grid if grid is not None else grid_of(self.x)
+    def __init__(self, x: NDArray[np.float64] | Callable[[slice], NDArray[np.float64]], n: int | None = None) -> None:
+        self._of: Callable[[slice], NDArray[np.float64]] = x if callable(x) else x.__getitem__
+        self.n = len(x) if n is None else n  # type: ignore[arg-type]
+
+    def parts(self) -> Iterator[NDArray[np.float64]]:
+        """Yield the numbers, a stretch of rows at a time."""
+        for begin in range(0, self.n, STEP):
+            yield self._of(slice(begin, min(begin + STEP, self.n)))
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid of all rows."""
+        found = Grid()
+        for part in self.parts():
+            found = found.merge(grid_of(part))
+        return found
 
     def limbs(self, begin: int, end: int) -> NDArray[np.int64]:
-        """Return the limbs of the rows begin..end."""
-        return self.grid.split(self.x[begin:end])
+        """Return the limbs of the rows begin..end, (limbs, rows)."""
+        out = np.empty((self.grid.limbs, end - begin), np.int64)
+        for at in range(begin, end, STEP):
+            stop = min(at + STEP, end)
+            out[:, at - begin : stop - begin] = self.grid.split(self._of(slice(at, stop)))
+        return out
 
     def sum(self) -> float:
         """Return the sum over all rows, rounded once."""
         total = np.zeros((self.grid.limbs, 1), np.int64)
-        for begin in range(0, len(self.x), STEP):
-            total[:, 0] += self.limbs(begin, begin + STEP).sum(axis=1)
+        for part in self.parts():
+            total[:, 0] += self.grid.split(part).sum(axis=1)
         return float(self.grid.join(total)[0])
