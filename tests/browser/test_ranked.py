@@ -254,7 +254,13 @@ def test_c40_it_grows_in_place(mount: Mount) -> None:
     assert lines(page)[0].startswith("dest = X0")
     assert page.get_by_role("columnheader", name="Support").get_attribute("aria-sort") == "descending"
     assert page.locator("tr[aria-selected='true']").get_attribute("data-row") == "0"
+    moved = [more["rows"][2], *more["rows"][:2]]
+    put(page, rows=moved)
+    assert get(page, "selected") == 1, "the choice stays with its explanation"
+    assert page.get_by_role("region", name="dest = SFO and hour = 1").is_visible()
     assert page.evaluate("document.activeElement.className") == "wb-r-row"
+    put(page, rows=moved[:1])
+    assert get(page, "selected") is None and page.locator(".wb-r-detail").is_hidden()
 
 
 def test_panes_differences_and_missing_figures(mount: Mount) -> None:

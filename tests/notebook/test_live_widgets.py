@@ -68,3 +68,23 @@ def test_a_preview_is_made_of_what_is_cheap() -> None:
     whole = SimpleNamespace(view_data=lambda: {"blocks": blocks("whole")})
     assert blocks_of(whole)[0]["text"] == "whole"
     assert blocks_of(3) == []
+
+
+def ranked(rows: int) -> dict[str, Any]:
+    columns = [{"name": "rank", "label": "#", "format": "rank"}, {"name": "ratio", "label": "", "format": "ratio"}]
+    figures = {"value": "inf", "low": 1.0, "high": None}
+    state = {"columns": columns, "rows": [[i + 1, figures] for i in range(rows)], "details": {}, "sort": {},
+             "selected": None, "page": 10, "total": rows}  # fmt: skip
+    return {"kind": "ranked", "state": state}
+
+
+def test_c40_the_ranked_table_grows_in_its_place(live: Any) -> None:
+    made, run = live
+    made.update(run, PROGRESS, [{"kind": "summary", "text": "1 column"}, ranked(1)])
+    table = made.ranked
+    assert table in made.box.children and len(table.rows) == 1 and not table.live
+    table.selected = 0
+    made.update(run, PROGRESS, [ranked(3)])
+    assert made.ranked is table and len(table.rows) == 3 and table.selected == 0
+    made.update(run, PROGRESS, [])
+    assert len(table.rows) == 3

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import signal
+import subprocess
 import sys
+import threading
+import time
 import types
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +22,7 @@ import pytest
 import workbench as wb
 from tests.notebook.slow import Count
 from workbench.anomaly import api, compare, language
+from workbench.engine.errors import Stopped
 from workbench.engine.run import Run
 from workbench.notebook.display import VIEW_MIME
 from workbench.notebook.magics.outliers import COMPARES, SCORES, SPEC
@@ -243,9 +252,9 @@ def test_a_stream_goes_to_the_stream(front: Any, monkeypatch: pytest.MonkeyPatch
     front.shell.user_ns["feed"] = feed
     front.value("%outliers feed --metric latency --by host, size:4 --time ts --window 10m --slide 1m --follow")
     assert seen == {
-        "source": feed, "metric": "latency", "by": ["host", ("size", 4)], "score": "mad", "top": 0.01, "tail": "both",
-        "where": None, "min_support": 0.01, "min_ratio": 3.0, "max_combo": 3, "compare": "risk_ratio", "seed": 0,
-        "time": "ts", "window": "10m", "slide": "1m", "decay": 0.0, "lateness": "0s", "follow": True,
+        "source": feed, "name": "feed", "metric": "latency", "by": ["host", ("size", 4)], "score": "mad", "top": 0.01,
+        "tail": "both", "where": None, "min_support": 0.01, "min_ratio": 3.0, "max_combo": 3, "compare": "risk_ratio",
+        "seed": 0, "time": "ts", "window": "10m", "slide": "1m", "decay": 0.0, "lateness": "0s", "follow": True,
     }  # fmt: skip
     front.value("%outliers in/ --metric latency --by host --decay 0.1")
     assert seen["source"] == "in/" and seen["decay"] == 0.1 and seen["follow"] is False
@@ -258,6 +267,57 @@ def test_a_stream_goes_to_the_stream(front: Any, monkeypatch: pytest.MonkeyPatch
 
 
 EXAMPLE = "Example: %%outliers flights --metric arr_delay --by carrier, origin, dest -o why"
+
+
+def days(seconds: float, count: int) -> Iterator[pd.DataFrame]:
+    """Yield a table a pane, slowly."""
+    for number in range(count):
+        yield log(500).assign(day=pd.Timestamp("2026-11-01") + pd.Timedelta(days=number))
+        time.sleep(seconds)
+
+
+QUESTION = "--metric latency --tail high --by host --top 0.02 --time day --window 3d --slide 1d"
+
+
+def test_c40_a_stream_to_its_end(front: Any) -> None:
+    front.shell.user_ns["feed"] = days(0.0, 6)
+    value = front.value(f"%outliers feed {QUESTION} -o last")
+    assert front.names["last"] is value and value.n_rows == 1500 and not value.partial
+    assert value.sets[0] == {"host": "b"}
+    assert "1,500 rows" in front.shown[-1][0]["text/plain"]
+
+
+def test_c40_an_interrupted_stream_keeps_its_last_state(front: Any) -> None:
+    front.shell.user_ns["feed"] = days(0.2, 1000)
+    threading.Timer(1.3, signal.raise_signal, (signal.SIGINT,)).start()
+    error = front.run(f"%outliers feed {QUESTION} --follow -o last").error_in_exec
+    assert isinstance(error, Stopped) and "what was found is kept in last" in error.message
+    kept = front.names["last"]
+    assert kept is error.result and kept.partial and kept.n_rows in (500, 1000, 1500)
+    bundle = front.shown[-1][0]
+    assert error.message in bundle["text/html"] and "host = b" in bundle["text/plain"]
+
+
+def test_c40_a_folder_that_receives_files(front: Any, tmp_path: Any) -> None:
+    for number, frame in enumerate(days(0.0, 3)):
+        frame.to_parquet(tmp_path / f"{number}.parquet")
+    value = front.value(f"%outliers {tmp_path} {QUESTION}")
+    assert value.n_rows == 1500
+
+
+def test_c44_plain_ipython_shows_the_text_form(tmp_path: Path) -> None:
+    log().to_csv(tmp_path / "log.csv", index=False)
+    cells = ["%load_ext workbench", '%outliers log.csv --metric latency --tail high --top 0.02 --by host, "Ship Mode"']
+    (tmp_path / "cells.ipy").write_text("\n".join(f"get_ipython().run_cell({cell!r})" for cell in cells))
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--quick", "--colors=NoColor", "cells.ipy"],
+        capture_output=True, text=True, timeout=120, cwd=tmp_path, env={**os.environ, "IPYTHONDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^2,000 rows, 40 outliers \(2\.00 %\), latency > [\d.]+, [\d.]+ s$", done.stdout, re.M)
+    assert len(re.findall(r"^1  host = b +ratio ∞ \[[\d.]+, ∞\] +support 100 % +40 of \d+$", done.stdout, re.M)) == 1
+
+
 ERRORS = [
     ("%%outliers", ["%%outliers needs a TABLE: a variable, a path, or a SELECT in the cell.", EXAMPLE]),
     ("%outliers lgo --metric latency", ['No table or DataFrame named "lgo".', 'Did you mean "log"?']),

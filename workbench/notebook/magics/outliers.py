@@ -182,9 +182,9 @@ def _follow(call: Call, options: dict[str, Any], streams: dict[str, Any]) -> Any
             "Example: %%outliers feed --metric latency --by host, route --time ts --window 10m --slide 1m --follow",
         )
     title = call.arguments[0]
-    source = title.value
-    if not title.referred and str(source) in call.scope:
-        source = call.scope.lookup(str(source))
+    source, name = title.value, None if title.referred else str(title.value)
+    if name is not None and name in call.scope:
+        source = call.scope.lookup(name)
     given = {option.key for option in OPTIONS if options.get(option.key, option.initial) != option.initial}
     known = ("score", "top", "tail", "where", "min_support", "min_ratio", "max_combo", "compare", "seed", "time")
     other = sorted(given - {"metric", "by", *known})
@@ -192,10 +192,9 @@ def _follow(call: Call, options: dict[str, Any], streams: dict[str, Any]) -> Any
         raise WorkbenchError(
             f"--{other[0].replace('_', '-')} does not go with --follow, --window, --slide or --decay.", "Leave it out."
         )
-    names = {name: options[name] for name in known}
-    return stream.start_follow(
-        source, metric=_metric({**dict.fromkeys(_CUBE), **options}), by=_columns(options["by"], ()), **names, **streams
-    )
+    asked = {key: options[key] for key in known}
+    metric, by = _metric({**dict.fromkeys(_CUBE), **options}), _columns(options["by"], ())
+    return stream.start_follow(source, name=name, metric=metric, by=by, **asked, **streams)
 
 
 SPEC = MagicSpec(

@@ -401,7 +401,7 @@ function render({ model, el }) {
     const box = element('div', 'wb-r-scroll', host);
     const more = element('button', 'wb-r-more', host, { type: 'button' });
     const detail = element('div', 'wb-r-detail', host, { role: 'region', id: `${id}-detail` });
-    let [whole, active, order, lines] = [false, 0, [], []];
+    let [whole, active, order, lines, named] = [false, 0, [], [], null];
     const columns = () => view.get('columns') || [];
     const rows = () => view.get('rows') || [];
     const sorted = () => view.get('sort') || {};
@@ -469,6 +469,16 @@ function render({ model, el }) {
       drawDetail();
     }
 
+    // New rows have come: the choice stays with its explanation, and the page below where it is.
+    function grow() {
+      const at = named === null ? -1 : rows().findIndex(row => sentence(chipsIn(row)) === named);
+      if (named !== null && at !== chosen()) {
+        view.set('selected', at < 0 ? null : at);
+      }
+      box.style.minHeight = `${box.offsetHeight}px`;
+      refresh();
+    }
+
     function drawDetail() {
       const row = chosen();
       const held = detail.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -477,10 +487,11 @@ function render({ model, el }) {
       detail.replaceChildren();
       // The page below stays where it is while rows are walked through.
       detail.style.minHeight = detail.hidden ? '' : `${height}px`;
+      named = detail.hidden ? null : sentence(chipsIn(rows()[row]));
       if (detail.hidden) {
         return;
       }
-      const title = sentence(chipsIn(rows()[row]));
+      const title = named;
       detail.setAttribute('aria-label', title);
       const tools = element('div', 'wb-r-tools', detail);
       element('strong', '', tools, {}, title);
@@ -561,12 +572,12 @@ function render({ model, el }) {
     host.addEventListener('keydown', pressed);
     active = Math.max(0, ordered().indexOf(chosen()));
     refresh();
-    return { view, refresh, drawDetail, focus: () => lines[active]?.focus() };
+    return { view, grow, drawDetail, focus: () => lines[active]?.focus() };
   }
 
   const changed = () => {
     if (answers.length === 1) {
-      shown.refresh();
+      shown.grow();
     }
   };
   const liveChanged = () => shown.drawDetail();
