@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.anomaly.data import plain
+from workbench.anomaly.data import plain, standard
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,7 @@ def _literal(value: Any) -> str:
     if isinstance(value, float):
         return _float_literal(value)
     if isinstance(value, dt.datetime):
-        kind = "TIMESTAMPTZ" if value.tzinfo is not None else "TIMESTAMP"
+        kind = "TIMESTAMPTZ" if value.tzinfo is not None else "TIMESTAMP_NS" if _nanoseconds(value) else "TIMESTAMP"
         return f"{kind} '{value.isoformat(sep=' ')}'"
     if isinstance(value, dt.date):
         return f"DATE '{value.isoformat()}'"
@@ -122,8 +122,11 @@ def to_polars(conditions: Conditions, *, nans: Collection[str] = ()) -> pl.Expr:
         elif _is_range(value):
             upper = column <= value.right if value.closed == "both" else column < value.right
             parts.append((column >= value.left) & upper)
+        elif _nanoseconds(value):
+            moment = pl.lit(value.as_unit("ns").value).cast(pl.Datetime("ns"))
+            parts.append(column == (moment if value.tzinfo is None else moment.dt.replace_time_zone("UTC")))
         else:
-            parts.append(column == value)
+            parts.append(column == (value.to_pydatetime() if hasattr(value, "to_pydatetime") else value))
     return reduce(and_, parts, pl.lit(True))
 
 
@@ -135,10 +138,16 @@ def to_arrow(
     for name, value in conditions:
         column = pc.field(name)
         kind = None if schema is None else schema.get(name)
-        if kind is not None and plain(kind) != kind:
-            column = column.cast(plain(kind))
-        parts.append(_arrow(column, value, name in nans))
+        if kind is not None and standard(kind) != kind:
+            column = column.cast(standard(kind))
+        parts.append(_arrow(column, _fitting(value, kind), name in nans))
     return reduce(and_, parts, pc.scalar(True))
+
+
+def _fitting(value: Any, kind: pa.DataType | None) -> Any:
+    """Return whole numbers of a float column as floats: Arrow refuses integers that it cannot cast exactly."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and kind is not None and pa.types.is_floating(plain(kind)) else value
 
 
 def _arrow(column: pc.Expression, value: Any, nan: bool) -> pc.Expression:
@@ -147,6 +156,10 @@ def _arrow(column: pc.Expression, value: Any, nan: bool) -> pc.Expression:
     if _is_range(value):
         upper = column <= value.right if value.closed == "both" else column < value.right
         return (column >= value.left) & upper
+    if _nanoseconds(value):
+        return column == pa.scalar(
+            value.as_unit("ns").value, pa.timestamp("ns", None if value.tzinfo is None else "UTC")
+        )
     return column == pa.scalar(value)
 
 
@@ -174,23 +187,22 @@ def mask(data: Data, conditions: Conditions) -> np.ndarray:
         kind = plain(column.type)
         if column.type != kind:
             column = column.cast(kind)
-        table = pa.table({"x": column})
-        part = _arrow(pc.field("x"), value, pa.types.is_floating(kind))
-        result = table.select([]).append_column("m", _evaluated(table, part))
-        found &= result.column("m").to_numpy()
+        found &= _evaluated(column, _arrow(pc.field("x"), _fitting(value, kind), pa.types.is_floating(kind)))
     return found
 
 
-def _evaluated(table: pa.Table, expression: pc.Expression) -> pa.ChunkedArray:
-    import pyarrow.acero as acero
+def _evaluated(column: pa.ChunkedArray, expression: pc.Expression) -> np.ndarray:
+    """Return which values of a column, called x, satisfy an expression."""
+    from pyarrow import acero
 
-    plan = acero.Declaration.from_sequence(
-        [
-            acero.Declaration("table_source", acero.TableSourceNodeOptions(table)),
-            acero.Declaration("project", acero.ProjectNodeOptions([expression], ["m"])),
-        ]
-    )
-    return plan.to_table(use_threads=False).column("m").combine_chunks().fill_null(False)
+    source = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.table({"x": column})))
+    answer = acero.Declaration("project", acero.ProjectNodeOptions([expression], ["m"]), [source])
+    return answer.to_table(use_threads=False).column("m").fill_null(False).to_numpy()
+
+
+def _nanoseconds(value: Any) -> bool:
+    """Return whether a moment is finer than the microseconds that Python's own have."""
+    return bool(getattr(value, "nanosecond", 0))
 
 
 def _is_range(value: Any) -> bool:

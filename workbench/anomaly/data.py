@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.conditions import Conditions
 
-__all__ = ["Data", "Part", "as_float64", "columns_hint", "plain"]
+__all__ = ["Data", "Part", "as_float64", "columns_hint", "plain", "standard"]
 
 #: columns that an error names at most
 _NAMED = 10
@@ -64,6 +64,7 @@ class Data:
         self._loaded: dict[str, pa.ChunkedArray] = {}
         self._schema: dict[str, pa.DataType] | None = None
         self._wanted: list[str] = []
+        self._troubles: dict[str, WorkbenchError] = {}  # columns that are there, but cannot be read
 
     # what a subclass gives
 
@@ -166,6 +167,8 @@ class Data:
         """Return `name` if there is such a column, else raise."""
         if name not in self.schema:
             raise WorkbenchError(f'No column "{name}" in {self.name}.', columns_hint(name, self.schema))
+        if name in self._troubles:
+            raise self._troubles[name]
         return name
 
     def where(self, sql: str) -> np.ndarray:
@@ -271,6 +274,12 @@ def kind_name(kind: pa.DataType) -> str:
     if pa.types.is_null(kind):
         return "null in every row"
     return "a number" if is_number(kind) else str(kind)
+
+
+def standard(kind: pa.DataType) -> pa.DataType:
+    """Return the plain type that Arrow can compare: large text for views."""
+    kind = plain(kind)
+    return pa.large_string() if kind == pa.string_view() else pa.large_binary() if kind == pa.binary_view() else kind
 
 
 def as_float64(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class ParquetData(PathData):
             return [(field.name, field.type) for field in first]
         try:
             unified = pa.unify_schemas(schemas, promote_options="permissive")
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise WorkbenchError(
                 f"The files of {self.name} differ in the type of a column ({one_line(error)}).",
                 "Give files of one table.",
@@ -156,7 +157,7 @@ class CsvData(PathData):
         import polars as pl
 
         try:
-            return frame(self._scan()).collect()
+            return _unpanicked(lambda: frame(self._scan()).collect())
         except pl.exceptions.PolarsError as error:
             if self._inferred is not None and isinstance(error, pl.exceptions.ComputeError):
                 self._inferred, self._schema, self._series = None, None, {}
@@ -167,13 +168,14 @@ class CsvData(PathData):
         import polars as pl
 
         try:
-            found = self._scan().collect_schema()
+            found = _unpanicked(self._scan().collect_schema)
+            fields = _unpanicked(lambda: found.to_frame().to_arrow().schema)
         except pl.exceptions.PolarsError as error:
             raise _unreadable(self.name, error) from error
         for name in found:
             if "_duplicated_" in name and (first := name.rpartition("_duplicated_")[0]) in found:
                 return [(first, pa.null()), (first, pa.null())]  # two of one name: told as for any table
-        kinds = [(field.name, field.type) for field in found.to_frame().to_arrow().schema]
+        kinds = [(field.name, field.type) for field in fields]
         if all(pa.types.is_large_string(kind) for _, kind in kinds) and not self._rows_there():
             return [(name, pa.null()) for name, _ in kinds]  # a header alone tells no types
         return kinds
@@ -195,7 +197,7 @@ class CsvData(PathData):
         columns = {}
         for name in names:
             array = self._held(name).to_arrow()
-            columns[name] = array.cast(kinds[name]) if pa.types.is_null(kinds[name]) and not len(array) else array
+            columns[name] = array if len(array) or not pa.types.is_null(kinds[name]) else pa.nulls(0)
         return pa.table(columns)
 
     def encodable(self, name: str) -> pa.ChunkedArray | pa.Array:
@@ -229,6 +231,18 @@ class CsvData(PathData):
         from workbench.anomaly.file_parts import csv_blocks
 
         return csv_blocks(self.files, list(self._scan().collect_schema().items()), _separator(self.files[0]))
+
+
+def _unpanicked(read: Callable[[], Any]) -> Any:
+    """Call a reader of Polars; some damaged files, and those in UTF-16, make it panic, which is no Exception."""
+    import polars as pl
+
+    try:
+        return read()
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise pl.exceptions.NoDataError(str(error)) from error
+        raise
 
 
 def _texts(schema: pa.Schema) -> list[str]:

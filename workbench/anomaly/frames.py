@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -92,7 +93,8 @@ def _recognised(data: Any, name: str | None) -> Data:
         case "stream":
             import pyarrow as pa
 
-            return memory.ArrowData(pa.table(data), name)
+            with contextlib.suppress(pa.ArrowInvalid):  # a column alone, or something else again
+                return memory.ArrowData(pa.table(data), name)
     raise WorkbenchError(f"A {type(data).__name__} is not a table.", _ACCEPTED)
 
 
@@ -112,7 +114,7 @@ def _library(data: Any) -> str | None:
         return "duckdb"
     if isinstance(data, type):
         return None
-    if callable(getattr(data, "to_pandas", None)):
+    if callable(getattr(data, "to_pandas", None)) and type(data).__module__.partition(".")[0] != "pyarrow":
         return "convertible"
     return "stream" if hasattr(data, "__arrow_c_stream__") else None
 

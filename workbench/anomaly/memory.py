@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from workbench.anomaly.data import Data
+from workbench.anomaly.data import Data, standard
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -36,9 +37,14 @@ class PandasData(Data):
 
     def _read_schema(self) -> list[tuple[str, pa.DataType]]:
         self._labels = {str(label): label for label in self.source.columns}
-        found = []
+        found: list[tuple[str, pa.DataType]] = []
         for position, label in enumerate(self.source.columns):
-            found.append((str(label), pandas_type(self.source.iloc[:, position], str(label))))
+            name = str(label)
+            try:
+                found.append((name, pandas_type(self.source.iloc[:, position], name)))
+            except WorkbenchError as error:  # nobody may ever ask for this column
+                self._troubles[name] = error
+                found.append((name, pa.struct([])))
         return found
 
     def _read(self, names: list[str]) -> pa.Table:
@@ -125,7 +131,11 @@ class ArrowData(Data):
         return [(field.name, field.type) for field in self.source.schema]
 
     def _read(self, names: list[str]) -> pa.Table:
-        return self.source.select(names)
+        return pa.table({name: _comparable(self.source.column(name)) for name in names})
+
+    def encodable(self, name: str) -> pa.ChunkedArray:
+        """Return one column as it is."""
+        return self.source.column(self.check(name))
 
     def _count(self) -> int:
         return self.source.num_rows
@@ -137,7 +147,7 @@ class ArrowData(Data):
 
     def take(self, rows: np.ndarray) -> pd.DataFrame:
         """Return these rows with a RangeIndex."""
-        return arrow_to_pandas(self.source.take(pa.array(rows)))
+        return arrow_to_pandas(self._read(list(self.schema)).take(pa.array(rows)))
 
     def native(self, conditions: Conditions) -> Any:
         """Return an Arrow expression."""
@@ -172,6 +182,18 @@ class DuckData(Data):
     def take(self, rows: np.ndarray) -> pd.DataFrame:
         """Return these rows with a RangeIndex."""
         return arrow_to_pandas(self._table.take(pa.array(rows)))
+
+
+def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column in a type that Arrow can compare, or a dictionary of one."""
+    kind = column.type
+    if pa.types.is_dictionary(kind) or pa.types.is_nested(kind) or standard(kind) == kind:
+        return column
+    if isinstance(kind, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type)
+    if pa.types.is_run_end_encoded(column.type):
+        return _comparable(pc.run_end_decode(column))
+    return column if column.type == standard(kind) else column.cast(standard(kind))
 
 
 def polars_encodable(values: pl.Series) -> pa.Array:
@@ -214,9 +236,16 @@ def series_to_arrow(values: pd.Series, name: str) -> pa.ChunkedArray:
 
 def pandas_type(values: pd.Series, name: str) -> pa.DataType:
     """Return the Arrow type of a pandas column; of objects, that of what they are."""
-    if values.dtype == object:
-        return series_to_arrow(values, name).type
-    return series_to_arrow(values.iloc[:0], name).type
+    if values.dtype != object:
+        return series_to_arrow(values.iloc[:0], name).type
+    import pandas as pd
+
+    match pd.api.types.infer_dtype(values, skipna=True):
+        case "string":
+            return pa.string()
+        case "empty":
+            return pa.null()
+    return series_to_arrow(values, name).type
 
 
 def duck_table(relation: Any) -> pa.Table:

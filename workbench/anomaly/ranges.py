@@ -68,7 +68,7 @@ class FloatFacts:
 
 def facts_of(values: np.ndarray) -> FloatFacts:
     """Return the facts of float64 numbers; NaN is no number."""
-    if np.isnan(values.sum()):
+    if len(values) and np.isnan(values.min()):
         values = values[~np.isnan(values)]
     few: np.ndarray | None = np.unique(values[: 16 * _BLOCK] + 0.0)  # -0.0 is 0.0
     assert few is not None
