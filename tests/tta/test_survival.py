@@ -31,7 +31,7 @@ def median_by_definition(times: list[float], seen: list[bool]) -> float:
     return math.nan
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(runs)
 def test_c26_km_median_by_definition(sample: list[tuple[int, bool]]) -> None:
     times, seen = (list(part) for part in zip(*sample, strict=True))
