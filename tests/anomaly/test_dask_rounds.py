@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,11 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import workbench as wb
 from tests.anomaly.parts import PartedData, Serial, serial
-from workbench.anomaly import dask_rounds, execution, language, part_counter, part_tasks
+from workbench.anomaly import api, dask_rounds, execution, file_parts, language, part_counter, part_tasks, plan
 from workbench.anomaly.cube import Cube
 from workbench.anomaly.frames import read
 from workbench.anomaly.seasonal import Seasonal
+from workbench.engine import session, tasks
 from workbench.engine.run import Run
 
 __all__ = ["serial"]
@@ -235,3 +242,130 @@ def test_the_plan_of_rounds_has_actuals(serial: Serial) -> None:
     assert rows["Read"] == 4000
     assert rows["Collect"] == answer.n_outliers
     assert "read in tasks" in answer.explain()
+
+
+# ------------------------------------------------------------------------------------------------------- on a cluster
+
+
+def assert_same_rows(frame: Any, other: Any) -> None:
+    pd.testing.assert_frame_equal(frame.reset_index(drop=True), other.reset_index(drop=True), check_dtype=False)
+
+
+def test_c34_dask_frames_of_any_make(cluster: Any, tmp_path: Path) -> None:
+    frame = table(3000).to_pandas()
+    options: dict[str, Any] = {"metric": "x", "by": BY, "top": 0.05, "min_ratio": 1.2}
+    whole = wb.outliers(frame, **options)
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=700)
+    made = dd.from_pandas(frame, npartitions=3)
+    for data in (
+        made,
+        made.persist(),
+        dd.read_parquet(tmp_path / "t.parquet", split_row_groups=True),
+        made.assign(z=1)[["x", "z", *BY]],
+    ):
+        assert_same(wb.outliers(data, **options), whole)
+
+
+def test_c34_rows_behind_a_dask_answer(cluster: Any) -> None:
+    frame = table(3000).to_pandas()
+    made = dd.from_pandas(frame, npartitions=3)
+    for options in (
+        {"metric": "x", "score": "percentile"},
+        {"metric": "x", "score": lambda x: x[:, 0]},
+        {"where": "x > 118"},
+        {"labels": "flag"},
+        {"metric": "x", "compare": "mean_shift"},
+    ):
+        whole = wb.outliers(frame, by=["a", "b"], min_ratio=0.9, **options)
+        answer = wb.outliers(made, by=["a", "b"], min_ratio=0.9, **options)
+        assert_same(answer, whole)
+        assert isinstance(answer.outliers, dd.DataFrame)
+        assert_same_rows(answer.outliers.compute(), whole.outliers)
+        assert_same_rows(answer.rows(0), whole.rows(0))
+        assert_same_rows(answer.rows(0, limit=5), whole.rows(0, limit=5))
+    assert_same_rows(made[answer.filter(0)].compute(), frame[whole.filter(0)])
+    pd.testing.assert_frame_equal(answer.histogram(0), whole.histogram(0))
+    for i, again in ((0, "within"), (0, "without")):
+        assert_same(getattr(answer, again)(i), getattr(whole, again)(i))
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_c35_files_too_large_for_one_process(
+    form: str, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = table(3000).to_pandas().drop(columns=["ts", "even"])
+    path = tmp_path / f"t.{form}"
+    frame.to_parquet(path, row_group_size=700) if form == "parquet" else frame.to_csv(path, index=False)
+    options: dict[str, Any] = {"metric": "x", "by": ["a", "b", "c", "u"], "top": 0.05, "min_ratio": 1.2}
+    whole = wb.outliers(path, **options)
+    star = wb.outliers(path, "x")
+    monkeypatch.setattr(plan, "LARGE", 1000)
+    monkeypatch.setattr(file_parts, "BLOCK", 20_000)
+    answer = wb.outliers(path, **options)
+    assert "read in tasks" in answer.explain()
+    assert_same(answer, whole)
+    assert isinstance(answer.outliers, pd.DataFrame)
+    assert_same_rows(answer.outliers, whole.outliers)
+    assert answer.filter(0) == whole.filter(0)
+    assert_same_rows(answer.rows(0), whole.rows(0))
+    assert answer.without(0).n_rows == whole.without(0).n_rows
+    assert_same(wb.outliers(path, "x"), star)
+
+
+class Killer:
+    """Calls a function, but ends its worker the first time one item is met; each call leaves a file."""
+
+    def __init__(self, function: Any, folder: Path, kills: bool) -> None:
+        self.function, self.folder, self.kills = function, folder, kills
+
+    def __call__(self, item: Any) -> Any:
+        index = item[0].index
+        (self.folder / f"{index}-{uuid.uuid4().hex}").touch()
+        flag = self.folder / "killed"
+        if self.kills and index == 2 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.function(item)
+
+
+@pytest.mark.parametrize("stage", ["read", "score", "collect", "count"])
+def test_c35_a_worker_killed_in_each_round(
+    stage: str, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = table(3000).to_pandas()
+    options: dict[str, Any] = {"metric": "x", "by": BY, "top": 0.05, "min_ratio": 1.2}
+    whole = wb.outliers(frame, **options)
+    stream = tasks.stream
+    rounds: list[tuple[str, Path]] = []
+
+    def killing(function: Any, items: Any, *, key: str, **others: Any) -> Any:
+        folder = tmp_path / f"{len(rounds)}"
+        folder.mkdir()
+        kills = key == f"outliers-{stage}" and key not in [known for known, _ in rounds]
+        rounds.append((key, folder))
+        return stream(Killer(function, folder, kills), items, key=key, **others)
+
+    monkeypatch.setattr(tasks, "stream", killing)
+    run = api.start_outliers(dd.from_pandas(frame, npartitions=6), **options)
+    answer = run.result(timeout=120)
+    assert_same(answer, whole)
+    assert any(event.kind == "worker_lost" for event in run.events())
+    calls = {folder: [len(list(folder.glob(f"{index}-*"))) for index in range(6)] for _, folder in rounds}
+    (hit,) = [folder for _, folder in rounds if (folder / "killed").exists()]
+    assert calls[hit][2] == 2
+    # What was in flight on the dead worker may be done again; what another round had finished is not.
+    assert sum(calls[hit]) <= 6 + 3
+    assert all(counts == [1] * 6 for folder, counts in calls.items() if folder != hit)
+
+
+def test_c47_one_worker_or_two(cluster: Any) -> None:
+    frame = table(3000).to_pandas()
+    options: dict[str, Any] = {"metric": ["x", "y"], "by": BY, "top": 0.05, "min_ratio": 1.2}
+    two = wb.outliers(dd.from_pandas(frame, npartitions=5), **options)
+    try:
+        session.session(workers=1)
+        one = wb.outliers(dd.from_pandas(frame, npartitions=2), **options)
+    finally:
+        session.session(workers=2)
+    assert_same(one, two)
+    assert_same(one, wb.outliers(frame, **options))

@@ -374,7 +374,8 @@ class _Rounds:
         )
         fields: dict[str, Any] = {"marked": rows.frame}
         if isinstance(self.data, PartedFiles):
-            fields["access"] = PathRows(rows)
+            # A condition on files is SQL text, as it is for those that one process reads.
+            fields |= {"access": PathRows(rows), "rows": self.data.files}
         return fields
 
 
