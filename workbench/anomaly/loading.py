@@ -54,9 +54,12 @@ def _compile(function: Any, signature: str) -> Any:
     import numba
 
     options = {"nogil": True, "boundscheck": False}
+    source = Path(function.__code__.co_filename)
+    # numba looks at date and size of this one file; what it is made of stands in others too, and dates may not change.
+    function.__qualname__ = f"{function.__name__}_{_digest(source)}"
     with _setting:
         before = numba.config.CACHE_DIR
-        beside = Path(function.__code__.co_filename).parent / "__pycache__"
+        beside = source.parent / "__pycache__"
         try:
             if not before and not _writable(beside):
                 from workbench.engine.store import home
@@ -69,6 +72,16 @@ def _compile(function: Any, signature: str) -> Any:
             return numba.njit(signature, **options)(function)  # nowhere to keep it
         finally:
             numba.config.CACHE_DIR = before
+
+
+def _digest(source: Path) -> str:
+    """Return a few letters that change with the source of a kernel, or with the instructions it is made of."""
+    import hashlib
+
+    found = hashlib.sha256()
+    for path in (source, Path(__file__).with_name("instructions.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def _writable(folder: Path) -> bool:
