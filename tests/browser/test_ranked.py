@@ -242,6 +242,23 @@ def test_c43_asked_again_and_back(mount: Mount) -> None:
     page.get_by_role("region", name="dest = <b>x</b> and hour = ∅").wait_for()
 
 
+def test_details_that_are_not_stored_are_asked_for_once(mount: Mount) -> None:
+    page = mount("ranked", {**state(12), "live": True, "key": "k1"})
+    page.locator("tr.wb-r-row").nth(4).click()
+    page.locator("tr.wb-r-row").nth(5).click()
+    assert page.evaluate("window.model.sent") == [
+        {"do": "details", "row": 4, "key": "k1", "id": 1}, {"do": "details", "row": 5, "key": "k1", "id": 2}
+    ]  # fmt: skip
+    detail = page.locator(".wb-r-detail")
+    page.evaluate("answer => window.model.tell('msg:custom', answer)", {"id": 1, "details": details("late")})
+    assert "late" not in detail.inner_text()
+    page.evaluate("answer => window.model.tell('msg:custom', answer)", {"id": 2, "error": ["no"]})
+    assert "Its rows are not stored here" in detail.inner_text()
+    page.locator("tr.wb-r-row").nth(4).click()
+    assert "late\t3.142" in detail.inner_text() and page.get_by_role("button", name="Copy SQL").is_visible()
+    assert page.evaluate("window.model.sent.length") == 2
+
+
 def test_c40_it_grows_in_place(mount: Mount) -> None:
     page = mount("ranked", state())
     heading(page, "Support").click()

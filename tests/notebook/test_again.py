@@ -90,6 +90,19 @@ def test_errors_are_lines(do: str, row: Any, error: list[str]) -> None:
     assert reply({"do": do, "row": row, "key": key, "id": 6}, {}) == {"id": 6, "error": error}
 
 
+def test_details_of_a_line_that_has_none_in_the_page() -> None:
+    import workbench as wb
+    from tests.notebook.magics.test_outliers import log
+
+    found = wb.outliers(log(), "latency", ["host", "Ship Mode"], tail="high", top=0.02)
+    (view,) = mimebundle(found)[VIEW_MIME]["views"]  # type: ignore[index]
+    got = reply({"do": "details", "row": 0, "key": view["state"]["key"], "id": 1}, {})
+    assert got["details"] == view["state"]["details"]["0"]
+    assert reply({"do": "details", "row": 99, "key": view["state"]["key"], "id": 1}, {})["error"]
+    answer = Answer("plain")
+    assert reply({"do": "details", "row": 0, "key": offer(answer, state_of(answer)), "id": 2}, {})["details"] == []
+
+
 def test_other_results_have_no_key() -> None:
     assert offer(SimpleNamespace(), {"rows": []}) == ""
 

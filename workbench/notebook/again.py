@@ -49,14 +49,16 @@ def reply(message: Mapping[str, Any], held: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     message : mapping
-        `do` ("hello", "within" or "without"), `key`, `row` (the rank from 0), and `id`, which the answer repeats.
+        `do` ("hello", "details", "within" or "without"), `key`, `row` (the rank from 0), and `id`, which the answer
+        repeats.
     held : dict
         Answers of this panel by key: kept while it is open.
 
     Returns
     -------
     dict
-        `{"live": bool}` for "hello"; else `{"blocks": [...], "key": ...}`, or `{"error": [line, ...]}`.
+        `{"live": bool}` for "hello", `{"details": [block, ...]}` for "details", else `{"blocks": [...], "key": ...}`;
+        or `{"error": [line, ...]}`.
     """
     number, key = message.get("id"), str(message.get("key", ""))
     result = held.get(key) or _offered.get(key)
@@ -65,6 +67,8 @@ def reply(message: Mapping[str, Any], held: dict[str, Any]) -> dict[str, Any]:
     try:
         if result is None:
             raise WorkbenchError("This answer is no longer in the kernel.", "Run the cell again.")
+        if message.get("do") == "details":
+            return {"id": number, "details": _details(result, int(message["row"]))}
         if message.get("do") not in WORDS:
             raise WorkbenchError("Nothing is known of that.", "Reload the page.")
         made, shown = _again(result, str(message["do"]), int(message["row"]))
@@ -76,6 +80,21 @@ def reply(message: Mapping[str, Any], held: dict[str, Any]) -> dict[str, Any]:
         return {"id": number, "error": [f"{type(error).__name__}: {error}"]}
     held[new] = made
     return {"id": number, "blocks": shown, "key": new}
+
+
+def _details(result: Any, row: int) -> list[dict[str, Any]]:
+    """Return the drill-down of a row that has none in the page."""
+    from workbench.anomaly.results import Explanations
+    from workbench.notebook.page import plain
+
+    if not isinstance(result, Explanations):
+        return []
+    from workbench.anomaly.details import details
+    from workbench.anomaly.view import chips_at
+
+    answer = result._answer
+    state = {"rows": [[row + 1, {"chips": chips_at(answer, row), "same": []}]]}
+    return [plain(block) for block in details(answer, state).get("0", [])]
 
 
 def _again(result: Any, do: str, row: int) -> tuple[Any, list[dict[str, Any]]]:

@@ -350,7 +350,19 @@ function render({ model, el }) {
     }
   }
 
+  // Details that are not stored are asked for; what comes back says nothing where there are none.
+  const lookups = new Map();
+  function lookUp(view, row, take) {
+    lookups.set(++asked, take);
+    model.send({ do: 'details', row, key: view.get('key') || '', id: asked });
+  }
+
   function answered(message) {
+    if (message && lookups.has(message.id)) {
+      lookups.get(message.id)(message.details || []);
+      lookups.delete(message.id);
+      return;
+    }
     if (waiting === null || !message || message.id !== waiting.id) {
       return;
     }
@@ -401,6 +413,7 @@ function render({ model, el }) {
     const box = element('div', 'wb-r-scroll', host);
     const more = element('button', 'wb-r-more', host, { type: 'button' });
     const detail = element('div', 'wb-r-detail', host, { role: 'region', id: `${id}-detail` });
+    const fetched = new Map();
     let [whole, active, order, lines, named] = [false, 0, [], [], null];
     const columns = () => view.get('columns') || [];
     const rows = () => view.get('rows') || [];
@@ -500,7 +513,16 @@ function render({ model, el }) {
         one.addEventListener('click', does);
         return one;
       };
-      const blocks = (view.get('details') || {})[String(row)] || [];
+      const blocks = (view.get('details') || {})[String(row)] || fetched.get(named) || [];
+      if (blocks.length === 0 && model.get('live') && !fetched.has(named)) {
+        fetched.set(named, []);
+        lookUp(view, rankOf(row), found => {
+          fetched.set(title, found);
+          if (named === title) {
+            drawDetail();
+          }
+        });
+      }
       for (const [language, text] of [['sql', 'Copy SQL'], ['pandas', 'Copy pandas']]) {
         const code = blocks.find(block => block.kind === 'code' && block.language === language);
         if (code) {
