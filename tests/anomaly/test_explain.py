@@ -122,18 +122,18 @@ def test_no_rows() -> None:
 def test_c23_codes_of_many_columns_do_not_run_into_one_another() -> None:
     rng = np.random.default_rng(2)
     cards = [200, 100, 250, 2, 70_000, 300, 5, 200, 100, 250, 2, 9]
-    columns = [np.minimum(rng.geometric(0.05, 4000) - 1, card - 1) for card in cards]
+    columns = [np.minimum(rng.geometric(0.05, 900) - 1, card - 1) for card in cards]
     columns = [codes[::-1].copy() for codes in columns]
     columns[0][:] += 100 * (columns[0] < 100)
     stored = [
         codes.astype("u1" if card < 256 else "u2" if card < 65536 else "u4")
         for codes, card in zip(columns, cards, strict=True)
     ]
-    flags = rng.random(4000) < 0.03
+    flags = rng.random(900) < 0.03
     flags[(columns[1] == 3) & (columns[11] == 1)] = True
-    rules = Rules(min_support=0.02, min_ratio=1.5, max_combo=2)
+    rules = Rules(min_support=0.05, min_ratio=1.5, max_combo=2)
     found = search(stored, cards, flags, rules)
-    assert plain(found) == brute(columns, flags, rules) and len(found.answers) > 20
+    assert plain(found) == brute(columns, flags, rules) and len(found.answers) > 5
 
 
 def late_flights(n: int = 20_000, seed: int = 0) -> tuple[list[np.ndarray], list[int], np.ndarray]:

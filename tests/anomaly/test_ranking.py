@@ -74,8 +74,8 @@ def test_c21_ranges_are_in_the_order_of_their_edges() -> None:
 
 
 def test_only_the_values_that_occur_are_looked_at() -> None:
-    many = pa.array(range(2_000_000, 0, -1))
-    sets = sets_of((1.0, 0.5, {0: 5}), (1.0, 0.5, {0: 1_999_999}))
+    many = pa.array(range(200_000, 0, -1))
+    sets = sets_of((1.0, 0.5, {0: 5}), (1.0, 0.5, {0: 199_999}))
     assert rank_sets(sets, [many]).tolist() == [1, 0]
 
 

@@ -24,6 +24,8 @@ MAPPED = (0, 110, 60, 0, 30)
 #: fewer rows than this are not worth a call of the kernel
 FEW = 1024
 
+NOTHING = np.empty((0, 0), np.int64)
+
 
 class CompiledRows(Rows):
     """Codes of some rows, counted by the kernels."""
@@ -121,25 +123,8 @@ class CompiledRows(Rows):
             table[codes[first[c] : first[c + 1]]] = np.arange(first[c], first[c + 1])
             held.append(table)
             slots[c] = address(table)
-        start = address(maps)
-        limbs = self._limbs(begin, end) if sums.shape[1] else maps
-        self.kernels.count_sets(
-            addresses,
-            sizes,
-            first,
-            codes,
-            slots,
-            places,
-            begin,
-            end,
-            start,
-            start + (many + 1) * rows // 8,
-            rows,
-            found,
-            address(limbs),
-            limbs.shape[1],
-            sums,
-        )
+        limbs = self._limbs(begin, end) if sums.shape[1] else NOTHING
+        self.kernels.count_sets(addresses, sizes, first, codes, slots, places, begin, end, maps, found, limbs, sums)
 
 
 def address(array: NDArray) -> int:

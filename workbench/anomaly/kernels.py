@@ -46,7 +46,7 @@ def histogram(
 
 @kernel(
     "void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
-    " int32[:,::1], int64, int64, int64, int64, int64, int64[::1], int64, int64, int64[:,::1])"
+    " int32[:,::1], int64, int64, uint64[:,::1], int64[::1], int64[:,::1], int64[:,::1])"
 )
 def count_sets(
     address: Any,
@@ -57,12 +57,9 @@ def count_sets(
     sets: Any,
     begin: Any,
     end: Any,
-    maps: Any,
-    both: Any,
-    rows: Any,
+    words: Any,
     t: Any,
     numbers: Any,
-    stride: Any,
     sums: Any,
 ) -> None:
     """Count the rows begin..end of each set; sets that share their first items should follow one another.
@@ -79,31 +76,31 @@ def count_sets(
         Address of an int32 table from codes to bitmaps, for columns that are walked over once, else 0.
     sets : int32 array (m, k)
         Bitmaps of each set.
-    maps, both : int64
-        Addresses of words: one row of `rows / 64` a bitmap and one for all other codes; and k more.
-    rows : int64
-        Of a block; a multiple of 512.
+    words : uint64 array (bitmaps + 1 + k, rows of a block / 64)
+        Room for the bitmaps, for that of all other codes, and for k more; a multiple of 8 words each.
     t : int64 array (m,)
         The counts; added to.
-    numbers, stride : int64
-        Address of int64 numbers of the rows from `begin` on, q arrays that are `stride` numbers apart.
+    numbers : int64 array (q, rows)
+        Numbers of the rows from `begin` on; not looked at where `sums` is empty.
     sums : int64 array (m, q)
         Their sums over each set; added to.
     """
     m, k = sets.shape
-    line = rows // 8  # bytes of a bitmap
-    q_sums, start = sums.shape[1], sums.ctypes.data
-    for block in range(begin, end, rows):
-        stop = min(block + rows, end)
-        words = (stop - block + 511) // 512 * 8
+    maps, width = words.ctypes.data, words.shape[1]
+    line = 8 * width  # bytes of a bitmap
+    both = maps + line * (len(words) - k)
+    figures, stride, many, totals = numbers.ctypes.data, numbers.shape[1], sums.shape[1], sums.ctypes.data
+    for block in range(begin, end, 64 * width):
+        stop = min(block + 64 * width, end)
+        length = (stop - block + 511) // 512 * 8
         for c in range(len(address)):
             if slots[c] != 0:
-                clear(maps + first[c] * line, (first[c + 1] - first[c]) * line // 8)
-                mark_codes(address[c], size[c], block, stop, slots[c], maps, line // 8)
+                clear(maps + first[c] * line, (first[c + 1] - first[c]) * width)
+                mark_codes(address[c], size[c], block, stop, slots[c], maps, width)
                 continue
             for slot in range(first[c], first[c + 1]):
                 if stop == end:
-                    clear(maps + slot * line, words)
+                    clear(maps + slot * line, length)
                 match_code(address[c], size[c], block, stop, codes[slot], maps + slot * line)
         for p in range(m):
             q = 1
@@ -112,13 +109,13 @@ def count_sets(
                     q += 1
             left = maps + sets[p, 0] * line if q == 1 else both + (q - 1) * line
             while q < k - 1:
-                and_into(left, maps + sets[p, q] * line, both + q * line, words)
+                and_into(left, maps + sets[p, q] * line, both + q * line, length)
                 left = both + q * line
                 q += 1
             right = maps + sets[p, k - 1] * line
-            t[p] += and_count(left, right, words)
-            if q_sums > 0:
-                sum_marked(left, right, words, numbers + 8 * (block - begin), stride, q_sums, start + 8 * q_sums * p)
+            t[p] += and_count(left, right, length)
+            if many > 0:
+                sum_marked(left, right, length, figures + 8 * (block - begin), stride, many, totals + 8 * many * p)
 
 
 @kernel("void(int64[::1], int64[::1], int64[::1], int64[::1], int32[::1], int64, int64[::1], int64, int64, int64[::1])")
