@@ -31,7 +31,8 @@ def given_by(data: Data, by: Any) -> By:
     data : Data
     by : str or list of str and (str, int)
     """
-    items = [by] if isinstance(by, str) or _is_pair(by) else list(by) if isinstance(by, Iterable) else None
+    one = isinstance(by, str) or (_is_pair(by) and isinstance(by[0], str))
+    items = [by] if one else list(by) if isinstance(by, Iterable) else None
     if not items:
         raise WorkbenchError("by names no column.", f'Give a list of columns, or "*". {columns_hint("", data.schema)}')
     found: dict[str, int | None] = {}

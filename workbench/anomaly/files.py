@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +25,8 @@ CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 #: rows that the types of CSV columns are told by; where they prove wrong, all rows are
 _INFERRED = 10_000
 
-#: bytes of a file above which its content is told by its ends, size and time
-_HASHED = 1 << 30
+#: bytes above which files are not read at once, and their content is told by their ends, size and time
+LARGE = 1 << 30
 
 
 def looks_like_path(text: str) -> bool:
@@ -61,6 +61,20 @@ class PathData(Data):
         """Bytes on disk."""
         return sum(os.path.getsize(file) for file in self.files)
 
+    def _scan(self) -> Any:
+        raise NotImplementedError
+
+    def distinct(self, names: Iterable[str]) -> dict[str, int]:
+        """Return how many different values columns have; null is one of them."""
+        if self.size <= LARGE:
+            return super().distinct(names)
+        import polars as pl
+
+        names = list(names)
+        counts = [pl.col(name).n_unique().alias(str(place)) for place, name in enumerate(names)]
+        found = self._scan().select(counts).collect(engine="streaming") if names else None
+        return {name: int(found[str(place)][0]) for place, name in enumerate(names)} if found is not None else {}
+
     def key(self) -> str:
         """Return a hash of the files' content."""
         from workbench.engine.keys import key
@@ -70,6 +84,11 @@ class PathData(Data):
 
 class ParquetData(PathData):
     """Parquet files: only the columns asked for are read, text as dictionaries where the file has them."""
+
+    def _scan(self) -> Any:
+        import polars as pl
+
+        return pl.scan_parquet(self.files)
 
     def _read_schema(self) -> list[tuple[str, pa.DataType]]:
         schemas = [_footer(file).schema.to_arrow_schema() for file in self.files]
@@ -209,7 +228,7 @@ class CsvData(PathData):
     def _count(self) -> int:
         import polars as pl
 
-        if not self._series and self._wanted and self.size < _HASHED:
+        if not self._series and self._wanted and self.size < LARGE:
             self._held(self._wanted[0])
         if self._series:
             return len(next(iter(self._series.values())))
@@ -322,7 +341,7 @@ def _file_key(file: str) -> tuple[str, int]:
     """Return what tells a file's content: its hash, or for large ones that of its ends, with size and time."""
     facts = os.stat(file)
     with open(file, "rb") as stream:
-        if facts.st_size <= _HASHED:
+        if facts.st_size <= LARGE:
             return hashlib.file_digest(stream, "sha256").hexdigest(), facts.st_size
         ends = stream.read(1 << 20)
         stream.seek(-(1 << 20), os.SEEK_END)

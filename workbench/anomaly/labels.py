@@ -83,7 +83,8 @@ def _array(labels: Any) -> pa.ChunkedArray | pa.Array:
 
         return series_to_arrow(labels, "labels")
     try:
-        values = np.asarray(labels)
+        # NumPy would make text of a list that holds some.
+        values = np.asarray(labels, dtype=object if isinstance(labels, (list, tuple)) else None)
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if values.ndim != 1:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from workbench.anomaly import checks
 from workbench.anomaly.by_columns import By, chosen_by, given_by, range_note
-from workbench.anomaly.data import check_number
+from workbench.anomaly.data import check_number, is_number, kind_name, plain
 from workbench.anomaly.labels import marks_of
+from workbench.anomaly.plan import in_tasks
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -99,11 +102,11 @@ def request(
     notes: list[str] = []
     names, cube = _metrics(data, metric)
     checks.check_known("compare metric", compare, tuple(metrics_module.NAMES))
-    score = _score(score, names, notes)
     checks.check_known("tail", tail, TAILS)
+    score = _score(data, score, tail, names, notes)
     top = checks.check_top(top, score)
     min_support, min_ratio = checks.check_support(min_support), checks.check_min_ratio(min_ratio, compare)
-    _check_marking(names, cube, where, labels, compare)
+    _check_marking(data, names, cube, where, labels, compare, notes)
     min_ratio, note = _min_ratio(compare, min_ratio)
     notes += note
     used = _condition_columns(data, where)
@@ -141,7 +144,8 @@ def _metrics(data: Data, metric: Any) -> tuple[tuple[str, ...], Cube | None]:
         for name in _cube_columns(metric):
             check_number(name, data.schema[data.check(name)])
         return (), metric
-    names = (metric,) if isinstance(metric, str) else tuple(metric)
+    several = isinstance(metric, (list, tuple))
+    names = tuple(str(name) for name in metric) if several else (str(metric),)
     for name in names:
         check_number(name, data.schema[data.check(name)])
     if len(set(names)) < len(names):
@@ -154,23 +158,37 @@ def _cube_columns(cube: Any) -> list[str]:
     return [name for name in named if name is not None]
 
 
-def _score(score: Any, names: tuple[str, ...], notes: list[str]) -> Any:
-    if isinstance(score, dict):
-        from workbench.anomaly.spec import seasonal_of
+def _score(data: Data, score: Any, tail: str, names: tuple[str, ...], notes: list[str]) -> Any:
+    from workbench.anomaly.spec import scorer_of, seasonal_of
 
+    if isinstance(score, dict):
         score = seasonal_of(score)
-    if callable(score) or hasattr(score, "period"):
-        return score
-    checks.check_known("score", score, SCORES, ", a Seasonal or a function")
-    if len(names) > 1 and score == "mad":
+    if isinstance(score, str) and ":" in score:
+        score = scorer_of(score)
+    if hasattr(score, "period"):
+        kind = data.schema[data.check(score.time)]
+        if not is_number(kind) and not pa.types.is_timestamp(plain(kind)) and not pa.types.is_date(plain(kind)):
+            raise WorkbenchError(
+                f'"{score.time}" is {kind_name(kind)}; the time of a season must be a timestamp.',
+                f'Convert it first, such as SELECT * REPLACE ("{score.time}"::TIMESTAMP AS "{score.time}") FROM …',
+            )
+    elif not callable(score):
+        checks.check_known("score", score, SCORES, ", a Seasonal or a function")
+    if len(names) > 1 and isinstance(score, str) and score == "mad":
         notes.append(f"{len(names)} metrics: scored by mcd, since mad takes one.")
-        return "mcd"
-    if len(names) > 1 and score in _SINGLE:
-        raise WorkbenchError(f"{score} takes one metric; got {len(names)}.", "Use mcd or rcov for several.")
+        score = "mcd"
+    if len(names) > 1 and (hasattr(score, "period") or score in _SINGLE):
+        named = "Seasonal" if hasattr(score, "period") else score
+        raise WorkbenchError(f"{named} takes one metric; got {len(names)}.", "Use mcd or rcov for several.")
+    if names and tail != "both" and not hasattr(score, "period") and (callable(score) or score in _TAILLESS):
+        named = "a function" if callable(score) else score
+        notes.append(f"tail is not used with {named}: its scores have one end.")
     return score
 
 
-def _check_marking(names: tuple[str, ...], cube: Any, where: Any, labels: Any, compare: str) -> None:
+def _check_marking(
+    data: Data, names: tuple[str, ...], cube: Any, where: Any, labels: Any, compare: str, notes: list[str]
+) -> None:
     if where is not None and labels is not None:
         raise WorkbenchError("Both where and labels mark outliers.", "Give one.")
     marked = where is not None or labels is not None
@@ -179,6 +197,13 @@ def _check_marking(names: tuple[str, ...], cube: Any, where: Any, labels: Any, c
         raise WorkbenchError("No metric, where or labels given.", "Name a metric, or mark the rows with where.")
     if compare in _MEANS and not names and (cube is None or cube.mean is None):
         raise WorkbenchError(f"{compare} compares means of a metric, and none is given.", "Name a metric.")
+    if compare in _MEANS and len(names) > 1:
+        raise WorkbenchError(f"{compare} compares means of one metric; got {len(names)}.", "Name one metric.")
+    if compare == "mean_deviation" and marked:
+        unused = "where is" if where is not None else "labels are"
+        notes.append(f"mean_deviation counts every row; {unused} not used.")
+    if labels is not None and not in_tasks(data):
+        marks_of(data, labels)  # a mistake in them shows now
 
 
 def _min_ratio(compare: str, given: float) -> tuple[float, list[str]]:
@@ -217,14 +242,14 @@ def _by(
 
 def _range_notes(data: Data, columns: By) -> list[str]:
     """Say which float columns become ranges; their codes are kept for the search."""
-    import pyarrow as pa
-
-    from workbench.anomaly.data import plain
     from workbench.anomaly.encode import encode
 
-    notes = []
+    notes: list[str] = []
+    if in_tasks(data):  # the edges are found in tasks too
+        return notes
     for name, bins in columns:
-        if bins is None and pa.types.is_floating(plain(data.schema[name])) and data.kind != "dask":
+        kind = plain(data.schema[name])
+        if bins is None and (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             codes = encode(data, name)
             if codes.edges is not None and codes.distinct is not None:
                 notes.append(range_note(name, codes.distinct, len(codes.edges) - 1))

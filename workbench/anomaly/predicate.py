@@ -123,7 +123,10 @@ def _named(sql: str, name: str) -> set[str] | None:
             return None
     tree = json.loads(found)
     if tree.get("error"):
-        raise _not_a_condition(name, Exception(tree.get("error_message", "it cannot be read")))
+        text = tree.get("error_message", "it cannot be read")
+        raise _not_a_condition(
+            name, Exception("it is more than one statement" if "SELECT statements" in text else text)
+        )
     return {part.casefold() for parts in _references(tree) for part in parts}
 
 

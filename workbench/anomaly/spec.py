@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.anomaly.cube import Cube
     from workbench.anomaly.language import Request
     from workbench.anomaly.seasonal import Seasonal
 
-__all__ = ["cube_of", "seasonal_of", "spec_of"]
+__all__ = ["cube_of", "scorer_of", "seasonal_of", "spec_of"]
 
 
 def spec_of(request: Request) -> dict[str, Any]:
@@ -50,6 +54,17 @@ def seasonal_of(fields: dict[str, Any]) -> Seasonal:
     from workbench.anomaly.seasonal import Seasonal
 
     return Seasonal(**fields)
+
+
+def scorer_of(text: str) -> Callable[..., Any]:
+    """Return the function that a spec names as `module:name`, if its module is loaded."""
+    module, _, path = text.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise WorkbenchError(f'No score "{text}".', "Pass the function itself as score.")
+    return found
 
 
 def _metric(request: Request) -> Any:
