@@ -110,3 +110,18 @@ def test_c31_an_interval_of_medians_may_have_no_upper_end() -> None:
     ratio, ends = sv.ratio_of_medians([1.0, 2, 3, 4, 4], [True, True, True, False, False], [1.0, 2, 3], [True] * 3)
     assert ratio == 1.5
     assert ends.high == math.inf
+
+
+@settings(max_examples=30, deadline=None)
+@given(runs)
+def test_c26_reach_curve_steps_through_one_less_kaplan_meier(sample: list[tuple[int, bool]]) -> None:
+    times, seen = (list(part) for part in zip(*sample, strict=True))
+    x, y = sv.reach_curve(times, seen)
+    assert (x[0], y[0]) == (0.0, 0.0)
+    assert (np.diff(x) >= 0).all() and (np.diff(y) >= 0).all()
+    curve = Fraction(1)
+    for t in sorted(set(times)):
+        at_risk = sum(u >= t for u in times)
+        curve *= 1 - Fraction(sum(u == t and e for u, e in zip(times, seen, strict=True)), at_risk)
+        assert y[x <= t][-1] == pytest.approx(float(1 - curve), abs=1e-12)
+    assert sv.reach_curve([], [])[0].size == 0

@@ -117,14 +117,17 @@ def outcomes(
     for run in kept:
         hit = float(run.time_to(threshold, confirm, unit=unit, **asked))
         reached.append(not math.isnan(hit))
+        if unit == "cpu_seconds" and not reached[-1]:
+            # no CPU time is not the same as no crossing
+            reached[-1] = not math.isnan(float(run.time_to(threshold, confirm, unit="steps", **asked)))
+        times.append(hit if reached[-1] else _end(run, unit, metric, clock))
+        if math.isnan(times[-1]):
+            raise WorkbenchError(f"{run.name} has no CPU times.", 'Use unit="seconds" or unit="steps".')
         if unit == "seconds":
-            times.append(hit if reached[-1] else _end(run, unit, metric, clock))
             seconds.append(times[-1])
         elif reached[-1]:
-            times.append(hit)
             seconds.append(float(run.time_to(threshold, confirm, unit="seconds", **asked)))
         else:
-            times.append(_end(run, unit, metric, clock))
             seconds.append(_end(run, "seconds", metric, clock))
     targets = {float(run.threshold) for run in kept} if threshold is None else {float(threshold)}
     return Outcomes(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-__all__ = ["censored", "expected_time", "km_median", "ratio_of_medians"]
+__all__ = ["censored", "expected_time", "km_median", "ratio_of_medians", "reach_curve"]
 
 #: a survival of exactly one half, as a product of rounded factors
 _HALF = 0.5 + 1e-12
@@ -58,6 +58,34 @@ def km_median(times: ArrayLike, reached: ArrayLike) -> float:
     curve = ecdf(censored(t, e)).sf
     below = np.flatnonzero(np.asarray(curve.probabilities) <= _HALF)
     return float(curve.quantiles[below[0]]) if below.size else math.nan
+
+
+def reach_curve(times: ArrayLike, reached: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the share expected to have reached by each time (one less Kaplan-Meier), as the corners of its steps.
+
+    Parameters
+    ----------
+    times : array-like of float, (n,)
+        Time of the crossing, or for a miss of its end.
+    reached : array-like of bool, (n,)
+
+    Returns
+    -------
+    times, shares : ndarray of float64, (m,)
+        From 0 to the last time; nothing without runs.
+    """
+    t, e = _sample(times, reached)
+    if not t.size:
+        return np.empty(0), np.empty(0)
+    steps, shares = np.array([t.max()]), np.array([0.0])
+    if e.any():
+        from scipy.stats import ecdf
+
+        curve = ecdf(censored(t, e)).cdf
+        steps, shares = np.asarray(curve.quantiles, float), np.asarray(curve.probabilities, float)
+    before = np.concatenate([[0.0], shares[:-1]])
+    corners = np.concatenate([[0.0], np.repeat(steps, 2)]), np.concatenate([[0.0], np.ravel([before, shares], "F")])
+    return corners[0], corners[1]
 
 
 def expected_time(times: ArrayLike, reached: ArrayLike) -> float:
