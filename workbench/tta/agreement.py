@@ -46,12 +46,8 @@ def check_targets(groups: Groups, at: float | None, metric: str | None) -> None:
         _refuse(groups, lambda run: str(run.metric), "have different metrics", "Pass metric=, one that all logged.")
     _refuse(groups, lambda run: str(run.goal), "have different goals", "Only runs of one goal can be compared.")
     if at is None:
-        _refuse(
-            groups,
-            lambda run: f"{float(run.threshold):g}",
-            "have different targets",
-            "Pass at=, one threshold for all.",
-        )
+        hint = "Pass at=, one threshold for all."
+        _refuse(groups, lambda run: f"{float(run.threshold):g}", "have different targets", hint)
     elif isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
         raise WorkbenchError(f"at is {at!r}; it is a threshold.", "Example: at=94")
 
