@@ -285,6 +285,8 @@ def test_c34_rows_behind_a_dask_answer(cluster: Any) -> None:
         assert_same_rows(answer.rows(0, limit=5), whole.rows(0, limit=5))
     assert_same_rows(made[answer.filter(0)].compute(), frame[whole.filter(0)])
     pd.testing.assert_frame_equal(answer.histogram(0), whole.histogram(0))
+    single = wb.outliers(made, by=["b"], where="x > 118")  # no row is left out, and one condition is all there is
+    assert_same_rows(made[single.filter(0)].compute(), frame[wb.outliers(frame, by=["b"], where="x > 118").filter(0)])
     for i, again in ((0, "within"), (0, "without")):
         assert_same(getattr(answer, again)(i), getattr(whole, again)(i))
 

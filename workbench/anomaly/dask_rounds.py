@@ -366,7 +366,7 @@ class _Rounds:
 
     def _rows(self, marked: Marked | None) -> dict[str, Any]:
         """Return how to get at the rows behind the answer: a Dask frame with their marks and scores."""
-        from workbench.anomaly.part_rows import MarkedParts, PathRows
+        from workbench.anomaly.part_rows import MarkedParts, Matching, PathRows
         from workbench.anomaly.parted_files import PartedFiles
 
         rows = MarkedParts(
@@ -376,6 +376,9 @@ class _Rounds:
         if isinstance(self.data, PartedFiles):
             # A condition on files is SQL text, as it is for those that one process reads.
             fields |= {"access": PathRows(rows), "rows": self.data.files}
+        else:
+            left = sum(self.lengths) > sum(self.used) if marked is None else marked.n_left_out > 0
+            fields["native"] = Matching(self.data.source, self.request.metrics if left else ())
         return fields
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly.answer import FLAG, SCORE
+from workbench.anomaly.conditions import to_series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from workbench.anomaly.part_tasks import Marks
     from workbench.anomaly.scorers import Scored
 
-__all__ = ["MarkedParts", "PathRows"]
+__all__ = ["MarkedParts", "Matching", "PathRows"]
 
 
 class MarkedParts:
@@ -150,7 +151,35 @@ class PathRows:
         return self._access
 
 
+class Matching:
+    """Filters for a Dask frame: which rows match, as a bool Series of Dask.
+
+    Parameters
+    ----------
+    source : dask.dataframe.DataFrame
+    metrics : sequence of str
+        Rows without one of these were left out, and match nothing.
+    """
+
+    def __init__(self, source: Any, metrics: Sequence[str]) -> None:
+        self.source, self.metrics = source, tuple(metrics)
+
+    def __call__(self, conditions: Conditions) -> Any:
+        """Return the filter of an explanation."""
+        # One task a partition: a filter made of Dask's own operations may be taken apart by its optimiser, which then
+        # gives the filter's values in place of the rows (Dask 2026.8, where its last operation is `astype`).
+        return self.source.map_partitions(_matches, conditions, self.metrics, meta=(None, bool))
+
+
 # ------------------------------------------------------------------------------------------------------ on a worker
+
+
+def _matches(frame: pd.DataFrame, conditions: Conditions, metrics: tuple[str, ...]) -> pd.Series:
+    """Return which rows of a partition match."""
+    found = to_series(frame, conditions)
+    for name in metrics:
+        found &= frame[name].notna()
+    return found
 
 
 def _marked(frame: pd.DataFrame, about: Any, marks: Marks) -> pd.DataFrame:
