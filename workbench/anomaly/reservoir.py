@@ -30,7 +30,7 @@ class Reservoir:
     width : int
         Numbers in a row.
     seed : int
-        Rows draw in the order in which they come, two numbers each: how they are divided into calls does not matter.
+        Rows draw in the order in which they come, a number each: how they are divided into calls does not matter.
     decay : float
         Share of every row's weight that is forgotten at the end of a pane, 0 <= decay < 1.
     """
@@ -64,10 +64,10 @@ class Reservoir:
         rows : float64 (n,) or (n, width)
         """
         rows = np.asarray(rows, np.float64).reshape(-1, self.width)
-        draws = self._random.random((len(rows), 2))
+        draws = self._random.random(len(rows))
         at = 0
         while at < len(rows) and (self._groups or len(self) < self.size or self._overweight()):
-            self._one(rows[at], draws[at, 0], draws[at, 1])
+            self._one(rows[at], float(draws[at]))
             at += 1
         if at < len(rows):
             self._many(rows[at:], draws[at:])
@@ -111,15 +111,18 @@ class Reservoir:
 
     def _many(self, rows: NDArray[np.float64], draws: NDArray[np.float64]) -> None:
         """Take rows none of which is overweight, all at once."""
-        totals = self._weight + self._scale * np.arange(1, len(rows) + 1)
-        enter = np.flatnonzero(draws[:, 0] * totals < self.size * self._scale)
-        # A slot that is drawn twice holds the later row: the reversed rows are written first to last.
-        slots = (draws[enter, 1] * self.size).astype(np.int64)
-        last, first_seen = np.unique(slots[::-1], return_index=True)
-        self._rows[last] = rows[enter[::-1][first_seen]]
+        totals = np.arange(1, len(rows) + 1, dtype=np.float64)
+        totals *= self._scale
+        totals += self._weight
+        shares = draws * totals  # a row enters with probability size * scale / total
+        enter = (shares < self.size * self._scale).nonzero()[0]
+        # Given that a row enters, its draw is evenly spread below that probability: it tells the slot too. A slot that
+        # is drawn twice holds the later row.
+        slots = np.minimum((shares[enter] / self._scale).astype(np.int64), self.size - 1)
+        self._rows[slots] = rows[enter]
         self._weight = float(totals[-1])
 
-    def _one(self, row: NDArray[np.float64], draw: float, slot: float) -> None:
+    def _one(self, row: NDArray[np.float64], draw: float) -> None:
         """Take a row while some are overweight; of the k + 1 rows then held, one has to go."""
         if not self._groups or self._groups[-1][0] != self._scale:
             self._groups.append((self._scale, []))
@@ -136,15 +139,17 @@ class Reservoir:
             self._weight += group[0] * len(group[1])
         # Each row stays in with its new probability, given that it was in with its old one (freed rows: 1).
         share = (self.size - self._certain) / self._weight if freed else 0.0
+        rest = 1.0
         for group_weight, members in freed:
             leaves = 1.0 - share * group_weight
             if draw < leaves * len(members):
                 del members[min(int(draw / leaves), len(members) - 1)]
                 break
             draw -= leaves * len(members)
+            rest -= leaves * len(members)
         else:
             if by_chance:
-                gone = min(int(slot * by_chance), by_chance - 1)
+                gone = max(0, min(int(draw / rest * by_chance), by_chance - 1)) if rest > 0.0 else 0
                 self._rows[gone] = self._rows[by_chance - 1]
                 self._count -= 1
             else:  # rounding: the last of the freed rows

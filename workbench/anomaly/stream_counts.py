@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly import sketch
-from workbench.anomaly.set_counts import count_sets
+from workbench.anomaly.stream_search import Tracker
+from workbench.anomaly.stream_sets import Counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from workbench.anomaly.sets import Rules
 
 __all__ = ["FORGOTTEN", "FadingCounts", "PaneRows"]
 
@@ -30,18 +33,18 @@ class PaneRows:
     Attributes
     ----------
     number : int
-    outliers : list of uint32 arrays
+    outliers : list of unsigned integer arrays
         Codes of its outlier rows, an array a column.
     n : int
         Rows.
-    rows : list of uint32 arrays or None
+    rows : list of unsigned integer arrays or None
         Codes of all rows, while memory lasts.
     """
 
     number: int
-    outliers: list[NDArray[np.uint32]]
+    outliers: list[NDArray[Any]]
     n: int
-    rows: list[NDArray[np.uint32]] | None
+    rows: list[NDArray[Any]] | None
 
     @property
     def nbytes(self) -> int:
@@ -63,9 +66,11 @@ class FadingCounts:
     decay : float
     memory : int
         Bytes; half of it for totals, half for codes.
+    rules : Rules, optional
+        Of the search, which is then carried on from pane to pane.
     """
 
-    def __init__(self, columns: int, decay: float, memory: int) -> None:
+    def __init__(self, columns: int, decay: float, memory: int, rules: Rules | None = None) -> None:
         self.decay, self.memory = decay, memory
         self.number = -1
         self.cards = [0] * columns
@@ -73,6 +78,9 @@ class FadingCounts:
         self._type: Any = np.float64 if decay else np.int64
         self._weight = 1.0  # of a row of the present pane, in the units of the sums
         self._rows: int | float = 0
+        #: outlier rows of the live panes, in the units of the sums
+        self.outlier_sum: int | float = 0
+        self._held = 0  # bytes of codes
         self._dense: list[NDArray[Any] | sketch.Counter] = [np.zeros(0, self._type) for _ in range(columns)]
         # of sets: position by key, and arrays by position
         self._place: dict[bytes, int] = {}
@@ -80,13 +88,15 @@ class FadingCounts:
         self._totals: NDArray[Any] = np.zeros(0, self._type)
         self._since = np.zeros(0, np.int64)
         self._asked = np.zeros(0, np.int64)
+        self._counted: Counted | None = None
+        self.tracker = None if rules is None else Tracker(rules, columns, self._type)
 
     # ------------------------------------------------------------------------------------------- what the search asks
 
     @property
     def N(self) -> int | float:
         """Rows in all, or their weight."""
-        return self._true(self._rows)
+        return self.true(self._rows)
 
     @property
     def dependencies(self) -> Sequence[tuple[int, int]]:
@@ -97,7 +107,7 @@ class FadingCounts:
     def totals(self) -> Sequence[NDArray[Any]]:
         """For each column the rows of each code, or their weight."""
         return [
-            self._true(each) if isinstance(each, np.ndarray) else each.estimate(np.arange(card)) / self._weight
+            self.true(each) if isinstance(each, np.ndarray) else each.estimate(np.arange(card)) / self._weight
             for each, card in zip(self._dense, self.cards, strict=True)
         ]
 
@@ -105,7 +115,28 @@ class FadingCounts:
         """Return the rows of each set, or their weight; of new sets those that are still known."""
         places = self._places(columns, codes)
         self._asked[places] = self.number
-        return np.asarray(self._true(self._totals[places]))
+        return np.asarray(self.true(self._totals[places]))
+
+    def of_values(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the rows of single values, or their weight."""
+        sums = np.zeros(len(columns), self._type)
+        for c, held in enumerate(self._dense):
+            mine = columns == c
+            if isinstance(held, sketch.Counter):
+                sums[mine] = held.estimate(codes[mine]) if self.decay else np.rint(held.estimate(codes[mine]))
+            else:
+                sums[mine] = held[codes[mine]]
+        return np.asarray(self.true(sums))
+
+    def counted_back(self, sets: Counted) -> tuple[NDArray[Any], int]:
+        """Return the sums of sets over all panes whose codes are there, and the first of these panes."""
+        sums, since = np.zeros(len(sets), self._type), self.number + 1
+        for pane in self.panes:
+            if pane.rows is not None:
+                counted = sets.count(pane.rows, self.cards)
+                sums += counted * (self._weight * self._age_weight(pane.number)) if self.decay else counted
+                since = min(since, pane.number)
+        return sums, since
 
     def since(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the first pane whose rows are counted, for each set; of single values all live panes are."""
@@ -122,9 +153,24 @@ class FadingCounts:
         bounds = [each.error_bound for each in self._dense if isinstance(each, sketch.Counter)]
         return max(bounds, default=0.0) / self._weight
 
+    # ------------------------------------------------------------------------------------------------------ the units
+
+    @property
+    def pane_weight(self) -> int | float:
+        """What a row of the present pane adds to a sum."""
+        return self._weight if self.decay else 1
+
+    def in_units(self, counts: Any) -> Any:
+        """Return counts, or true weights, in the units of the sums."""
+        return counts * self._weight if self.decay else counts
+
+    def true(self, sums: Any) -> Any:
+        """Return sums as counts, or weights."""
+        return sums / self._weight if self.decay else sums
+
     # ------------------------------------------------------------------------------------------------------ the panes
 
-    def add(self, number: int, codes: list[NDArray[np.uint32]], cards: Sequence[int], flags: NDArray[np.bool_]) -> None:
+    def add(self, number: int, codes: list[NDArray[Any]], cards: Sequence[int], flags: NDArray[np.bool_]) -> None:
         """Take a pane.
 
         Parameters
@@ -144,19 +190,23 @@ class FadingCounts:
             self._weight = 1.0
         n = len(flags)
         chosen = np.flatnonzero(flags)
-        self.panes.append(PaneRows(number, [each[chosen] for each in codes], n, codes))
-        self._rows += self._as(n)
+        pane = PaneRows(number, [each[chosen] for each in codes], n, codes)
+        self.panes.append(pane)
+        self._held += pane.nbytes
+        self._rows += self.in_units(n)
+        self.outlier_sum += self.in_units(len(chosen))
         for c, array in enumerate(codes):
             self._count_values(c, array, 1)
         if len(self._totals):
-            counted = count_sets(codes, self.cards, self._columns, self._codes)
-            self._totals = self._totals + self._as(counted)
+            self._totals = self._totals + self.in_units(self._sets().count(codes, self.cards))
+        if self.tracker is not None:
+            self.tracker.add(self, pane)
         self._forget()
         self._fit_memory()
         if self._weight > 1e100:
             self._rescale()
 
-    def outliers(self) -> tuple[list[NDArray[np.uint32]], NDArray[np.float64] | None, NDArray[np.int64]]:
+    def outliers(self) -> tuple[list[NDArray[Any]], NDArray[np.float64] | None, NDArray[np.int64]]:
         """Return codes of all live outlier rows, their weights (None where all weigh 1), and their panes."""
         columns = [
             np.concatenate([pane.outliers[c] for pane in self.panes]) if self.panes else np.zeros(0, np.uint32)
@@ -176,14 +226,7 @@ class FadingCounts:
     def _age_weight(self, number: int) -> float | int:
         return (1.0 - self.decay) ** (self.number - number) if self.decay else 1
 
-    def _as(self, counts: Any) -> Any:
-        """Return counts of the present pane in the units of the sums."""
-        return counts * self._weight if self.decay else counts
-
-    def _true(self, sums: Any) -> Any:
-        return sums / self._weight if self.decay else sums
-
-    def _count_values(self, c: int, codes: NDArray[np.uint32], sign: int, share: float = 1.0) -> None:
+    def _count_values(self, c: int, codes: NDArray[Any], sign: int, share: float = 1.0) -> None:
         held = self._dense[c]
         if isinstance(held, sketch.Counter):
             if sign > 0:
@@ -220,38 +263,36 @@ class FadingCounts:
         return np.array(places, np.int64)
 
     def _track(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> None:
-        totals = np.zeros(len(columns), self._type)
-        since = self.number + 1
-        for weight, panes in self._equal_weights():
-            together = [np.concatenate([pane.rows[c] for pane in panes]) for c in range(len(self.cards))]  # type: ignore[index]
-            counted = count_sets(together, self.cards, columns, codes)
-            totals += counted * weight if self.decay else counted
-            since = min(since, panes[0].number)
+        totals, since = self.counted_back(Counted(columns, codes, len(self.cards)))
         width = max(self._columns.shape[1], columns.shape[1])
         self._columns = np.concatenate([_padded(self._columns, width), _padded(columns, width)])
         self._codes = np.concatenate([_padded(self._codes, width), _padded(codes, width)])
         self._totals = np.concatenate([self._totals, totals])
         self._since = np.concatenate([self._since, np.full(len(columns), since, np.int64)])
         self._asked = np.concatenate([self._asked, np.full(len(columns), self.number, np.int64)])
+        self._counted = None
 
-    def _equal_weights(self) -> list[tuple[float, list[PaneRows]]]:
-        """Return the panes whose codes are there, oldest first, those of one weight (in units of the sums) together."""
-        known = [pane for pane in self.panes if pane.rows is not None]
-        if not self.decay:
-            return [(1.0, known)] if known else []
-        return [(self._weight * self._age_weight(pane.number), [pane]) for pane in known]
+    def _sets(self) -> Counted:
+        """Return the sets that were asked for, ready to be counted."""
+        if self._counted is None:
+            self._counted = Counted(self._columns, self._codes, len(self.cards))
+        return self._counted
 
     def _forget(self) -> None:
         """Drop panes that weigh next to nothing, and sets that nobody asks for."""
         while self.decay and self.panes and self._age_weight(self.panes[0].number) < FORGOTTEN:
             pane = self.panes.popleft()
             share = float(self._age_weight(pane.number))
+            self._held -= pane.nbytes
             self._rows -= pane.n * self._weight * share
+            self.outlier_sum -= len(pane.outliers[0]) * self._weight * share if pane.outliers else 0
+            if self.tracker is not None:
+                self.tracker.forget(self, pane, self._weight * share)
             if pane.rows is not None:
                 for c, codes in enumerate(pane.rows):
                     self._count_values(c, codes, -1, share)
                 if len(self._totals):
-                    counted = count_sets(pane.rows, self.cards, self._columns, self._codes)
+                    counted = self._sets().count(pane.rows, self.cards)
                     self._totals -= np.where(self._since <= pane.number, counted * self._weight * share, 0.0)
         stale = self._asked < self.number - PATIENCE
         if np.count_nonzero(stale) > max(64, len(stale) // 2):
@@ -259,18 +300,23 @@ class FadingCounts:
             self._columns, self._codes = self._columns[kept], self._codes[kept]
             self._totals, self._since, self._asked = self._totals[kept], self._since[kept], self._asked[kept]
             self._place = {key: at for at, key in enumerate(_keys(self._columns, self._codes))}
+            self._counted = None
 
     def _fit_memory(self) -> None:
-        size = sum(pane.nbytes for pane in self.panes)
+        if self._held <= self.memory // 2:
+            return
         for pane in self.panes:
-            if size <= self.memory // 2:
+            if self._held <= self.memory // 2:
                 break
-            size -= pane.nbytes
+            self._held -= pane.nbytes
             pane.rows = None
 
     def _rescale(self) -> None:
         by = self._weight
         self._rows /= by
+        self.outlier_sum /= by
+        if self.tracker is not None:
+            self.tracker.rescale(by)
         self._totals = self._totals / by
         for each in self._dense:
             if isinstance(each, sketch.Counter):
@@ -285,16 +331,17 @@ class FadingCounts:
         """Return all there is to know, as arrays and plain data."""
         return {
             "decay": self.decay, "memory": self.memory, "number": self.number, "cards": self.cards,
-            "weight": self._weight, "rows": self._rows,
+            "weight": self._weight, "rows": self._rows, "outliers": self.outlier_sum,
             "dense": [each if isinstance(each, np.ndarray) else each.state() for each in self._dense],
             "sets": [self._columns, self._codes, self._totals, self._since, self._asked],
+            "tracker": None if self.tracker is None else self.tracker.state(),
             "panes": [[pane.number, pane.n, pane.outliers, pane.rows] for pane in self.panes],
         }  # fmt: skip
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> FadingCounts:
+    def from_state(cls, state: Mapping[str, Any], rules: Rules | None = None) -> FadingCounts:
         """Return the counts that gave a state."""
-        made = cls(len(state["cards"]), float(state["decay"]), int(state["memory"]))
+        made = cls(len(state["cards"]), float(state["decay"]), int(state["memory"]), rules)
         made.number, made.cards = int(state["number"]), [int(card) for card in state["cards"]]
         made._weight, made._rows = float(state["weight"]), state["rows"]
         made._dense = [
@@ -309,6 +356,10 @@ class FadingCounts:
         made.panes = deque(
             PaneRows(int(number), outliers, int(n), rows) for number, n, outliers, rows in state["panes"]
         )
+        made._held = sum(pane.nbytes for pane in made.panes)
+        made.outlier_sum = state["outliers"]
+        if made.tracker is not None:
+            made.tracker.restore(state["tracker"])
         return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from workbench.anomaly.plan import Actuals
 from workbench.anomaly.sets import Sets
 from workbench.anomaly.stream_counts import FadingCounts
 from workbench.anomaly.stream_marks import Follower
+from workbench.anomaly.stream_result import PaneExplanations
+from workbench.anomaly.stream_search import found_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +53,11 @@ class FadeState:
         self.request, self.decay, self.name = request, decay, name
         self.dictionaries = [Dictionary(column, bins) for column, bins in request.by]
         self.follower = Follower(request, decay, reservoir)
-        self.counts = FadingCounts(len(request.by), decay, memory)
+        self.rules = Rules(
+            request.compare, request.min_support, request.min_ratio, request.max_combo, request.minimal,
+            request.max_candidates,
+        )  # fmt: skip
+        self.counts = FadingCounts(len(request.by), decay, memory, self.rules)
 
     def close(self, pane: Pane, notes: Sequence[str]) -> tuple[Explanations, NDArray[np.bool_], Cutoff | None]:
         """Label a pane, count it, and explain what is live.
@@ -88,41 +94,61 @@ class FadeState:
         with actuals.step("Collect", rows=float(np.count_nonzero(flags))):
             self.counts.add(pane.number, codes, [each.card for each in self.dictionaries], flags)
         with actuals.step("Count"):
-            found, since = self._searched()
-        question = Question(data, replace(request, notes=()), actuals, None, None, said)
-        question.extra = {
-            "since": since, "rows": None, "name": self.name, "cutoff": cutoff, "weighted": bool(self.decay),
+            searched = self._searched()
+        extra = {
+            "rows": None, "name": self.name, "cutoff": cutoff, "weighted": bool(self.decay),
             "n_left_out": 0 if used is None else int(len(used) - np.count_nonzero(used)),
             "marked_by": request.where or "",
         }  # fmt: skip
-        result = question.explanations([each.column() for each in self.dictionaries], found)
+        seconds = actuals.seconds
+        known = [(each, each.card) for each in self.dictionaries]
+
+        def explanations() -> Explanations:
+            found, since = searched()
+            question = Question(data, replace(request, notes=()), actuals, None, None, said, {**extra, "since": since})
+            made = question.explanations([each.column(card=card) for each, card in known], found)
+            made._answer.seconds = seconds  # not those until somebody looked
+            return made
+
+        result = PaneExplanations(explanations)
         whole = flags
         if used is not None:
             whole = np.zeros(len(used), bool)
             whole[used] = flags
         return result, whole, cutoff
 
-    def _searched(self) -> tuple[Found, NDArray[np.int64]]:
-        request, counts = self.request, self.counts
-        rules = Rules(
-            request.compare, request.min_support, request.min_ratio, request.max_combo, request.minimal,
-            request.max_candidates,
-        )  # fmt: skip
+    def _searched(self) -> Callable[[], tuple[Found, NDArray[np.int64]]]:
+        """Search, and return what puts the findings together, which may wait until they are looked at."""
+        counts = self.counts
+        assert counts.tracker is not None
+        levels = counts.tracker.search(counts)
+        if levels is None:
+            found, since = self._anew()
+        else:
+            outliers, rows, first = counts.true(counts.outlier_sum), counts.N, counts.panes[0].number
+            if not len(levels[0].o) and outliers:
+                found, since = self._anew()  # which tells what is nearest
+            elif all((each.since <= first).all() for each in levels):
+                return lambda: found_of(levels, outliers, rows)
+            else:
+                found, since = found_of(levels, outliers, rows)
+        young = np.flatnonzero(since > counts.panes[0].number)
+        if len(young):
+            found, since = self._recounted(found, since, young, *counts.outliers())
+        return lambda: (found, since)
+
+    def _anew(self) -> tuple[Found, NDArray[np.int64]]:
+        counts = self.counts
         columns, weights, panes = counts.outliers()
-        found = search(columns, counts.cards, np.ones(len(panes), bool), rules, weights=weights, counter=counts)
-        since = counts.since(found.answers.columns, found.answers.codes)
-        first = counts.panes[0].number
-        young = np.flatnonzero(since > first)
-        if not len(young):
-            return found, since
-        return self._recounted(found, since, young, columns, weights, panes)
+        found = search(columns, counts.cards, np.ones(len(panes), bool), self.rules, weights=weights, counter=counts)
+        return found, counts.since(found.answers.columns, found.answers.codes)
 
     def _recounted(
         self,
         found: Found,
         since: NDArray[np.int64],
         young: NDArray[np.int64],
-        columns: list[NDArray[np.uint32]],
+        columns: list[NDArray[Any]],
         weights: NDArray[np.float64] | None,
         panes: NDArray[np.int64],
     ) -> tuple[Found, NDArray[np.int64]]:
@@ -157,4 +183,4 @@ class FadeState:
         """Take up a state."""
         self.dictionaries = state["dictionaries"]
         self.follower.restore(state["follower"])
-        self.counts = FadingCounts.from_state(state["counts"])
+        self.counts = FadingCounts.from_state(state["counts"], self.rules)
