@@ -168,7 +168,7 @@ class Entries:
             if (found.task, found.kind, found.name) == (task, kind, entry):
                 return copy.deepcopy(found.raw)
         names = [found.name for found in self.select(task, kind)]
-        raise WorkbenchError(f"No {task} {kind} entry {entry}.", suggest(entry, names, _names_hint(names)))
+        raise WorkbenchError(f"No {task} {kind} entry {entry}.", suggest(entry, names, _names_hint(names), quote="{}"))
 
     def record(self, entry: str, task: str | None = None) -> Record:
         """Return a training entry as a record.
@@ -194,7 +194,7 @@ class Entries:
             if any(e.name == entry for e in self.select(task, "inference")):
                 raise WorkbenchError(f"{entry} is an inference entry: it has no curve.", "Name a training entry.")
             names = [e.name for e in self.select(task, "train")]
-            raise WorkbenchError(f"No entry {entry}.", suggest(entry, names, _names_hint(names)))
+            raise WorkbenchError(f"No entry {entry}.", suggest(entry, names, _names_hint(names), quote="{}"))
         return _record(found[0])
 
     def records(self, task: str) -> list[Record]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,4 +142,4 @@ def _environment(run: Path, meta: dict[str, str]) -> dict[str, Any]:
     end = meta.get("end_time", "")
     if end.isdigit() and meta.get("start_time", "").isdigit():
         facts["duration_s"] = (int(end) - int(meta["start_time"])) / 1000
-    return {name: fact for name, fact in facts.items() if fact not in (None, {}, math.nan)}
+    return {name: fact for name, fact in facts.items() if fact}
