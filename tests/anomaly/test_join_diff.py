@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -20,6 +21,7 @@ from workbench.anomaly.join_diff import counted_sql
 from workbench.anomaly.join_shape import joins, read_join
 from workbench.anomaly.results import Explanations
 from workbench.anomaly.sql_tables import Tables
+from workbench.anomaly.table import intervals
 
 MIRROR = Path(os.environ.get("WORKBENCH_MIRROR", "")) / "macrobase"
 needs_data = pytest.mark.skipif(not MIRROR.is_dir(), reason="WORKBENCH_MIRROR names no folder with macrobase/")
@@ -159,6 +161,20 @@ def test_c31_joined_rows_are_never_written() -> None:
     got = diff("SELECT * FROM DIFF r NATURAL JOIN t, (SELECT * FROM r NATURAL JOIN t WHERE b = 'q') ON a, b", r=r, t=t)
     assert got.n_rows == n * n + n * n * 3 // 4
     assert got.to_pandas()["outlier_count"].tolist() == [n * n // 4]
+
+
+def test_c15_c31_intervals_of_means_over_joins() -> None:
+    r = pa.table({"k": [1, 1, 2, 2, 3, 3] * 4, "x": [float(i % 11 + 1) for i in range(24)]})
+    t = pa.table({"k": [1, 1, 2, 3, 3, 3], "b": ["p", "q", "p", "q", "p", "q"]})
+    first, second = "(SELECT * FROM r NATURAL JOIN t WHERE x > 6)", "(SELECT * FROM r NATURAL JOIN t WHERE x <= 6)"
+    rest = "ON b WITH MIN RATIO 0 MIN SUPPORT 0 COMPARE BY mean_shift(AVG(x))"
+    joined = diff(f"SELECT * FROM DIFF {first} one, {second} two {rest}", r=r, t=t)
+    plain = {"one": written(first, {"r": r, "t": t}), "two": written(second, {"r": r, "t": t})}
+    same(joined, diff(f"SELECT * FROM DIFF one, two {rest}", **plain))
+    low, high = intervals(joined._answer)
+    want = intervals(diff(f"SELECT * FROM DIFF one, two {rest}", **plain)._answer)
+    assert np.isfinite(low).all() and len(low) == 2
+    np.testing.assert_allclose([low, high], want, rtol=1e-12)
 
 
 def test_ranges_of_joined_rows_have_equal_counts_of_rows() -> None:

@@ -79,6 +79,16 @@ MISTAKES = [
         "Give 1 or more, such as 3.",
     ),
     (
+        "SELECT * FROM DIFF (SPLIT flights WHERE x > 1) ON app ORDER BY risk_ration",
+        'No column "risk_ration" in the DIFF.',
+        "Columns: app, support, global_ratio, outlier_count, total_count",
+    ),
+    (
+        "SELECT apq FROM DIFF (SPLIT flights WHERE x > 1) ON app",
+        'No column "apq" in the DIFF.',
+        'Did you mean "app"? Columns: app, support, global_ratio, outlier_count, total_count',
+    ),
+    (
         "SELECT nosuch(x) FROM flights",
         'No function "nosuch".',
         None,

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from tests.anomaly.asking import BASE, duckdb_rows, explained, frame_of, sample
@@ -211,3 +212,52 @@ def test_c45_nothing_marked() -> None:
     r = explained("SELECT * FROM DIFF (SPLIT t WHERE x > 500) ON app", t=sample())
     largest = sample()["x"].max()
     assert r.notes == [f"No row satisfies x > 500 (largest x is {largest:g}), so there is nothing to explain."]
+
+
+def test_c30_ties_within_subqueries_keep_the_rank_order() -> None:
+    t = sample()
+    table = explained(f"SELECT * FROM {BASE}", t=t).to_pandas()
+    want = table.assign(n=table["total_count"] > 50).sort_values("n", kind="stable").head(4)
+    got = frame_of(f"SELECT a.* FROM (SELECT * FROM {BASE} AS a ORDER BY total_count > 50 LIMIT 4) a", t=t)
+    columns = ["app", "os", "day"]
+    pd.testing.assert_frame_equal(got[columns], want[columns].reset_index(drop=True), check_dtype=False)
+
+
+def test_c30_other_tables_are_found_beside_a_diff() -> None:
+    t, other = sample(), pd.DataFrame({"app": ["v1", "v2"], "team": ["p", "q"]})
+    got = frame_of(f"SELECT d.app, o.team FROM {BASE} AS d JOIN other o USING (app)", t=t, other=other)
+    table = explained(f"SELECT * FROM {BASE}", t=t).to_pandas().merge(other, on="app")
+    assert got["app"].tolist() == table["app"].tolist()
+    named = frame_of(f"SELECT diff.k, d.app FROM {BASE} AS d, diff ORDER BY ALL", t=t, diff=pd.DataFrame({"k": [1]}))
+    assert named["k"].tolist() == [1] * len(explained(f"SELECT * FROM {BASE}", t=t))
+    bare = frame_of("SELECT count(*) AS n FROM diff, DIFF (SPLIT t WHERE x > 90) ON app", t=t, diff=t.head(2))
+    assert bare["n"][0] % 2 == 0
+
+
+def test_c30_a_statement_that_writes_is_run_once() -> None:
+    found = explained("SELECT * FROM DIFF (SPLIT t WHERE x > 90) ON app WITH MIN RATIO 0", t=sample())
+    got = frame_of(
+        "CREATE TABLE kept AS SELECT 'none' AS app LIMIT 0;"
+        "INSERT INTO kept SELECT app FROM DIFF (SPLIT t WHERE x > 90) ON app WITH MIN RATIO 0;"
+        "WITH d AS (SELECT 1) INSERT INTO kept SELECT 'one';"
+        "SELECT count(*) AS n FROM kept",
+        t=sample(),
+    )  # fmt: skip
+    assert got["n"].tolist() == [len(found) + 1]
+
+
+def test_a_column_called_rowid_is_a_column() -> None:
+    t = sample().rename(columns={"app": "rowid"})
+    r = explained(
+        "SELECT * FROM DIFF (SPLIT t WHERE x > 90) ON rowid, day WITH MIN RATIO 0.5 ORDER BY total_count", t=t
+    )
+    assert r.to_pandas()["total_count"].is_monotonic_increasing
+    frame = frame_of("SELECT rowid, day FROM DIFF (SPLIT t WHERE x > 90) ON rowid, day WITH MIN RATIO 0.5", t=t)
+    full = explained("SELECT * FROM DIFF (SPLIT t WHERE x > 90) ON rowid, day WITH MIN RATIO 0.5", t=t).to_pandas()
+    assert [None if pd.isna(v) else v for v in frame["rowid"]] == [None if pd.isna(v) else v for v in full["rowid"]]
+
+
+def test_nan_is_null_in_conditions() -> None:
+    t = pa.table({"x": [1.0, float("nan"), 3.0], "a": ["p", "q", "p"]})
+    assert explained("SELECT * FROM DIFF (SPLIT t WHERE x > 2) ON a", t=t).n_outliers == 1
+    assert frame_of("SELECT count(*) AS n FROM t WHERE x IS NULL", t=t)["n"].tolist() == [1]

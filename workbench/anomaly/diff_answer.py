@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly import checks, remarks
-from workbench.anomaly.by_columns import check_plain, chosen_by, is_number, kind_name, range_note
-from workbench.anomaly.data import Data, as_float64
+from workbench.anomaly.by_columns import check_plain, chosen_by, range_note
+from workbench.anomaly.data import Data, as_float64, is_number, kind_name
 from workbench.anomaly.diff_source import DiffData, Sides
 from workbench.anomaly.encode import encode_array
 from workbench.anomaly.plan import Actuals
@@ -85,7 +85,8 @@ class Marks:
         Which rows of the source these are; None: all.
     weights : float64 (n,), optional
         Rows that each stands for, or the sums of SUM.
-    metric : float64 (n,), optional
+    metric, std : float64 (n,), optional
+        The second is 0: rows that stand for many are all alike.
     whole : bool
         Whether weights are counts of rows.
     """
@@ -95,6 +96,7 @@ class Marks:
     used: NDArray[np.bool_] | None = None
     weights: NDArray[np.float64] | None = None
     metric: NDArray[np.float64] | None = None
+    std: NDArray[np.float64] | None = None
     whole: bool = False
     left_out: int = 0
     notes: list[str] = field(default_factory=list)
@@ -179,7 +181,7 @@ class _Asked:
         question = Question(self.data, request, self.actuals, self._plan(), None, notes, {**fields, **self.fields})
         found = explain_marked(
             marks.columns, flags, data=self.data, request=request, weights=marks.weights, metric=marks.metric,
-            run=self.run, actuals=self.actuals, question=question,
+            std=marks.std, run=self.run, actuals=self.actuals, question=question,
         )  # fmt: skip
         if isinstance(self.data, DiffData):
             from workbench.anomaly.diff_drill import DiffRows

@@ -243,9 +243,11 @@ def _marks(data: DiffData, table: pa.Table, rules: Rules, on: tuple[str, ...]) -
     data.flags = np.asarray(table.column(FLAG).to_numpy(), dtype=bool)
     columns = [weighted_codes(name, table.column(name), counts) for name in on]
     notes = [remarks.left_out(left_out, total, named)] if left_out else []
+    std = None if metric is None else np.zeros(len(metric))
     return Marks(
-        columns, data.flags, weights=weights, metric=metric, whole=rules.weight is None, left_out=left_out, notes=notes
-    )
+        columns, data.flags, weights=weights, metric=metric, std=std, whole=rules.weight is None, left_out=left_out,
+        notes=notes,
+    )  # fmt: skip
 
 
 def weighted_codes(name: str, column: pa.ChunkedArray, counts: np.ndarray) -> Codes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workbench.anomaly.data import columns_hint
@@ -14,7 +16,7 @@ from workbench.engine.errors import WorkbenchError, did_you_mean
 if TYPE_CHECKING:
     from workbench.anomaly.sql_tables import Tables
 
-__all__ = ["told"]
+__all__ = ["told", "told_errors"]
 
 _COLUMN = re.compile(r'Referenced column "(.+?)" (?:was )?not found|Table "[^"]*" does not have a column named "(.+?)"')
 _FUNCTION = re.compile(r"Function with name (\S+) does not exist!(?:\s*Did you mean \"(.+?)\")?")
@@ -63,14 +65,28 @@ def told(error: Exception, sql: str, tables: Tables) -> WorkbenchError:
     return WorkbenchError(message.rstrip(".!") + ".", hint)
 
 
+@contextmanager
+def told_errors(sql: str, tables: Tables) -> Iterator[None]:
+    """Turn DuckDB's errors within a block into what is told."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise told(error, sql, tables) from error
+
+
 def _no_column(name: str, sql: str, tables: Tables) -> WorkbenchError:
     tokens = tokenize(sql)
     written = {token.name.casefold() for token in tokens if token.is_name}
-    named = {table: data for table, data in tables.known.items() if table.casefold() in written}
-    columns: dict[str, None] = {}
-    for data in named.values():
-        columns.update(dict.fromkeys(data.schema))
-    where = next(iter(named)) if len(named) == 1 else "the tables"
+    named: dict[str, list[str]] = {table: list(data.schema) for table, data in tables.known.items()}
+    named |= tables.answers
+    named = {table: known for table, known in named.items() if table.casefold() in written}
+    columns = dict.fromkeys(column for known in named.values() for column in known)
+    where = "the tables"
+    if len(named) == 1:
+        (table,) = named
+        where = "the DIFF" if table in tables.answers else table
     text = any(token.kind == "quoted" and token.value == name for token in tokens) and not name.startswith(HIDDEN)
     hint = columns_hint(name, columns) if columns else ""
     if text and did_you_mean(name, columns) is None:

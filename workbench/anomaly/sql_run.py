@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from workbench.anomaly.compare import default_min_ratio
 from workbench.anomaly.diff_answer import Rules, answer_diff
 from workbench.anomaly.diff_source import Sides
 from workbench.anomaly.frames import read
+from workbench.anomaly.sql_errors import told_errors
 from workbench.anomaly.sql_files import read_import, write_outfile
+from workbench.anomaly.sql_order import before_limit, rank_ordered
 from workbench.anomaly.sql_scores import HIDDEN, rewrite
 from workbench.anomaly.sql_tables import Tables, keep_import
-from workbench.anomaly.sql_tokens import error_at, place, quoted, tokenize
+from workbench.anomaly.sql_tokens import clauses, error_at, place, quoted, tokenize
 from workbench.anomaly.sql_tree import Diff, Import, Script, Side, Split, Statement
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.run import RunCancelled
@@ -85,8 +87,8 @@ class ScriptWork:
             found = self.diff(diff, text, run, statement)
             self.count += 1
             name = f"{HIDDEN}diff_{self.count}"
-            self.tables.table(f"CREATE TEMP TABLE {quoted(name)} AS {self.register(found)}")
-            alias = diff.alias or ("diff" if len(statement.diffs) == 1 and not diff.inner else name)
+            self.tables.table(f"CREATE TEMP TABLE {quoted(name)} AS {self.register(found, name)}")
+            alias = diff.alias or ("diff" if self.alone(statement) else name)
             text.replace(diff.start, diff.end, f"{quoted(name)} AS {quoted(alias)}")
             answers[diff.start] = found, alias
         result: Explanations | pd.DataFrame
@@ -149,13 +151,20 @@ class ScriptWork:
 
         return fail
 
-    def register(self, found: Explanations) -> str:
+    def alone(self, statement: Statement) -> bool:
+        """Return whether a DIFF without alias can be called `diff`: there is no other one, and no such table."""
+        tokens = tokenize(self.script.text[statement.start : statement.end])
+        begins = zip(tokens, clauses(tokens), strict=True)
+        return sum(token.is_name and token.name.casefold() == "diff" and at.item for token, at in begins) == 1
+
+    def register(self, found: Explanations, name: str) -> str:
         """Let SQL see an answer's table; return a select of it, in rank order."""
         import pyarrow as pa
 
-        name = f"{HIDDEN}answer_{self.count}"
-        self.tables.connection.register(name, pa.Table.from_pandas(found.to_pandas(), preserve_index=False))
-        return f"SELECT * FROM {quoted(name)}"
+        frame = found.to_pandas()
+        self.tables.answers[name] = list(frame.columns)
+        self.tables.connection.register(f"{name}_rows", pa.Table.from_pandas(frame, preserve_index=False))
+        return f"SELECT * FROM {quoted(f'{name}_rows')}"
 
     # the statement around it
 
@@ -168,14 +177,16 @@ class ScriptWork:
         rank = quoted(f"{HIDDEN}rank")
         diff = self.outer(statement)
         head, item = text.between(plain.start, plain.select), text.between(diff.start, diff.end)
+        name = item[: item.rindex(" AS ")]
+        item = f"(SELECT *, row_number() OVER () - 1 AS {rank} FROM {name}) AS {quoted(alias)}"
         rest = text.between(plain.item, plain.end)
         if plain.order is not None:
             ordered = text.between(plain.item, plain.order)
             keys = "" if _order_all(ordered) else f", {rank}"
             rest = f"{ordered}{keys} {text.between(plain.order, plain.end)}"
         else:
-            rest = _before_limit(rest, f" ORDER BY {rank} ")
-        sql = f"{head} SELECT *, {quoted(alias)}.rowid AS {rank} FROM {item} {rest}"
+            rest = before_limit(rest, f" ORDER BY {rank} ")
+        sql = f"{head} SELECT * FROM {item} {rest}"
         ranks = self.tables.table(rewrite(sql)).column(-1).to_numpy()
         answer = found._answer
         order = np.asarray(answer.order)[np.asarray(ranks, dtype=np.int64)]
@@ -186,15 +197,17 @@ class ScriptWork:
 
     def general(self, statement: Statement, text: _Text, answers: dict[int, tuple[Explanations, str]]) -> pa.Table:
         """Run a statement; without ORDER BY, and among ties, rows of a DIFF keep their rank order."""
-        import duckdb
+        from workbench.anomaly.memory import duck_table
 
         sql = text.between(statement.start, statement.end)
-        for variant in _ordered(sql, [alias for _, alias in answers.values()]):
+        names = {alias for found, alias in answers.values() if "rowid" not in (name.casefold() for name in found.by)}
+        for variant in rank_ordered(sql, names):
             try:
-                self.tables.connection.sql(rewrite(variant))
-            except (duckdb.Error, WorkbenchError):
-                continue
-            return self.tables.table(rewrite(variant))
+                relation = self.tables.relation(rewrite(variant))
+            except WorkbenchError:
+                continue  # what is grouped, or united, has no rank
+            with told_errors(variant, self.tables):
+                return duck_table(relation)
         return self.tables.table(rewrite(sql))
 
 
@@ -255,66 +268,6 @@ def _order_all(rest: str) -> bool:
     tokens = tokenize(rest)
     at = max(i for i, token in enumerate(tokens) if token.is_word("ORDER"))
     return tokens[min(at + 2, len(tokens) - 1)].is_word("ALL")
-
-
-def _before_limit(rest: str, keys: str) -> str:
-    """Put ORDER BY before LIMIT or OFFSET, or at the end."""
-    depth = 0
-    for token in tokenize(rest):
-        depth += token.is_mark("(") - token.is_mark(")")
-        if depth == 0 and token.is_word("LIMIT", "OFFSET"):
-            return f"{rest[: token.start]}{keys}{rest[token.start :]}"
-    return rest + keys
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Where a statement's own FROM names a DIFF, and where its ORDER BY ends."""
-
-    alias: str
-    order: int | None
-    end: int
-
-
-def _ordered(sql: str, aliases: list[str]) -> list[str]:
-    """Return the statement with the rank as its last sort key; empty where it cannot have one."""
-    shape = _shape(sql, aliases)
-    if shape is None:
-        return []
-    rank = f"{quoted(shape.alias)}.rowid"
-    if shape.order is not None:
-        return [f"{sql[: shape.order]}, {rank} {sql[shape.order :]}"]
-    return [_before_limit_at(sql, shape.end, f" ORDER BY {rank} ")]
-
-
-def _shape(sql: str, aliases: list[str]) -> _Shape | None:
-    from workbench.anomaly.sql_tokens import clauses
-
-    tokens = tokenize(sql)[:-1]
-    standing = clauses(tokens)
-    if not tokens or not tokens[0].is_word("SELECT", "WITH", "FROM"):
-        return None
-    top = [i for i in range(len(tokens)) if standing[i].depth == 0]
-    if any(tokens[i].is_word("UNION", "EXCEPT", "INTERSECT") and standing[i].clause == tokens[i].value for i in top):
-        return None
-    named = [
-        tokens[i].name
-        for i in top
-        if standing[i].clause == "FROM" and tokens[i].kind == "quoted" and tokens[i - 1].is_word("AS")
-    ]
-    alias = next((name for name in named if name in aliases), None)
-    if alias is None:
-        return None
-    order = [i for i in top if standing[i].clause == "ORDER"]
-    if order and tokens[min(order[0] + 2, len(tokens) - 1)].is_word("ALL"):
-        return None
-    last = [i for i in top if standing[i].clause in ("LIMIT", "OFFSET")]
-    end = tokens[last[0]].start if last else tokens[-1].end
-    return _Shape(alias, tokens[order[-1]].end if order else None, end)
-
-
-def _before_limit_at(sql: str, end: int, keys: str) -> str:
-    return f"{sql[:end]}{keys}{sql[end:]}"
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

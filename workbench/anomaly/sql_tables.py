@@ -13,8 +13,9 @@ from workbench.anomaly.data import Data
 from workbench.anomaly.files import CsvData, ParquetData, looks_like_path
 from workbench.anomaly.frames import read
 from workbench.anomaly.memory import duck_table
-from workbench.anomaly.sql_errors import told
-from workbench.anomaly.sql_tokens import clauses, tokenize
+from workbench.anomaly.sql_errors import told, told_errors
+from workbench.anomaly.sql_scores import HIDDEN
+from workbench.anomaly.sql_tokens import clauses, quoted, tokenize
 from workbench.engine.errors import WorkbenchError, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def keep_import(name: str, table: pa.Table) -> None:
     """Keep a table of IMPORT for later scripts."""
     _imported[name] = table
 
+
 #: connections that nobody needs any more. An answer may go with the thread of its run, as the process ends; DuckDB must
 #: not be waiting for its own threads there.
 _unused: deque[Tables] = deque()
@@ -64,6 +66,8 @@ class Tables:
             _unused.pop().close()
         self.given = given
         self.known: dict[str, Data] = {}
+        #: columns of DIFFs that are answered, by the names of their tables
+        self.answers: dict[str, list[str]] = {}
         self._owners = 0
         self.lock = threading.RLock()
         self.connection = duckdb.connect(
@@ -96,18 +100,14 @@ class Tables:
 
     def table(self, sql: str) -> pa.Table:
         """Run a statement and return what it gives."""
-        import duckdb
+        import pyarrow as pa
 
         with self.lock:
             relation = self.relation(sql)
             if relation is None:
-                import pyarrow as pa
-
                 return pa.table({})
-            try:
+            with told_errors(sql, self):
                 return duck_table(relation)
-            except duckdb.Error as error:
-                raise told(error, sql, self) from error
 
     def schema(self, sql: str) -> dict[str, pa.DataType]:
         """Return names and types of the columns of a query, without running it."""
@@ -130,9 +130,19 @@ class Tables:
         return [name for name in map(str, found) if not name.startswith("_")]
 
     def add(self, name: str, data: Data) -> None:
-        """Let SQL see a table under a name."""
+        """Let SQL see a table under a name; NaN is null."""
+        import pyarrow as pa
+
         self.known[name] = data
-        self.connection.register(name, _scannable(data))
+        scanned = _scannable(data)
+        floats = [] if isinstance(scanned, pa.Table) else [n for n, k in data.schema.items() if pa.types.is_floating(k)]
+        if not floats:
+            self.connection.register(name, scanned)
+            return
+        files = f"{HIDDEN}files_{len(self.known)}"
+        self.connection.register(files, scanned)
+        plain = ", ".join(f"CASE WHEN NOT isnan({c}) THEN {c} END AS {c}" for c in map(quoted, floats))
+        self.connection.execute(f"CREATE TEMP VIEW {quoted(name)} AS SELECT * REPLACE ({plain}) FROM {quoted(files)}")
 
     def serve(self, owner: Any) -> None:
         """Stay open for as long as there is an owner."""
@@ -220,4 +230,14 @@ def _scannable(data: Data) -> Any:
     if isinstance(data, CsvData) and data.size > LARGE:
         return data._scan()
     data.want(data.schema)
-    return pa.table({name: data.column(name) for name in data.schema})
+    return pa.table({name: _without_nan(data.column(name)) for name in data.schema})
+
+
+def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column with null for NaN, which DuckDB would take for the largest number."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(column.type) or not pc.any(pc.is_nan(column)).as_py():
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
