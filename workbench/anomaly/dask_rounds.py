@@ -23,6 +23,7 @@ from workbench.anomaly.encode import Codes, merge_values
 from workbench.anomaly.marking import MEANS, Marked, nothing_beyond
 from workbench.anomaly.part_counter import PartCounter
 from workbench.anomaly.part_tasks import COUNTED, Collected, CollectPart, Column, GatherPart, LookAtPart, Looked, Marks
+from workbench.engine.errors import warn
 
 if TYPE_CHECKING:
     from workbench.anomaly.execution import Work
@@ -70,11 +71,16 @@ class _Rounds:
             self._mark(looked)
         collected = self.parts.all(CollectPart(self.token, self.marks, columns), "collect", self.given)
         self.lengths, self.used = [part.rows for part in collected], [part.used for part in collected]
+        for message, hint in dict.fromkeys(told for part in collected for told in part.warnings):
+            warn(message, hint)
         codes, counter = self._merged(columns, collected)
         outliers = sum(part.outliers for part in collected)
         self._say_after(collected, outliers)
         actuals.set("Read", rows=float(sum(self.lengths)))
-        actuals.set("Encode", rows=float(counter.N))
+        made = len(columns) * len(collected)
+        hits = sum(part.hits for part in collected) / made if made else None
+        actuals.set("Encode", rows=float(counter.N), cache_hits=hits)
+        actuals.set("Score", rows=float(counter.N))
         actuals.set("Label", rows=float(counter.N), ms=self.parts.ms("collect"))
         actuals.set("Collect", rows=float(outliers))
         question = Question(self.data, request, actuals, self.work.plan, None, self.notes)

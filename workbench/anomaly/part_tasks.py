@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from workbench.anomaly.dask_parts import kept, metric_rows, used_rows
 from workbench.anomaly.passes import Survey, survey
+from workbench.engine.errors import WorkbenchWarning
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.anomaly.encode import Codes
     from workbench.anomaly.ranges import FloatFacts
     from workbench.anomaly.scorers import Model
+    from workbench.anomaly.store_keys import Stored
 
 __all__ = [
     "CollectPart",
@@ -198,12 +201,12 @@ def _labelled(part: Part, name: str, values: pa.Array) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------- codes
 
 
-def part_codes(part: Part, token: str, column: Column) -> Codes:
+def part_codes(part: Part, token: str, column: Column) -> Stored:
     """Return the codes of a part's rows: those the worker or the store still has, or encoded now."""
     from workbench.anomaly.store_keys import stored_codes
 
     key = (token, part.index, "codes", column.key)
-    return kept(key, lambda: stored_codes(part, column.name, column.edges), lambda codes: codes.nbytes)
+    return kept(key, lambda: stored_codes(part, column.name, column.edges), lambda stored: stored.codes.nbytes)
 
 
 @dataclass(eq=False)
@@ -221,15 +224,21 @@ class Collected:
         Used rows of each code; None where the dictionary was too large to travel.
     told : dict
         (determinant, dependent) -> for each code of the first its code of the second (-1: none): where it is told.
+    hits : int
+        Columns whose codes the store had.
+    warnings : list of (message, hint)
+        What the store had to say on the worker, where nobody would read it.
     """
 
     rows: int
     used: int
     outliers: int
-    codes: list[np.ndarray]
-    values: list[pa.Array]
-    totals: list[np.ndarray | None]
-    told: dict[tuple[int, int], np.ndarray]
+    codes: list[np.ndarray] = field(default_factory=list)
+    values: list[pa.Array] = field(default_factory=list)
+    totals: list[np.ndarray | None] = field(default_factory=list)
+    told: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    hits: int = 0
+    warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,9 +256,16 @@ class CollectPart:
         part, given = item
         used, flags = marked(part, self.token, self.marks, given)
         outliers = np.flatnonzero(flags)
-        local = [part_codes(part, self.token, column) for column in self.columns]
+        with warnings.catch_warnings(record=True) as issued:
+            warnings.simplefilter("always", WorkbenchWarning)
+            stored = [part_codes(part, self.token, column) for column in self.columns]
+        local = [each.codes for each in stored]
         codes = [column.codes if used is None else column.codes[used] for column in local]
-        found = Collected(len(flags) if used is None else len(used), len(flags), len(outliers), [], [], [], {})
+        found = Collected(len(flags) if used is None else len(used), len(flags), len(outliers))
+        found.hits = sum(each.hit for each in stored)
+        found.warnings = [
+            (each.message.message, each.message.hint) for each in issued if isinstance(each.message, WorkbenchWarning)
+        ]
         small = [column.card <= TRAVELS for column in local]
         for column, code, travels in zip(local, codes, small, strict=True):
             chosen, values, totals = code[outliers], column.values, None
@@ -306,7 +322,7 @@ class CountPart:
         local = [np.full(len(values) + 1, -1, np.int64) for values in self.values]
         rows = 0
         for c in wanted:
-            column = part_codes(part, self.token, self.columns[c])
+            column = part_codes(part, self.token, self.columns[c]).codes
             codes[c] = column.codes if used is None else column.codes[used]
             cards[c] = column.card
             local[c][:-1] = places_of(self.values[c], column.values)
@@ -350,7 +366,7 @@ class GatherPart:
     def __call__(self, item: tuple[Part, Any]) -> tuple[list[Codes], pa.Table]:
         """Return the codes and the plain columns."""
         part, _ = item
-        return [part_codes(part, self.token, column) for column in self.columns], part.load(list(self.plain))
+        return [part_codes(part, self.token, column).codes for column in self.columns], part.load(list(self.plain))
 
 
 @dataclass(frozen=True)
