@@ -78,6 +78,8 @@ def _whole(value: float) -> float:
 def bundle_of(result: Any) -> dict[str, object]:
     """Return the bundle of a result; one that cannot be drawn is shown as its one line, and why."""
     if not hasattr(result, "view_data"):
+        if hasattr(result, "iloc") and hasattr(result, "columns"):
+            return display.blocks_bundle([{"kind": "table", "name": "", "frame": result}])
         return {"text/plain": repr(result), "text/html": display.wrap(f"<pre>{display.escape(repr(result))}</pre>")}
     try:
         return display.mimebundle(result)

@@ -42,6 +42,8 @@ def test_anything_else_is_a_table(front: Any) -> None:
     assert list(frame["host"]) == ["a", "b"] and int(frame["n"].sum()) == int(
         front.names["log"]["host"].isin(["a", "b"]).sum()
     )
+    ((bundle, _, _),) = front.shown
+    assert "<table>" in bundle["text/html"] and bundle["text/plain"].splitlines()[0].split() == ["host", "n"]
     front.value("%%diff -o kept\nSELECT 1 AS a")
     assert front.names["kept"]["a"].tolist() == [1]
 
