@@ -14,7 +14,7 @@ from workbench.engine.version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench import anomaly, engine, video
+    from workbench import anomaly, engine, tta, video
     from workbench.anomaly.api import outliers
     from workbench.anomaly.diffs import diff
     from workbench.anomaly.stream import outliers_stream
@@ -35,6 +35,7 @@ __all__ = [
     "outliers_stream",
     "report",
     "session",
+    "tta",
     "video",
     "vquery",
 ]
@@ -50,6 +51,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "outliers_stream": ("workbench.anomaly.stream", "outliers_stream"),
     "report": ("workbench.notebook.report", "report"),
     "session": ("workbench.engine.session", "session"),
+    "tta": ("workbench.tta", None),
     "video": ("workbench.video", None),
     "vquery": ("workbench.video.api", "vquery"),
 }

@@ -6,11 +6,78 @@ Names are loaded on first use, so importing the subpackage costs next to nothing
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LAZY: dict[str, str] = {}
+if TYPE_CHECKING:
+    from workbench.tta.attribution import Attribution, attribute, scaling
+    from workbench.tta.comparison import Comparison, compare
+    from workbench.tta.dawnbench_read import read_dawnbench
+    from workbench.tta.dawnbench_rules import Problem
+    from workbench.tta.dawnbench_validate import validate_dawnbench
+    from workbench.tta.entries import Entries
+    from workbench.tta.importers import read_csv, read_mlflow, read_mllog, read_tensorboard
+    from workbench.tta.leaderboard import leaderboard
+    from workbench.tta.performance import Profile, profile
+    from workbench.tta.price import Price
+    from workbench.tta.problems import TTAWarning
+    from workbench.tta.ranking import sensitivity
+    from workbench.tta.rcp import RCP, olympic_mean, rcp_check
+    from workbench.tta.run import Run
+    from workbench.tta.runs import Runs
 
-__all__ = sorted(_LAZY)
+__all__ = [
+    "RCP",
+    "Attribution",
+    "Comparison",
+    "Entries",
+    "Price",
+    "Problem",
+    "Profile",
+    "Run",
+    "Runs",
+    "TTAWarning",
+    "attribute",
+    "compare",
+    "leaderboard",
+    "olympic_mean",
+    "profile",
+    "rcp_check",
+    "read_csv",
+    "read_dawnbench",
+    "read_mlflow",
+    "read_mllog",
+    "read_tensorboard",
+    "scaling",
+    "sensitivity",
+    "validate_dawnbench",
+]
+
+_LAZY = {
+    "RCP": "workbench.tta.rcp",
+    "Attribution": "workbench.tta.attribution",
+    "Comparison": "workbench.tta.comparison",
+    "Entries": "workbench.tta.entries",
+    "Price": "workbench.tta.price",
+    "Problem": "workbench.tta.dawnbench_rules",
+    "Profile": "workbench.tta.performance",
+    "Run": "workbench.tta.run",
+    "Runs": "workbench.tta.runs",
+    "TTAWarning": "workbench.tta.problems",
+    "attribute": "workbench.tta.attribution",
+    "compare": "workbench.tta.comparison",
+    "leaderboard": "workbench.tta.leaderboard",
+    "olympic_mean": "workbench.tta.rcp",
+    "profile": "workbench.tta.performance",
+    "rcp_check": "workbench.tta.rcp",
+    "read_csv": "workbench.tta.importers",
+    "read_dawnbench": "workbench.tta.dawnbench_read",
+    "read_mlflow": "workbench.tta.importers",
+    "read_mllog": "workbench.tta.importers",
+    "read_tensorboard": "workbench.tta.importers",
+    "scaling": "workbench.tta.attribution",
+    "sensitivity": "workbench.tta.ranking",
+    "validate_dawnbench": "workbench.tta.dawnbench_validate",
+}
 
 
 def __getattr__(name: str) -> Any:
