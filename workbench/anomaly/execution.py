@@ -54,10 +54,10 @@ class Question:
         plan = self.plan if self.plan is not None else planned(self.data, request)
         fields: dict[str, Any] = {
             "n_rows": found.N, "n_outliers": found.O, "rows": self.data, "spec": request.spec(), "name": self.data.name,
-            "metric": _metric(request),
+            "metric": metric_of(request),
         }  # fmt: skip
         if self.marked is not None:
-            fields |= _of_marked(self.marked)
+            fields |= fields_of(self.marked)
         fields |= self.extra
         if isinstance(fields.get("since"), int):
             fields["since"] = np.full(len(found.answers), fields["since"], np.int64)
@@ -197,14 +197,30 @@ class Work:
         self.plan: Plan | None = None
 
     def __call__(self, run: Run[Explanations] | None = None) -> Explanations:
-        """Do the work; the value of the run."""
-        tasks = in_tasks(self.data)
-        self.plan = planned(self.data, self.request, tasks=tasks)
-        if tasks:
+        """Do the work, or find that it has been done; the value of the run."""
+        from workbench.anomaly import kept_answers
+
+        key = kept_answers.answer_key(self.data, self.request)
+        if key is not None and (known := kept_answers.load(key, self)) is not None:
+            return known
+        result = self.compute(run)
+        if key is not None and not result.partial and self.actuals.seconds >= kept_answers.WORTH:
+            kept_answers.save(key, result, self.request)
+        return result
+
+    def compute(self, run: Run[Explanations] | None = None) -> Explanations:
+        """Do the work, whether or not it has been done before."""
+        self.plan = planned(self.data, self.request, tasks=self.tasks)
+        if self.tasks:
             from workbench.anomaly.dask_rounds import answer_in_tasks
 
             return answer_in_tasks(self, run)
         return self._here(run)
+
+    @property
+    def tasks(self) -> bool:
+        """Whether the rows are read in tasks of the session."""
+        return in_tasks(self.data)
 
     def _here(self, run: Run[Explanations] | None) -> Explanations:
         data, request, actuals = self.data, self.request, self.actuals
@@ -269,7 +285,8 @@ def _stage(run: Run[Any] | None, stage: str) -> None:
         run.update(stage=stage)
 
 
-def _metric(request: Request) -> str | tuple[str, ...] | None:
+def metric_of(request: Request) -> str | tuple[str, ...] | None:
+    """Return what `Explanations.metric` says."""
     if request.cube is not None:
         return request.cube.mean
     if not request.metrics:
@@ -277,7 +294,8 @@ def _metric(request: Request) -> str | tuple[str, ...] | None:
     return request.metrics[0] if len(request.metrics) == 1 else tuple(request.metrics)
 
 
-def _of_marked(marked: Marked) -> dict[str, Any]:
+def fields_of(marked: Marked) -> dict[str, Any]:
+    """Return the fields of an `Answer` that follow from how rows were marked."""
     weighted = marked.weights is not None
     fields: dict[str, Any] = {
         "n_left_out": marked.n_left_out,
