@@ -20,9 +20,6 @@ SORTED = 1 << 16
 #: chunks smaller than this on average are put together first
 _CHUNK = 10_000
 
-#: distinct text views that are copied one by one; more are copied with the whole column
-_ONE_BY_ONE = 5_000
-
 
 class Part(Protocol):
     """Some rows of a column, numbered by a dictionary of their own."""
@@ -92,6 +89,7 @@ class Indexed:
 
 def parts_of(array: pa.ChunkedArray | pa.Array) -> list[Part]:
     """Return the chunks of a column of text, bytes or dictionary values, numbered."""
+    coders(len(array))  # chunks may be too small to have kernels loaded
     return [
         _indexed(chunk) if pa.types.is_dictionary(chunk.type) else Numbered(*_numbered(chunk))
         for chunk in _chunks(array)
@@ -199,7 +197,7 @@ def _numbered(chunk: pa.Array) -> tuple[np.ndarray, pa.Array]:
     addresses = np.array([text.address for text in texts] or [0], np.uint64)
     sizes = np.array([text.size for text in texts] or [0], np.int64)
     codes = np.empty(len(chunk), np.uint32)
-    first, _ = fast.dictionary_codes(
+    first, null = fast.dictionary_codes(
         form,
         items.address + chunk.offset * width,
         len(chunk),
@@ -209,11 +207,19 @@ def _numbered(chunk: pa.Array) -> tuple[np.ndarray, pa.Array]:
         chunk.offset,
         codes,
     )
-    if not view:
-        return codes, chunk.take(pa.array(first))
-    if len(first) <= _ONE_BY_ONE:
-        return codes, pa.array([chunk[row].as_py() for row in first.tolist()], pa.large_string())
-    return codes, chunk.cast(pa.large_string()).take(pa.array(first))
+    return codes, _views_at(chunk, first, null) if view else chunk.take(pa.array(first))
+
+
+def _views_at(chunk: pa.Array, rows: np.ndarray, null: int) -> pa.Array:
+    """Return the text of some rows of a view array; Arrow cannot take from views, but views are plain to copy."""
+    _, items, *texts = chunk.buffers()
+    views = np.frombuffer(items, np.uint64).reshape(-1, 2)[chunk.offset + rows]
+    valid = None
+    if null >= 0:
+        views[null] = 0
+        valid = pa.py_buffer(np.packbits(np.arange(len(rows)) != null, bitorder="little"))
+    found = pa.Array.from_buffers(pa.string_view(), len(rows), [valid, pa.py_buffer(views), *texts])
+    return found.cast(pa.large_string())
 
 
 def _indexed(chunk: pa.DictionaryArray) -> Indexed:

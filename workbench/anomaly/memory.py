@@ -29,6 +29,9 @@ __all__ = [
     "series_to_arrow",
 ]
 
+#: chunks of fewer rows on average are put together
+_CHUNK = 10_000
+
 
 class PandasData(Data):
     """A pandas DataFrame; text that is Arrow-backed is taken as it is."""
@@ -196,12 +199,15 @@ def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column if column.type == standard(kind) else column.cast(standard(kind))
 
 
-def polars_encodable(values: pl.Series) -> pa.Array:
+def polars_encodable(values: pl.Series) -> pa.ChunkedArray | pa.Array:
     """Return a Polars column in the Arrow type that nothing need be copied for: text as views."""
     import polars as pl
 
+    newest = pl.CompatLevel.newest()
     if values.dtype not in (pl.Categorical, pl.Enum):
-        return values.to_arrow(compat_level=pl.CompatLevel.newest())
+        if values.n_chunks() > 1 and len(values) >= _CHUNK * values.n_chunks():
+            return pa.chunked_array([chunk.to_arrow(compat_level=newest) for chunk in values.get_chunks()])
+        return values.to_arrow(compat_level=newest)
     # Categorical numbers belong to a pool that all columns share. Making them dense for Arrow takes long; the values
     # that occur are all that is needed here.
     known = values.unique().drop_nulls()
