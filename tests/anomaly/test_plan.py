@@ -18,7 +18,9 @@ OPS = ["Rank", "Count", "Collect", "Label", "Score", "Encode", "Read"]
 
 def table(n: int = 1000) -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    return pd.DataFrame({"x": rng.normal(size=n), "a": rng.choice(list("pq"), n), "b": rng.integers(0, 9, n)})
+    return pd.DataFrame({"x": rng.normal(size=n), "a": rng.choice(list("pq"), n), "b": rng.integers(0, 9, n)}).assign(
+        flag=lambda frame: frame["x"] > 2
+    )
 
 
 def nodes(of: Any) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def test_percentile_marks_a_share_of_each_tail() -> None:
     [
         ({"where": "x > 1"}, "where x > 1"),
         ({"labels": np.zeros(1000, bool)}, "labels"),
-        ({"labels": "b"}, "labels b"),
+        ({"labels": "flag"}, "labels flag"),
         ({"metric": "x", "compare": "mean_deviation"}, "every row"),
     ],
 )

@@ -289,9 +289,6 @@ def _every(data: Data, request: Request, actuals: Actuals) -> Marked:
     notes = _left_out(data, request.metrics[:1], used)
     if not len(metric):
         notes.append(remarks.no_rows(data.name) if not data.n_rows else remarks.no_metric(request.metrics[:1]))
-    given = "where" if request.where is not None else "labels" if request.labels is not None else None
-    if given is not None:
-        notes.append(f"mean_deviation compares with all rows; {given} is not used.")
     return Marked(np.ones(len(metric), bool), used, metric=metric, marked_by="every row", notes=notes)
 
 
