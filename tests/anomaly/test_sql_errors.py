@@ -121,6 +121,31 @@ def test_c45_mistakes_in_two_lines(sql: str, message: str, hint: str | None) -> 
         assert caught.value.hint == hint
 
 
+@pytest.mark.parametrize(
+    ("sql", "line", "column"),
+    [
+        ("SELECT 1;\nSELECT zscore(x, w) FROM t", 2, 8),
+        ("SELECT * FROM DIFF (SPLIT t WHERE x > 1) ON app WHERE\n  support > zscore(x, w)", 2, 13),
+        ("SELECT app,\n zscore(x, w) FROM DIFF (SPLIT t WHERE x > 1) ON app", 2, 2),
+        ("SELECT app FROM DIFF\n (SELECT zscore(x, w) FROM t), t ON app", 2, 10),
+    ],
+)
+def test_c45_the_place_of_a_call_in_a_script(sql: str, line: int, column: int) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        diff(sql, t=sample())
+    assert caught.value.message == f"zscore takes one column (line {line}, column {column})."
+    assert (caught.value.line, caught.value.column) == (line, column - 1)
+
+
+def test_c45_names_that_differ_in_capitals() -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        diff("SELECT * FROM t", t=sample(), T=sample())
+    assert caught.value.message == 'SQL cannot tell the tables "t" and "T" apart.'
+    with pytest.raises(WorkbenchError) as caught:
+        diff("SELECT * FROM t", t=sample().assign(APP=1))
+    assert caught.value.message == 'SQL cannot tell "app" from a column that differs in capitals only.'
+
+
 def test_c45_the_place_of_a_missing_column() -> None:
     with pytest.raises(WorkbenchError) as caught:
         diff("SELECT *\nFROM DIFF (SPLIT t WHERE x > 1) ON app,\n  dya", t=sample())

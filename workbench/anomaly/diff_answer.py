@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.anomaly import checks, remarks
-from workbench.anomaly.by_columns import check_plain, chosen_by, range_note
-from workbench.anomaly.data import Data, as_float64, is_number, kind_name
+from workbench.anomaly import remarks
+from workbench.anomaly.by_columns import range_note
+from workbench.anomaly.data import Data
+from workbench.anomaly.diff_marks import Marks, read_marks
+from workbench.anomaly.diff_rules import Rules, chosen_columns
 from workbench.anomaly.diff_source import DiffData, Sides
-from workbench.anomaly.encode import encode_array
 from workbench.anomaly.plan import Actuals
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.plan import Node, Plan
@@ -22,84 +23,10 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.answer import Answer
     from workbench.anomaly.conditions import Conditions
-    from workbench.anomaly.frames import Codes
     from workbench.anomaly.results import Explanations
     from workbench.engine.run import Run
 
-__all__ = ["Rules", "answer_diff"]
-
-MEANS = ("mean_shift", "mean_deviation")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a DIFF asks for.
-
-    Attributes
-    ----------
-    on : tuple of str, or None for `*`
-    min_ratio, min_support : float
-    max_combo : int
-    compare : str
-    weight : str, optional
-        The column of SUM.
-    mean : str, optional
-        The column of AVG.
-    spec : dict
-        The call, for `.spec`.
-    notes : tuple of str
-        What was decided for the reader.
-    """
-
-    on: tuple[str, ...] | None
-    min_ratio: float
-    min_support: float
-    max_combo: int
-    compare: str
-    weight: str | None = None
-    mean: str | None = None
-    spec: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def checked(self) -> Rules:
-        """Return the rules; raise for a limit out of its range."""
-        return replace(
-            self,
-            min_support=checks.check_support(self.min_support),
-            min_ratio=checks.check_min_ratio(self.min_ratio, self.compare),
-            max_combo=checks.check_count("max_combo", self.max_combo, "a number of columns", 1, 3),
-        )
-
-
-@dataclass(eq=False)
-class Marks:
-    """The rows of a DIFF that count.
-
-    Attributes
-    ----------
-    columns : list of Codes
-        One code a row.
-    flags : bool (n,)
-        Rows of the first side.
-    used : bool (rows of the source,), optional
-        Which rows of the source these are; None: all.
-    weights : float64 (n,), optional
-        Rows that each stands for, or the sums of SUM.
-    metric, std : float64 (n,), optional
-        The second is 0: rows that stand for many are all alike.
-    whole : bool
-        Whether weights are counts of rows.
-    """
-
-    columns: list[Codes]
-    flags: NDArray[np.bool_]
-    used: NDArray[np.bool_] | None = None
-    weights: NDArray[np.float64] | None = None
-    metric: NDArray[np.float64] | None = None
-    std: NDArray[np.float64] | None = None
-    whole: bool = False
-    left_out: int = 0
-    notes: list[str] = field(default_factory=list)
+__all__ = ["answer_diff"]
 
 
 def answer_diff(
@@ -128,10 +55,10 @@ def answer_diff(
     rules = rules.checked()
     notes = list(rules.notes)
     _stage(run, "read")
-    rules, on, more = _columns(sides, rules, fail)
+    rules, on, more = chosen_columns(sides, rules, fail)
     notes += more
     with actuals.step("Read"):
-        data, marks = _read(sides, rules, on)
+        data, marks = read_marks(sides, rules, on)
     _stage(run, "encode")
     with actuals.step("Encode", rows=float(len(marks.flags))):
         notes += _overlap(sides)
@@ -246,132 +173,7 @@ class _Asked:
         return Plan(Node("Rank", f"by {self.rules.compare}", children=(node,)))
 
 
-# ------------------------------------------------------------------------------------------------------------ columns
-
-
-def _columns(
-    sides: Sides, rules: Rules, fail: Callable[[str, str, str], WorkbenchError] | None
-) -> tuple[Rules, tuple[str, ...], list[str]]:
-    """Return the rules with columns as the sides write them, the columns of ON, and notes."""
-    from workbench.anomaly.diff_source import condition_columns
-
-    def column(name: str) -> str:
-        return sides.column(name, lambda m, h: fail(name, m, h) if fail else WorkbenchError(m, h))
-
-    named = {part: column(name) for part in ("weight", "mean") if (name := getattr(rules, part)) is not None}
-    rules = replace(rules, **named)  # type: ignore[arg-type]
-    for name in named.values():
-        for schema in sides.schemas:
-            kind = next(kind for known, kind in schema.items() if known.casefold() == name.casefold())
-            if not is_number(kind):
-                raise WorkbenchError(
-                    f'"{name}" is {kind_name(kind)}; a metric must be a number.', "Use it in --by instead."
-                )
-    if rules.on is not None:
-        on = tuple(column(name) for name in rules.on)
-        for schema in sides.schemas:
-            for name in on:
-                check_plain(name, next(kind for known, kind in schema.items() if known.casefold() == name.casefold()))
-        return rules, on, []
-    common = sides.common()
-    if not common:
-        raise WorkbenchError(
-            "The two sides have no column in common.",
-            f"Columns: {', '.join(sides.schemas[0])}; and {', '.join(sides.schemas[1])}",
-        )
-    texts = [sides.condition] if sides.condition is not None else list(sides.items)
-    conditions = condition_columns(texts, common, where=sides.condition is None)
-    data = _Common(sides, " and ".join(sides.names), list(common))
-    by, notes = chosen_by(data, list(named.values()), conditions)
-    differ = sides.differences()
-    return rules, tuple(name for name, _ in by), [*([differ] if differ else []), *notes]
-
-
-class _Common(DiffData):
-    """The rows of a DIFF with the columns that both sides have."""
-
-    def __init__(self, sides: Sides, name: str, columns: Sequence[str]) -> None:
-        super().__init__(sides, name)
-        self.columns = columns
-
-    def _read_schema(self) -> list[tuple[str, Any]]:
-        found = self.sides.tables.schema(self.sides.whole(self.sides.rows(self.columns)))
-        return [(name, kind) for name, kind in found.items() if name in self.columns]
-
-
-# --------------------------------------------------------------------------------------------------------------- rows
-
-
-def _read(sides: Sides, rules: Rules, on: tuple[str, ...]) -> tuple[Data, Marks]:
-    """Read the columns of ON, the metric and the flags."""
-    from workbench.anomaly.join_diff import read_joined
-
-    joined = read_joined(sides, rules, on)
-    if joined is not None:
-        return joined
-    table = _table_of(sides)
-    extra = [name for name in (rules.weight, rules.mean) if name is not None]
-    if table is not None:
-        flags = sides.tables.table(sides.whole(sides.rows([]))).column(0).to_numpy()
-        marks = _marked(table, rules, on, np.asarray(flags, dtype=bool))
-        return table, marks
-    data = DiffData(sides, " and ".join(sides.names))
-    data.load(dict.fromkeys([*on, *extra]))
-    return data, _marked(data, rules, on, data.flags)
-
-
-def _marked(data: Data, rules: Rules, on: tuple[str, ...], flags: NDArray[np.bool_]) -> Marks:
-    columns = [_coded(data, name) for name in on]
-    marks = Marks(columns, flags)
-    for name in (rules.weight, rules.mean):
-        if name is None:
-            continue
-        values = as_float64(data.column(name)) if isinstance(data, DiffData) else data.numbers(name)
-        missing = np.isnan(values)
-        if missing.any():
-            marks.used = ~missing
-            marks.left_out = int(missing.sum())
-            marks.notes.append(remarks.left_out(marks.left_out, len(values), [name]))
-            values = values[marks.used]
-            marks.flags = flags[marks.used]
-            marks.columns = [replace(column, codes=column.codes[marks.used]) for column in columns]
-        if name == rules.weight:
-            check_weights(name, values)
-            marks.weights = values
-        else:
-            marks.metric = values
-    return marks
-
-
-def check_weights(name: str, values: NDArray[np.float64]) -> None:
-    """Raise for weights that cannot stand for rows."""
-    bad = values[~(values >= 0) | np.isinf(values)]
-    if len(bad):
-        raise WorkbenchError(
-            f'"{name}" holds {remarks.number(float(bad.min()))}; SUM takes weights of 0 or more.',
-            f"Leave such rows out: WHERE {name} >= 0.",
-        )
-
-
-def _coded(data: Data, name: str) -> Codes:
-    if isinstance(data, DiffData):
-        return encode_array(name, data.column(name))
-    from workbench.anomaly.frames import encode
-
-    return encode(data, name)
-
-
-def _table_of(sides: Sides) -> Data | None:
-    """Return the table that a SPLIT splits, where that is one that was passed: its columns need not go through SQL."""
-    if sides.condition is None or sides.only is not None or sides.scope:
-        return None
-    from workbench.anomaly.sql_tokens import tokenize
-
-    tokens = tokenize(sides.items[0])
-    if len(tokens) != 2 or not (tokens[0].is_name or tokens[0].kind == "text"):
-        return None
-    found = sides.tables.known.get(tokens[0].name if tokens[0].is_name else tokens[0].value)
-    return found if found is not None and found.kind != "dask" else None
+# ----------------------------------------------------------------------------------------------------------- private
 
 
 def _overlap(sides: Sides) -> list[str]:

@@ -110,7 +110,8 @@ def start_diff_tables(
     """Start the comparison of two tables; the parameters are those of `diff`."""
     from workbench.anomaly import compare as metrics
     from workbench.anomaly.checks import check_known
-    from workbench.anomaly.diff_answer import MEANS, Rules, answer_diff
+    from workbench.anomaly.diff_answer import answer_diff
+    from workbench.anomaly.diff_rules import MEANS, Rules
     from workbench.anomaly.diff_source import Sides
     from workbench.anomaly.frames import read
     from workbench.anomaly.sql_tables import Tables

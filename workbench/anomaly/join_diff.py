@@ -22,7 +22,8 @@ from workbench.anomaly.sql_scores import HIDDEN
 from workbench.anomaly.sql_tokens import Token, quoted
 
 if TYPE_CHECKING:
-    from workbench.anomaly.diff_answer import Marks, Rules
+    from workbench.anomaly.diff_marks import Marks
+    from workbench.anomaly.diff_rules import Rules
 
 __all__ = ["count_sql", "counted_sql", "read_joined"]
 
@@ -220,7 +221,7 @@ def _tables_of(condition: list[Token], join: Join, schemas: list[list[str]]) -> 
 
 
 def _marks(data: DiffData, table: pa.Table, rules: Rules, on: tuple[str, ...]) -> Marks:
-    from workbench.anomaly.diff_answer import Marks, check_weights
+    from workbench.anomaly.diff_marks import Marks, check_weights
 
     counts = as_float64(table.column(COUNT))
     missing = np.zeros(len(counts), bool)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly.compare import default_min_ratio
-from workbench.anomaly.diff_answer import Rules, answer_diff
+from workbench.anomaly.diff_answer import answer_diff
+from workbench.anomaly.diff_rules import Rules
 from workbench.anomaly.diff_source import Sides
 from workbench.anomaly.frames import read
 from workbench.anomaly.sql_errors import told_errors
 from workbench.anomaly.sql_files import read_import, write_outfile
 from workbench.anomaly.sql_order import before_limit, rank_ordered
-from workbench.anomaly.sql_scores import HIDDEN, rewrite
+from workbench.anomaly.sql_scores import HIDDEN, Fail, rewrite
 from workbench.anomaly.sql_tables import Tables, keep_import
 from workbench.anomaly.sql_tokens import clauses, error_at, place, quoted, tokenize
 from workbench.anomaly.sql_tree import Diff, Import, Script, Side, Split, Statement
@@ -62,6 +63,8 @@ class ScriptWork:
             found: Any = None
             for statement in self.script.statements:
                 found = self.imported(statement) if isinstance(statement, Import) else self.statement(statement, run)
+                if run is not None:
+                    run.check()
             return found
         except (duckdb.Error, WorkbenchError) as error:
             if run is not None and run.cancelled.is_set():
@@ -119,7 +122,9 @@ class ScriptWork:
             items = tuple(text.between(side.start, side.end) for side in diff.sides)
             names = tuple(_side_name(side, place) for place, side in enumerate(diff.sides))
             condition = None
-        sides = Sides(self.tables, items, names, condition, self.scope(diff, text), fail=self.fail(diff))
+        sides = Sides(
+            self.tables, items, names, condition, self.scope(diff, text), fail=self.fail(diff.start, diff.end)
+        )
         offsets = dict(zip((name.casefold() for name in diff.on or ()), diff.on_offsets, strict=False))
         if diff.aggregate.column is not None:
             offsets.setdefault(diff.aggregate.column.casefold(), diff.aggregate.offset)
@@ -139,15 +144,15 @@ class ScriptWork:
         recursive = "RECURSIVE " if any(cte.recursive for cte in ctes.values()) else ""
         return f"WITH {recursive}{', '.join(text.between(cte.start, cte.end) for cte in ctes.values())}"
 
-    def fail(self, diff: Diff) -> Any:
-        """Return what makes the error for a scoring function in the sides: it stands where the script has it."""
+    def fail(self, start: int, end: int) -> Fail:
+        """Return what makes the error for a scoring function between two offsets: it stands where the script has it."""
         sql = self.script.text
-        tokens = [token for token in tokenize(sql) if diff.start <= token.start < diff.end]
 
         def fail(offset: int, message: str, hint: str) -> WorkbenchError:
+            # The text it was found in is not the script's: DIFFs are answered, sides stand alone.
             word = message.split()[0].upper()
-            found = next((token.start for token in tokens if token.value == word), diff.start)
-            return error_at(sql, found, message, hint)
+            places = (token.start for token in tokenize(sql) if start <= token.start < end and token.value == word)
+            return error_at(sql, next(places, start), message, hint)
 
         return fail
 
@@ -187,7 +192,8 @@ class ScriptWork:
         else:
             rest = before_limit(rest, f" ORDER BY {rank} ")
         sql = f"{head} SELECT * FROM {item} {rest}"
-        ranks = self.tables.table(rewrite(sql)).column(-1).to_numpy()
+        fail = self.fail(statement.start, statement.end)
+        ranks = self.tables.table(rewrite(sql, fail)).column(-1).to_numpy()
         answer = found._answer
         order = np.asarray(answer.order)[np.asarray(ranks, dtype=np.int64)]
         changed = Explanations(replace(answer, order=order))
@@ -201,6 +207,7 @@ class ScriptWork:
 
         sql = text.between(statement.start, statement.end)
         names = {alias for found, alias in answers.values() if "rowid" not in (name.casefold() for name in found.by)}
+        rewritten = rewrite(sql, self.fail(statement.start, statement.end))
         for variant in rank_ordered(sql, names):
             try:
                 relation = self.tables.relation(rewrite(variant))
@@ -208,7 +215,7 @@ class ScriptWork:
                 continue  # what is grouped, or united, has no rank
             with told_errors(variant, self.tables):
                 return duck_table(relation)
-        return self.tables.table(rewrite(sql))
+        return self.tables.table(rewritten)
 
 
 # ----------------------------------------------------------------------------------------------------------- private

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +117,15 @@ class Tables:
 
     def find(self, name: str) -> Data | None:
         """Return the table that SQL means by a name."""
-        for known in (self.known, self.given, imported()):
-            for candidate in (name, *(other for other in known if str(other).casefold() == name.casefold())):
-                if candidate in known:
-                    value = known[candidate]
-                    return value if isinstance(value, Data) else read(value, name=str(candidate))
+        for known in (self.given, imported()):
+            alike = [other for other in known if str(other).casefold() == name.casefold()]
+            if len(alike) > 1:
+                first, second = alike[:2]
+                raise WorkbenchError(
+                    f'SQL cannot tell the tables "{first}" and "{second}" apart.', "Rename one of them."
+                )
+            if alike:
+                return read(known[alike[0]], name=str(alike[0]))
         return None
 
     def names(self) -> list[str]:
@@ -133,6 +137,12 @@ class Tables:
         """Let SQL see a table under a name; NaN is null."""
         import pyarrow as pa
 
+        alike = Counter(column.casefold() for column in data.schema)
+        twice = next((column for column in data.schema if alike[column.casefold()] > 1), None)
+        if twice is not None:
+            raise WorkbenchError(
+                f'SQL cannot tell "{twice}" from a column that differs in capitals only.', "Rename one of them."
+            )
         self.known[name] = data
         scanned = _scannable(data)
         floats = [] if isinstance(scanned, pa.Table) else [n for n, k in data.schema.items() if pa.types.is_floating(k)]
