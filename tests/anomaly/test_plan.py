@@ -39,7 +39,7 @@ def test_estimates_follow_the_rows_and_the_options() -> None:
     assert found["Count"].detail == "1 to 2 columns"
     assert all(node.est_ms is not None and node.est_ms > 0 for node in found.values())
     assert all(node.rows is None for node in found.values())
-    assert made.notes == ("in this process, by NumPy",)
+    assert made.notes == ("in this process",)
     larger = nodes(plan.planned(read(table(100_000)), request(data, "x", ["a", "b"])))
     assert larger["Encode"].est_ms > found["Encode"].est_ms
     assert plan.planned(data, request(data, "x", ["a", "b"])) == plan.planned(data, request(data, "x", ["a", "b"]))
@@ -80,6 +80,7 @@ def test_c46_actuals_stand_beside_the_estimates() -> None:
     assert rows["Rank"]["rows"] == len(answer)
     assert all(rows[op]["ms"] is not None and rows[op]["est_ms"] is not None for op in OPS if op != "Collect")
     assert "est. rows" in answer.explain()
+    assert "note: counted by " in answer.explain()
 
 
 def walk(node: dict[str, Any]) -> Any:

@@ -139,6 +139,7 @@ def explain_marked(
     -------
     Explanations
     """
+    from workbench.anomaly import loading
     from workbench.anomaly.explain import Rules, search
 
     actuals = actuals if actuals is not None else Actuals()
@@ -166,6 +167,7 @@ def explain_marked(
             if not last:
                 raise
             found = last[0]
+    actuals.note("counted by NumPy" if loading.kernels(0) is None else "counted by compiled kernels")
     return question.explanations(columns, found, stopped=run is not None and run.cancelled.is_set())
 
 

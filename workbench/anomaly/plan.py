@@ -18,8 +18,6 @@ __all__ = ["Actuals", "filled", "in_tasks", "planned"]
 
 #: bytes of a file above which it is read in tasks, a part at a time
 LARGE = 1 << 30
-#: rows from which the compiled kernels are worth their loading
-COMPILED_FROM = 50_000
 
 #: nanoseconds a row, as measured on one core at 2.1 GHz: what estimates are made of
 READ_NS = {"path": 200.0, "duckdb": 30.0, "dask": 100.0, "polars": 1.0, "arrow": 1.0, "pandas": 1.0}
@@ -72,7 +70,7 @@ def planned(data: Data, request: Request, *, tasks: bool = False) -> Plan:
         est_ms=None if rows is None else counting + len(names) * COUNT_NS * rows / 1e6,
         children=(node,),
     )
-    return Plan(Node("Rank", f"by {request.compare}", est_ms=1.0, children=(node,)), notes=tuple(_notes(data, tasks)))
+    return Plan(Node("Rank", f"by {request.compare}", est_ms=1.0, children=(node,)), notes=tuple(_notes(tasks)))
 
 
 @dataclass
@@ -177,9 +175,8 @@ def _label(request: Request) -> str:
     return f"top {100 * request.top:g} %, {tails[request.tail]}"
 
 
-def _notes(data: Data, tasks: bool) -> Iterator[str]:
+def _notes(tasks: bool) -> Iterator[str]:
     if tasks:
         yield "read in tasks, a part at a time; three rounds, and small things travel"
-    elif data.kind != "dask":
-        small = data.n_rows < COMPILED_FROM
-        yield "in this process, by NumPy" if small else "in this process, by compiled kernels"
+    else:
+        yield "in this process"
