@@ -382,3 +382,39 @@ def test_any_table_may_be_pushed_and_types_stay_apart() -> None:
     result = stream.push(pa.Table.from_pandas(frame))
     assert result is not None
     assert {type(value) for s in result.sets for value in s.values()} <= {int, dt.date, bool}
+
+
+def test_answers_of_a_stream_have_their_values_in_the_last_panes() -> None:
+    stream = wb.outliers_stream(**QUESTION, top=0.05, decay=0.1)
+    results = [stream.push(table(600, pane)) for pane in range(3)]
+    last = results[-1]
+    assert last is not None and len(last)
+    sparks, values = last._answer.sparks, last._answer.found.answers.value.tolist()
+    assert [line[-1] for line in sparks] == values and {len(line) for line in sparks} == {3}
+    assert '"spark"' in str(last.view_data()).replace("'", '"')
+
+
+def test_a_metric_that_becomes_text_is_refused_and_nothing_is_lost() -> None:
+    stream, other = (wb.outliers_stream(**QUESTION, top=0.05) for _ in range(2))
+    frame = table(300)
+    stream.push(frame), other.push(frame)
+    with pytest.raises(WorkbenchError, match=r'"x" is text; a metric must be a number\.'):
+        stream.push(frame.astype({"x": "string"}))
+    one, two = stream.push(table(300, 1)), other.push(table(300, 1))
+    assert one is not None and two is not None
+    pd.testing.assert_frame_equal(one.to_pandas(), two.to_pandas())
+
+
+def test_a_pane_whose_answer_fails_waits_for_the_next_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, other = (wb.outliers_stream(**QUESTION, top=0.05, window="100rows") for _ in range(2))
+    stream.push(table(50)), other.push(table(50))
+    from workbench.anomaly import stream_window
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream_window, "mark", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            stream.push(table(250, 1))
+    other.push(table(250, 1))
+    one, two = stream.push(table(100, 2)), other.push(table(100, 2))
+    assert one is not None and two is not None and len(stream.history) == 4
+    pd.testing.assert_frame_equal(one.to_pandas(), two.to_pandas())

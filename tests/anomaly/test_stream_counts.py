@@ -51,8 +51,9 @@ def same(counts: FadingCounts, rules: Rules, decay: float) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.integers(0, 2**32), st.sampled_from([0.0, 0.03, 0.3, 0.9]), st.sampled_from([0.02, 0.1, 0.3]), st.booleans(),
-    st.integers(1, 4), st.sampled_from([0.5, 3.0]), st.sampled_from(["risk_ratio", "prevalence_difference"]),
+    st.integers(0, 2**32), st.sampled_from([0.0, 0.03, 0.3, 0.9]), st.sampled_from([0.0201, 0.1003, 0.3007]),
+    st.booleans(),
+    st.integers(1, 4), st.sampled_from([0.5123, 3.0123]), st.sampled_from(["risk_ratio", "prevalence_difference"]),
 )  # fmt: skip
 def test_c37_a_search_that_is_carried_on_finds_what_a_new_one_does(
     seed: int, decay: float, support: float, minimal: bool, combo: int, ratio: float, compare: str

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save"]
 
-VERSION = 1
+VERSION = 2
 
 
 def save(stream: OutlierStream, path: str | os.PathLike[str]) -> None:
@@ -121,6 +121,7 @@ def _state_of(stream: OutlierStream) -> dict[str, Any]:
     made: dict[str, Any] = {
         "options": options, "name": stream.name, "panes": stream.panes.state(), "history": stream._rows,
         "columns": stream._columns,
+        "closed": [[p.number, p.start, p.end, p.table, p.origin, p.late] for p in stream._closed],
     }  # fmt: skip
     if stream.request is not None:
         assert stream._state is not None
@@ -136,7 +137,7 @@ def _state_of(stream: OutlierStream) -> dict[str, Any]:
 def _stream_of(kind: type[OutlierStream], made: dict[str, Any]) -> OutlierStream:
     from workbench.anomaly.dictionary import Dictionary
     from workbench.anomaly.language import Request
-    from workbench.anomaly.panes import Panes
+    from workbench.anomaly.panes import Pane, Panes
     from workbench.anomaly.spec import seasonal_of
 
     options = made["options"]
@@ -146,6 +147,7 @@ def _stream_of(kind: type[OutlierStream], made: dict[str, Any]) -> OutlierStream
     stream = kind(name=made["name"], **options)
     stream.panes = Panes.from_state(stream.panes.cut, made["panes"])
     stream._rows, stream._columns = made["history"], made["columns"]
+    stream._closed = [Pane(*each) for each in made["closed"]]
     if "request" in made:
         asked = made["request"]
         asked |= {"by": tuple((name, bins) for name, bins in asked["by"]), "metrics": tuple(asked["metrics"])}

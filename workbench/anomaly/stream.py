@@ -124,6 +124,7 @@ class OutlierStream:
         self.request: Request | None = None
         self._state: FadeState | WindowState | None = None
         self._rows: list[dict[str, Any]] = []
+        self._closed: list[Pane] = []
         self._columns: list[str] = []
         _check(options)
 
@@ -215,11 +216,15 @@ class OutlierStream:
         """Return the columns of a push as one Arrow table, and check the question on the first."""
         import pyarrow as pa
 
+        from workbench.anomaly.data import check_number
+
         if self.request is None:
             self._begin(frame)
         assert self.request is not None
         for name in self._columns:
             frame.check(name)
+        for name in self.request.metrics:
+            check_number(name, frame.schema[name])
         return pa.table({name: frame.column(name) for name in self._columns})
 
     def _begin(self, frame: Any) -> None:
@@ -255,7 +260,9 @@ class OutlierStream:
 
     def _take(self, closed: list[Pane], begin: int) -> Explanations | None:
         result = None
-        for pane in closed:
+        self._closed += closed
+        while self._closed:  # a pane whose answer fails, or is interrupted, waits for the next push
+            pane = self._closed[0]
             started = clock.perf_counter()
             assert self._state is not None
             assert self.request is not None
@@ -265,6 +272,7 @@ class OutlierStream:
                 were = "was" if pane.late == 1 else "were"
                 notes.append(f"{pane.late} {rows} older than the window {were} dropped (allowed lateness {lateness}).")
             result, flags, cutoff = self._state.close(pane, notes)
+            del self._closed[0]
             self.result = result
             mine = pane.origin >= begin
             self.labels[pane.origin[mine] - begin] = flags[mine]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.anomaly import sketch
+from workbench.anomaly import loading, sketch
+from workbench.anomaly.counting import Rows, rows_of
 from workbench.anomaly.stream_search import Tracker
 from workbench.anomaly.stream_sets import Counted
 
@@ -107,7 +108,9 @@ class FadingCounts:
     def totals(self) -> Sequence[NDArray[Any]]:
         """For each column the rows of each code, or their weight."""
         return [
-            self.true(each) if isinstance(each, np.ndarray) else each.estimate(np.arange(card)) / self._weight
+            self.settled(self.true(each[:card]), self.N)
+            if isinstance(each, np.ndarray)
+            else each.estimate(np.arange(card)) / self._weight
             for each, card in zip(self._dense, self.cards, strict=True)
         ]
 
@@ -115,7 +118,7 @@ class FadingCounts:
         """Return the rows of each set, or their weight; of new sets those that are still known."""
         places = self._places(columns, codes)
         self._asked[places] = self.number
-        return np.asarray(self.true(self._totals[places]))
+        return np.asarray(self.settled(self.true(self._totals[places]), self.N))
 
     def of_values(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[Any]:
         """Return the rows of single values, or their weight."""
@@ -126,7 +129,7 @@ class FadingCounts:
                 sums[mine] = held.estimate(codes[mine]) if self.decay else np.rint(held.estimate(codes[mine]))
             else:
                 sums[mine] = held[codes[mine]]
-        return np.asarray(self.true(sums))
+        return np.asarray(self.settled(self.true(sums), self.N))
 
     def counted_back(self, sets: Counted) -> tuple[NDArray[Any], int]:
         """Return the sums of sets over all panes whose codes are there, and the first of these panes."""
@@ -168,6 +171,12 @@ class FadingCounts:
         """Return sums as counts, or weights."""
         return sums / self._weight if self.decay else sums
 
+    def settled(self, sums: Any, whole: Any) -> Any:
+        """Return weights, those that differ from a whole by less than any live row weighs being the whole: rounding
+        must not leave rows outside a set in which all rows are.
+        """
+        return np.where(np.abs(whole - sums) < FORGOTTEN / 2, whole, sums) if self.decay else sums
+
     # ------------------------------------------------------------------------------------------------------ the panes
 
     def add(self, number: int, codes: list[NDArray[Any]], cards: Sequence[int], flags: NDArray[np.bool_]) -> None:
@@ -195,8 +204,9 @@ class FadingCounts:
         self._held += pane.nbytes
         self._rows += self.in_units(n)
         self.outlier_sum += self.in_units(len(chosen))
+        rows = rows_of(codes, self.cards, loading.kernels(n)) if codes else None
         for c, array in enumerate(codes):
-            self._count_values(c, array, 1)
+            self._count_values(c, array, 1, rows=rows)
         if len(self._totals):
             self._totals = self._totals + self.in_units(self._sets().count(codes, self.cards))
         if self.tracker is not None:
@@ -226,7 +236,9 @@ class FadingCounts:
     def _age_weight(self, number: int) -> float | int:
         return (1.0 - self.decay) ** (self.number - number) if self.decay else 1
 
-    def _count_values(self, c: int, codes: NDArray[Any], sign: int, share: float = 1.0) -> None:
+    def _count_values(
+        self, c: int, codes: NDArray[Any], sign: int, share: float = 1.0, rows: Rows | None = None
+    ) -> None:
         held = self._dense[c]
         if isinstance(held, sketch.Counter):
             if sign > 0:
@@ -238,11 +250,11 @@ class FadingCounts:
             room = max(card, 2 * len(held))
             if room * 8 > self.memory // 2 // len(self.cards):
                 self._dense[c] = self._sketched(held)
-                self._count_values(c, codes, sign, share)
+                self._count_values(c, codes, sign, share)  # by the sketch
                 return
             held = self._dense[c] = np.concatenate([held, np.zeros(room - len(held), self._type)])
-        counted = np.bincount(codes, minlength=len(held))
-        held += sign * (counted * (self._weight * share) if self.decay else counted)
+        counted = np.bincount(codes, minlength=card) if rows is None else rows.histogram(c)
+        held[:card] += sign * (counted * (self._weight * share) if self.decay else counted)
 
     def _sketched(self, held: NDArray[Any]) -> sketch.Counter:
         made = sketch.Counter(max(16, self.memory // 2 // len(self.cards) // 64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from workbench.anomaly.sets import Sets
 from workbench.anomaly.stream_counts import FadingCounts
 from workbench.anomaly.stream_marks import Follower
 from workbench.anomaly.stream_result import PaneExplanations
-from workbench.anomaly.stream_search import found_of
+from workbench.anomaly.stream_search import Level, found_of
+from workbench.anomaly.stream_sparks import Sparks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from workbench.anomaly.score import Cutoff
 
 __all__ = ["FadeState"]
+
+
+class _Searched(NamedTuple):
+    """Sets with their values, and what puts them together."""
+
+    levels: Sequence[Level | Sets]
+    found: Callable[[], tuple[Found, NDArray[np.int64]]]
 
 
 class FadeState:
@@ -58,6 +66,7 @@ class FadeState:
             request.max_candidates,
         )  # fmt: skip
         self.counts = FadingCounts(len(request.by), decay, memory, self.rules)
+        self.sparks = Sparks()
 
     def close(self, pane: Pane, notes: Sequence[str]) -> tuple[Explanations, NDArray[np.bool_], Cutoff | None]:
         """Label a pane, count it, and explain what is live.
@@ -71,6 +80,9 @@ class FadeState:
         """
         data, actuals, request = read(pane.table, name=self.name), Actuals(), self.request
         said = list(notes)
+        # first what may fail: a dictionary that knows more values than it needs has not gone wrong
+        with actuals.step("Encode", rows=float(data.n_rows)):
+            codes = [each.encode(pane.table.column(each.name)) for each in self.dictionaries]
         if self.counts.number >= 0:
             self.follower.end_pane(pane.number - self.counts.number)
         used: NDArray[np.bool_] | None = None
@@ -89,8 +101,7 @@ class FadeState:
                 if len(x):
                     flags, cutoff, more = self.follower.label(x)
                     said += more
-        with actuals.step("Encode", rows=float(data.n_rows)):
-            codes = [chosen(each.encode(data.column(each.name)), used) for each in self.dictionaries]
+        codes = [chosen(each, used) for each in codes]
         with actuals.step("Collect", rows=float(np.count_nonzero(flags))):
             self.counts.add(pane.number, codes, [each.card for each in self.dictionaries], flags)
         with actuals.step("Count"):
@@ -100,12 +111,14 @@ class FadeState:
             "n_left_out": 0 if used is None else int(len(used) - np.count_nonzero(used)),
             "marked_by": request.where or "",
         }  # fmt: skip
+        sparks = self.sparks.after([(each.columns, each.codes, each.value) for each in searched.levels])
         seconds = actuals.seconds
         known = [(each, each.card) for each in self.dictionaries]
 
         def explanations() -> Explanations:
-            found, since = searched()
-            question = Question(data, replace(request, notes=()), actuals, None, None, said, {**extra, "since": since})
+            found, since = searched.found()
+            more = {**extra, "since": since, "sparks": sparks(found.answers)}
+            question = Question(data, replace(request, notes=()), actuals, None, None, said, more)
             made = question.explanations([each.column(card=card) for each, card in known], found)
             made._answer.seconds = seconds  # not those until somebody looked
             return made
@@ -117,25 +130,22 @@ class FadeState:
             whole[used] = flags
         return result, whole, cutoff
 
-    def _searched(self) -> Callable[[], tuple[Found, NDArray[np.int64]]]:
-        """Search, and return what puts the findings together, which may wait until they are looked at."""
+    def _searched(self) -> _Searched:
+        """Search; the findings are put together when they are looked at, where they can wait."""
         counts = self.counts
         assert counts.tracker is not None
         levels = counts.tracker.search(counts)
-        if levels is None:
+        outliers, rows, first = counts.true(counts.outlier_sum), counts.N, counts.panes[0].number
+        if levels is None or (not len(levels[0].o) and outliers):  # a new search tells what is nearest
             found, since = self._anew()
+        elif all((each.since <= first).all() for each in levels):
+            return _Searched(levels, lambda: found_of(levels, outliers, rows))
         else:
-            outliers, rows, first = counts.true(counts.outlier_sum), counts.N, counts.panes[0].number
-            if not len(levels[0].o) and outliers:
-                found, since = self._anew()  # which tells what is nearest
-            elif all((each.since <= first).all() for each in levels):
-                return lambda: found_of(levels, outliers, rows)
-            else:
-                found, since = found_of(levels, outliers, rows)
-        young = np.flatnonzero(since > counts.panes[0].number)
+            found, since = found_of(levels, outliers, rows)
+        young = np.flatnonzero(since > first)
         if len(young):
             found, since = self._recounted(found, since, young, *counts.outliers())
-        return lambda: (found, since)
+        return _Searched([found.answers], lambda: (found, since))
 
     def _anew(self) -> tuple[Found, NDArray[np.int64]]:
         counts = self.counts

@@ -155,7 +155,7 @@ class Tracker:
 
     def _levels(self, counts: FadingCounts) -> list[Level] | None:
         rules, outliers, rows = self.rules, counts.true(counts.outlier_sum), counts.N
-        o = counts.true(self._o)
+        o = counts.settled(counts.true(self._o), outliers)
         support = np.asarray(o / outliers if outliers else np.zeros(len(o)), np.float64)
         supported = (support >= rules.min_support) & (o > 0)
         opened = np.zeros(len(o), bool)
@@ -174,7 +174,8 @@ class Tracker:
                 t, since = counts.of_values(columns[:, 0], codes[:, 0]), np.full(len(at), first, np.int64)
             else:
                 self._fill(counts, at, low, high, support)
-                t, since = counts.true(self._t[at]), np.maximum(self._since[at], first)
+                t, since = counts.settled(counts.true(self._t[at]), rows), np.maximum(self._since[at], first)
+            t = counts.settled(t, o[at])
             value = np.asarray(compare.value(rules.compare, o[at], t, outliers, rows), np.float64)
             passing = value >= rules.min_ratio
             levels.append(Level(columns, codes, o[at], t, value, support[at], passing, since))

@@ -47,7 +47,7 @@ class WindowState:
     def __init__(self, request: Request, panes: int, memory: int, name: str) -> None:
         self.request, self.panes, self.memory, self.name = request, panes, memory, name
         self.dictionaries = [Dictionary(column, bins) for column, bins in request.by]
-        self.held: deque[tuple[int, pa.Table, list[NDArray[np.uint32]]]] = deque()
+        self.held: deque[tuple[int, pa.Table, list[NDArray[Any]]]] = deque()
 
     def close(self, pane: Pane, notes: Sequence[str]) -> tuple[Explanations, NDArray[np.bool_], Cutoff | None]:
         """Answer the question on the window that ends with a pane.
@@ -61,32 +61,32 @@ class WindowState:
         """
         table = pane.table
         codes = [each.encode(table.column(each.name)) for each in self.dictionaries]
-        self.held.append((pane.number, table, codes))
-        while self.held[0][0] <= pane.number - self.panes:
-            self.held.popleft()
-        size = sum(part.nbytes + sum(array.nbytes for array in arrays) for _, part, arrays in self.held)
+        held = deque(each for each in self.held if each[0] > pane.number - self.panes)
+        held.append((pane.number, table, codes))
+        size = sum(part.nbytes + sum(array.nbytes for array in arrays) for _, part, arrays in held)
         if size > self.memory:
             raise WorkbenchError(
                 f"The rows of the window take {format_bytes(size)}; memory is {format_bytes(self.memory)}.",
                 "Give a larger memory, or a shorter window.",
             )
-        whole = pa.concat_tables([part for _, part, _ in self.held], promote_options="permissive")
+        whole = pa.concat_tables([part for _, part, _ in held], promote_options="permissive")
         data, actuals = read(whole, name=self.name), Actuals()
         said = [*notes, *self._not_full(pane)]
         marked = mark(data, self.request, actuals)
         columns = []
         with actuals.step("Encode", rows=float(whole.num_rows)):
             for c, dictionary in enumerate(self.dictionaries):
-                every = np.concatenate([arrays[c] for _, _, arrays in self.held])
+                every = np.concatenate([arrays[c] for _, _, arrays in held])
                 column = dictionary.column(every)
                 columns.append(replace(column, codes=chosen(column.codes, marked.used)))
         request = replace(self.request, notes=())
         question = Question(data, request, actuals, None, marked, [*said, *marked.notes])
-        question.extra["since"] = self.held[0][0]
+        question.extra["since"] = held[0][0]
         found = explain_marked(
             columns, marked.flags, data=data, request=request, weights=marked.weights,
             outlier_weights=marked.outlier_weights, metric=marked.metric, actuals=actuals, question=question,
         )  # fmt: skip
+        self.held = held  # a pane that fails is not in
         flags = marked.source_flags()[whole.num_rows - table.num_rows :] == 1
         return found, flags, marked.cutoff
 
