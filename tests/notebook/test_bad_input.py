@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.video import clips, scenes
+from tests.video.models.mirror import needs_mirror
 from workbench import cli
 from workbench.engine import session
 from workbench.engine.errors import Stopped, WorkbenchWarning
@@ -76,10 +77,12 @@ CROSSED = OUTSIDE.replace("(50, 0), (1143, 960)", "(50, 50), (50, 0), (0, 50)")
         ("cam1.mp4 --detector yolo", CARS, "No detector is named 'yolo'.",
          "Did you mean 'yolox-nano'? wb.video.detectors() lists them."),
         ("cam1.mp4 --detector 5", CARS, "No detector is named '5'.", "wb.video.detectors() lists them."),
-        ("cam1.mp4 --detector motion", CARS.replace("car: Car", "car: Lift").replace(
-            "class Cars", 'class Lift(Object, label="forklift"): pass\nclass Cars'),
-         "No available detector finds 'forklift'.",
-         "Closest labels: truck, car. Use register_detector() or detector=."),
+        pytest.param(
+            "cam1.mp4 --detector motion", CARS.replace("car: Car", "car: Lift").replace(
+                "class Cars", 'class Lift(Object, label="forklift"): pass\nclass Cars'),
+            "No available detector finds 'forklift'.",
+            "Closest labels: truck, car. Use register_detector() or detector=.", marks=needs_mirror,
+        ),
         ("cam1.mp4 --every 0", CARS, "every must be a whole number of at least 1, got 0.",
          "Use every=1 for each frame."),
         ("cam1.mp4 --every x", CARS, '--every is a whole number of at least 1; got "x".', "Example: --every 2"),

@@ -15,6 +15,7 @@ import pytest
 
 import workbench as wb
 from tests.video import clips, scenes
+from tests.video.models.mirror import needs_mirror
 from tests.video.asking import error, quietly
 from workbench.engine.errors import WorkbenchError, WorkbenchWarning
 from workbench.video.models import registry
@@ -228,6 +229,7 @@ def test_an_edited_detector_runs_although_its_version_stayed(clip: Path) -> None
         registry._REGISTERED.pop("mine")
 
 
+@needs_mirror
 def test_unknown_detectors_and_labels(clip: Path) -> None:
     assert error(clip, CARS, detector="yolo") == [
         "No detector is named 'yolo'.", "Did you mean 'yolox-nano'? wb.video.detectors() lists them.",

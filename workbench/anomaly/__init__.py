@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.anomaly import samples
     from workbench.anomaly.api import outliers
     from workbench.anomaly.cube import Cube
     from workbench.anomaly.diffs import diff
@@ -26,6 +27,7 @@ __all__ = [
     "diff",
     "outliers",
     "outliers_stream",
+    "samples",
 ]
 
 _LAZY = {
@@ -41,6 +43,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "samples":
+        return importlib.import_module("workbench.anomaly.samples")
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_LAZY[name]), name)
@@ -49,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "samples"})
