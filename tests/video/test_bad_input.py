@@ -15,8 +15,8 @@ import pytest
 
 import workbench as wb
 from tests.video import clips, scenes
-from tests.video.models.mirror import needs_mirror
 from tests.video.asking import error, quietly
+from tests.video.models.mirror import needs_mirror
 from workbench.engine.errors import WorkbenchError, WorkbenchWarning
 from workbench.video.models import registry
 
