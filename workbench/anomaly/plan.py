@@ -49,7 +49,8 @@ def planned(data: Data, request: Request, *, tasks: bool = False) -> Plan:
     names = [name for name, _ in request.by]
     share = request.top * (2 if request.score == "percentile" and request.tail == "both" else 1)
     marked = None if rows is None or _marked_by(request) else share * rows
-    node = Node("Read", _read(data), est_rows=rows, est_bytes=float(data.size) if data.size else None,
+    on_disk = data.kind == "path" or hasattr(data, "files")  # tables in memory would be converted to be measured
+    node = Node("Read", _read(data), est_rows=rows, est_bytes=float(data.size) if on_disk else None,
                 est_ms=_ms(rows, READ_NS.get(data.kind, 1.0)))  # fmt: skip
     cost = sum(ENCODE_NS[_kind(data, name)] for name in names)
     node = Node("Encode", ", ".join(names), est_rows=rows, est_bytes=None if rows is None else rows * len(names),
