@@ -26,10 +26,7 @@ class PartedData(ArrowData):
 
     def partitions(self) -> list[Part]:
         ends = [0, *self.cuts, self.source.num_rows]
-        return [
-            TablePart(i, b - a, self.source.slice(a, b - a))
-            for i, (a, b) in enumerate(pairwise(ends))
-        ]
+        return [TablePart(i, b - a, self.source.slice(a, b - a)) for i, (a, b) in enumerate(pairwise(ends))]
 
 
 class Serial:

@@ -130,7 +130,7 @@ class Lattice:
         return np.where(there & (keys[at] == wanted), at, -1)
 
     def parts_open(
-        self, parents: NDArray[np.int32], items: NDArray[np.int32], places: int | None = None
+        self, parents: NDArray, items: NDArray, places: int | None = None
     ) -> NDArray[np.bool_]:
         """Return whether all parts with one value less of the sets that `sets` makes of these are open.
 
