@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tta.published import METRICS, OFFICIAL, THRESHOLDS, Published, first, published, root
 from workbench.engine.errors import WorkbenchError
 from workbench.tta.crossings import crossing
-from workbench.tta.dawnbench_read import read_dawnbench
+from workbench.tta.dawnbench_read import parse_json, parse_tsv, read_dawnbench
 from workbench.tta.entries import Entries
 from workbench.tta.leaderboard import leaderboard
 from workbench.tta.problems import TTAWarning
@@ -278,6 +280,28 @@ def test_what_cannot_be_read_is_told_once_and_the_rest_is_kept(tmp_path: Path) -
     assert "9 problems" in repr(found)
 
 
+def test_entries_are_shown(tmp_path: Path) -> None:
+    made(tmp_path, "epoch\thours\ttop1Accuracy\n1\t0.1\t<b>\n")
+    with pytest.warns(TTAWarning):
+        found = read_dawnbench(tmp_path)
+    assert found.explain().splitlines() == [
+        "1 DAWNBench entry: CIFAR10 1 train; 1 problem, see .problems",
+        "x.tsv row 1: top1Accuracy '<b>' is not a number.",
+        "Write a finite number.",
+    ]
+    assert [block["kind"] for block in found.view_data()["blocks"]] == ["summary", "table", "table"]
+    shown = found._repr_mimebundle_()
+    html = str(shown.get("text/html", "")) if isinstance(shown, dict) else str(shown[0].get("text/html", ""))
+    assert "<b>" not in html
+
+
+@given(st.binary(max_size=200) | st.text("0123456789.e-\t\r\n,ab", max_size=200).map(str.encode))
+def test_no_bytes_break_the_readers(data: bytes) -> None:
+    curve = parse_tsv(data)
+    assert all(len(cells) == curve.rows for cells in curve.cells.values())
+    assert isinstance(parse_json(data), dict | str)
+
+
 def test_one_problem_is_the_warning(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(FIELDS | {"top1Accuracy": 94.1}))
     with pytest.warns(TTAWarning) as caught:
@@ -287,8 +311,8 @@ def test_one_problem_is_the_warning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"[1]", b"\xff\xfe{", b"", b"{" + b'"a":[' * 100_000, b'{"a": 1} x'],
-    ids=["list", "utf-16", "none", "deep", "tail"],
+    [b'{"a": ' + b"1" * 5000 + b"}", b"[1]", b"\xff\xfe{", b"", b"{" + b'"a":[' * 100_000, b'{"a": 1} x'],
+    ids=["long", "list", "utf-16", "none", "deep", "tail"],
 )  # fmt: skip
 def test_broken_json_is_a_problem(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(data)

@@ -197,7 +197,7 @@ def test_c47_date_form(tmp_path: Path) -> None:
     assert [(p.severity, p.code, p.fix) for p in found] == [("warning", "date_form", "Write 2018-04-20.")]
 
 
-@pytest.mark.parametrize("price", [0, -1.5, "3.06", True, float("inf")])
+@pytest.mark.parametrize("price", [0, -1.5, "3.06", True, float("inf"), 10**400])
 def test_c47_price(price: Any, tmp_path: Path) -> None:
     assert [p.code for p in train(tmp_path, costPerHour=price)] == ["bad_price"]
     train(tmp_path)

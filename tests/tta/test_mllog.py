@@ -135,7 +135,7 @@ def test_c49_logs_of_others(tmp_path: Path) -> None:
     assert record.evals["epoch"].tolist() == [4.0, 8.0]
     assert record.evals["n"].isna().all()
     assert record.environment["status"] == "success"
-    assert record.warnings == ("result_0.txt: 1 lines are broken and were passed over.",)
+    assert record.warnings == ("result_0.txt: 1 broken line passed over.",)
     named = mllog_records(path, {"top1": 0.5})[0]
     assert (named.metric, named.evals["metric"].tolist()) == ("top1", ["top1", "top1"])
     (run_,) = read_mllog(path)

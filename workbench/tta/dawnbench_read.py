@@ -79,7 +79,10 @@ class Entry:
         value = self.raw.get(field)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return math.nan
-        return float(value) if math.isfinite(value) else math.nan
+        try:
+            return float(value) if math.isfinite(value) else math.nan
+        except OverflowError:  # a whole number of hundreds of digits
+            return math.nan
 
     def text(self, field: str) -> str | None:
         """Return a text of the JSON, None if it is missing."""
@@ -204,6 +207,8 @@ def parse_json(data: bytes) -> dict[str, Any] | str:
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
         return "nested too deeply"
+    except ValueError:  # a whole number of thousands of digits
+        return "a number is too long"
     return raw if isinstance(raw, dict) else "it is not an object"
 
 

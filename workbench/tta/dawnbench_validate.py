@@ -94,7 +94,7 @@ def _fields(entry: Entry, where: str) -> list[Problem]:
 def _date(text: Any, add: Any) -> None:
     day = date_of(text)
     if day is not None:
-        padded = day.strftime("%Y-%m-%d")
+        padded = day.date().isoformat()
         if text != padded:
             add("date_form", f"timestamp {text!r} has no zero padding.", f"Write {padded}.", "warning")
         return
@@ -104,7 +104,7 @@ def _date(text: Any, add: Any) -> None:
         except ValueError:
             continue
         break
-    fix = f"Write {day:%Y-%m-%d}." if day is not None else "Write the day as YYYY-MM-DD."
+    fix = f"Write {day.date().isoformat()}." if day is not None else "Write the day as YYYY-MM-DD."
     add("bad_timestamp", f"timestamp {text!r} is not YYYY-MM-DD.", fix)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.engine.errors import WorkbenchError, suggest
+from workbench.engine.result import Result
 from workbench.tta.dawnbench_rules import KINDS, METRIC_COLUMNS, RULES, rule_of
 from workbench.tta.record import Record, evals_table, points_table, table
 
@@ -56,7 +57,7 @@ _POINTS = {
 _WITHOUT_BLACKLIST = 48_238
 
 
-class Entries:
+class Entries(Result):
     """DAWNBench entries, as `read_dawnbench` gives them.
 
     Attributes
@@ -79,8 +80,22 @@ class Entries:
             f"{task} " + ", ".join(f"{counts[task, kind]} {kind}" for kind in KINDS if counts[task, kind])
             for task in tasks
         ]
-        wrong = f"; {len(self.problems)} problems, see .problems" if self.problems else ""
-        return f"{len(self)} DAWNBench entries: {'; '.join(told) or 'none'}{wrong}"
+        wrong = f"; {counted(len(self.problems), 'problem')}, see .problems" if self.problems else ""
+        return f"{counted(len(self), 'DAWNBench entry', 'DAWNBench entries')}: {'; '.join(told) or 'none'}{wrong}"
+
+    def explain(self, format: str = "text") -> str:
+        """Return how many entries there are, and every problem with its fix."""
+        return "\n".join([repr(self), *map(str, self.problems)])
+
+    def view_data(self) -> dict[str, Any]:
+        """Return a line on what there is, the problems, and the table."""
+        import pandas as pd
+
+        blocks: list[dict[str, Any]] = [{"kind": "summary", "text": repr(self)}]
+        if self.problems:
+            frame = pd.DataFrame([vars(problem) for problem in self.problems]).astype({"row": "Int64"})
+            blocks.append({"kind": "table", "name": "problems", "frame": frame})
+        return {"blocks": [*blocks, {"kind": "table", "name": "entries", "frame": self._table}]}
 
     def select(self, task: str | None = None, kind: str | None = None) -> Iterator[Entry]:
         """Yield the entries of a task and kind, as they were read."""
@@ -234,6 +249,11 @@ class Entries:
         return write_entries(self._entries, folder)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number of things in words: `1 problem`, `2 problems`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def date_of(text: Any) -> dt.datetime | None:
     """Return the day of a `%Y-%m-%d` text, None if it is none; zeros may be missing."""
     if not isinstance(text, str):
@@ -270,7 +290,7 @@ def _price(entry: Entry) -> Price | None:
     day = date_of(entry.raw.get("timestamp"))
     if not rate > 0:
         return None
-    return Price(rate, "ondemand", "dawnbench", day.strftime("%Y-%m-%d") if day is not None else None)
+    return Price(rate, "ondemand", "dawnbench", day.date().isoformat() if day is not None else None)
 
 
 def _record(entry: Entry) -> Record:

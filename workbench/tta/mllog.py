@@ -12,6 +12,7 @@ import numpy as np
 
 from workbench.engine.errors import WorkbenchError
 from workbench.tta.crossings import crossing
+from workbench.tta.entries import counted
 from workbench.tta.importers.common import existing, forward, imported, no_metric, one_target, recipe_of, run_id
 from workbench.tta.record import Record
 
@@ -220,7 +221,7 @@ def _record(events: list[Event], broken: int, wanted: tuple[str, float] | None, 
         started=dt.datetime.fromtimestamp(zero / 1000, dt.UTC),
         eval_count=count,
         environment=facts,
-        warnings=(f"{file}: {broken} lines are broken and were passed over.",) if broken else (),
+        warnings=(f"{file}: {counted(broken, 'broken line')} passed over.",) if broken else (),
         **fields,
     )
 
