@@ -422,3 +422,81 @@ def test_a_relation_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = data.numbers("x")[:5].tolist()
     assert data.take(np.arange(5))["x"].tolist() == first
     assert data.where(f"x = {first[0]!r}e0").sum() >= 1
+
+
+def test_columns_of_the_less_common_types_of_pandas() -> None:
+    df = pd.DataFrame(
+        {
+            "period": pd.period_range("2020-01", periods=4, freq="M").where([True, False, True, True]),
+            "cut": pd.cut([1, 5, 9, 2], 3),
+            "interval": pd.interval_range(0, 4),
+            "sparse": pd.arrays.SparseArray([0, 0, 1, 0]),
+            "nullable": pd.array([True, None, False, True], dtype="boolean"),
+            "objects": pd.Series([1, None, 2, 3], dtype=object),
+            "bytes": [b"a", b"b", b"a", b"b"],
+            "delta": pd.to_timedelta([1, 2, 1, 2], unit="h"),
+            "day": pd.Series([pd.Timestamp("2020-02-29").date()] * 4),
+            "python": pd.Series(["a", None, "b", "a"], dtype=pd.StringDtype("python")),
+        }
+    )
+    data = frames.read(df)
+    found = {name: frames.encode(data, name) for name in df}
+    assert {name: codes.card for name, codes in found.items()} == {
+        "period": 4, "cut": 3, "interval": 4, "sparse": 2, "nullable": 3, "objects": 4, "bytes": 2, "delta": 2,
+        "day": 1, "python": 3,
+    }  # fmt: skip
+    assert [found["period"].python(code) for code in range(4)] == [None, "2020-01", "2020-03", "2020-04"]
+    for name, codes in found.items():
+        for row in range(4):
+            conditions = ((name, codes.python(int(codes.codes[row]))),)
+            same = codes.codes == codes.codes[row]
+            assert data.native(conditions).tolist() == same.tolist()
+            text = eval(data.code(conditions), {"df": df, "pd": pd})
+            assert text.fillna(False).astype(bool).tolist() == same.tolist()
+
+
+def test_columns_that_hold_no_plain_values() -> None:
+    data = frames.read(pd.DataFrame({"z": [1j, 2j], "o": [object(), object()], "m": [1, 2]}))
+    for name, what in (("z", "complex128"), ("o", "object objects")):
+        with pytest.raises(WorkbenchError) as error:
+            data.column(name)
+        assert error.value.lines() == [
+            f'"{name}" holds {what}, which are no plain values.',
+            f'Convert it first, such as df["{name}"].astype(str).',
+        ]
+
+
+def test_columns_of_the_types_of_duckdb() -> None:
+    made = duckdb.sql(
+        """SELECT (i % 3)::HUGEINT AS huge, (i % 3 * 1.5)::DECIMAL(9, 2) AS dec, (i % 3)::FLOAT AS single,
+        ('2020-01-0' || (i % 3 + 1))::DATE AS day, make_time(i % 3, 0, 0) AS time,
+        ('2020-01-0' || (i % 3 + 1))::TIMESTAMPTZ AS moment, ('2020-01-0' || (i % 3 + 1))::TIMESTAMP_NS AS fine,
+        ('x' || (i % 3))::BLOB AS blob, CASE WHEN i % 3 = 0 THEN 'a' ELSE 'b' END::ENUM('a', 'b', 'c') AS enum,
+        (i % 3)::UBIGINT AS big, i % 2 = 0 AS bool FROM range(60) t(i)"""
+    )
+    data = frames.read(made)
+    for name in data.schema:
+        codes = frames.encode(data, name)
+        assert codes.card == (2 if name in ("enum", "bool") else 3)
+        for code in range(codes.card):
+            conditions = ((name, codes.python(code)),)
+            assert mask(data, conditions).sum() == (codes.codes == code).sum()
+            assert made.filter(data.native(conditions)).to_arrow_table().num_rows == (codes.codes == code).sum()
+
+
+def test_a_narwhals_frame_is_what_it_wraps() -> None:
+    import narwhals
+
+    assert frames.read(narwhals.from_native(pl.DataFrame(TABLE))).kind == "polars"
+    assert frames.read(narwhals.from_native(TABLE)).kind == "arrow"
+
+
+def test_parquet_text_is_read_as_a_dictionary_only_where_the_file_has_one(tmp_path: Path) -> None:
+    many = [f"a rather long name of user {number}" for number in range(20_000)]
+    table = pa.table({"few": ["x", "y"] * 10_000, "many": many})
+    pq.write_table(table, tmp_path / "t.parquet", dictionary_pagesize_limit=10_000)
+    data = frames.read(tmp_path / "t.parquet")
+    assert pa.types.is_dictionary(data.column("few").type) and pa.types.is_string(data.column("many").type)
+    (part,) = data.partitions()
+    assert part.load(["many", "few"]).schema.types == [pa.string(), pa.dictionary(pa.int32(), pa.string())]
+    assert frames.encode(data, "many").card == 20_000

@@ -100,8 +100,9 @@ def range_note(name: str, distinct: int, bins: int) -> str:
 def check_plain(name: str, kind: pa.DataType) -> None:
     """Raise for a nested type."""
     kind = plain(kind)
-    if pa.types.is_nested(kind):
+    if pa.types.is_nested(kind) or pa.types.is_interval(kind):
         what = "structs" if pa.types.is_struct(kind) else "maps" if pa.types.is_map(kind) else "lists"
+        what = "intervals of months and days" if pa.types.is_interval(kind) else what
         raise WorkbenchError(
             f'"{name}" holds {what}; a column of by must hold plain values.',
             "Take it apart into columns of text or numbers first, or leave it out of by.",
@@ -111,11 +112,16 @@ def check_plain(name: str, kind: pa.DataType) -> None:
 def _unfit(kind: pa.DataType) -> str | None:
     """Return why a column of this type is no part of `"*"`; None if it is."""
     held = plain(kind)
-    if pa.types.is_nested(held) or pa.types.is_binary(held) or pa.types.is_large_binary(held):
+    if pa.types.is_nested(held) or pa.types.is_interval(held) or is_bytes(held):
         return "not plain values"
     if is_text(held) or pa.types.is_boolean(held) or pa.types.is_dictionary(kind):
         return None
     return "numbers" if is_number(held) else "no values" if pa.types.is_null(held) else "times"
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Return whether a column holds bytes."""
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
 
 def _quoted(names: list[str]) -> list[str]:

@@ -63,6 +63,10 @@ def _literal(value: Any) -> str:
         return f"DATE '{value.isoformat()}'"
     if isinstance(value, dt.time):
         return f"TIME '{value.isoformat()}'"
+    if isinstance(value, dt.timedelta):
+        return f"to_microseconds({value // dt.timedelta(microseconds=1)})"
+    if isinstance(value, bytes):
+        return f"from_hex('{value.hex()}')"
     return "'" + str(value).replace("'", "''") + "'"
 
 
@@ -75,7 +79,7 @@ def _float_literal(value: float) -> str:
     return text if digits <= 15 or "e" in text else f"{text}e0"
 
 
-def to_pandas(conditions: Conditions, *, labels: Mapping[str, Any] | None = None) -> str:
+def to_pandas(conditions: Conditions, *, labels: Mapping[str, Any] | None = None, spelled: Collection[str] = ()) -> str:
     """Return the condition as pandas text for a frame `df`.
 
     Parameters
@@ -83,6 +87,8 @@ def to_pandas(conditions: Conditions, *, labels: Mapping[str, Any] | None = None
     conditions : tuple of (column, value)
     labels : mapping, optional
         The columns' own names, where these are not text.
+    spelled : collection of str
+        Columns whose values are compared by their text.
     """
     parts = []
     for name, value in conditions:
@@ -94,7 +100,8 @@ def to_pandas(conditions: Conditions, *, labels: Mapping[str, Any] | None = None
             upper = "<=" if value.closed == "both" else "<"
             parts.append(f"({column} >= {_python(value.left)}) & ({column} {upper} {_python(value.right)})")
         else:
-            parts.append(f"({column} == {_python(value)})")
+            text = ".astype(str)" if name in spelled else ""
+            parts.append(f"({column}{text} == {_python(value)})")
     return " & ".join(parts) or "df.index == df.index"
 
 
@@ -107,6 +114,8 @@ def _python(value: Any) -> str:
         return f'pd.Timestamp("{value.isoformat()}")'
     if isinstance(value, dt.date):
         return f'pd.Timestamp("{value.isoformat()}").date()'
+    if isinstance(value, dt.timedelta):
+        return f'pd.Timedelta("{value}")'
     return repr(value)
 
 
@@ -138,10 +147,18 @@ def to_arrow(
     for name, value in conditions:
         column = pc.field(name)
         kind = None if schema is None else schema.get(name)
-        if kind is not None and standard(kind) != kind:
-            column = column.cast(standard(kind))
-        parts.append(_arrow(column, _fitting(value, kind), name in nans))
+        if kind is not None and _compared(kind, value) != kind:
+            column = column.cast(_compared(kind, value), safe=False)
+        parts.append(_arrow(column, _fitting(value, None if kind is None else _compared(kind, value)), name in nans))
     return reduce(and_, parts, pc.scalar(True))
+
+
+def _compared(kind: pa.DataType, value: Any) -> pa.DataType:
+    """Return the type that a column is compared in: decimals as the numbers that codes are made of."""
+    kind = standard(kind)
+    if pa.types.is_decimal(kind):
+        return pa.int64() if isinstance(value, int) and kind.scale <= 0 else pa.float64()
+    return kind
 
 
 def _fitting(value: Any, kind: pa.DataType | None) -> Any:
@@ -184,9 +201,9 @@ def mask(data: Data, conditions: Conditions) -> np.ndarray:
     found = np.ones(data.n_rows, bool)
     for name, value in conditions:
         column = data.column(name)
-        kind = plain(column.type)
+        kind = _compared(column.type, value)
         if column.type != kind:
-            column = column.cast(kind)
+            column = column.cast(kind, safe=False)
         found &= _evaluated(column, _arrow(pc.field("x"), _fitting(value, kind), pa.types.is_floating(kind)))
     return found
 

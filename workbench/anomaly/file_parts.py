@@ -14,7 +14,10 @@ import pyarrow as pa
 from workbench.anomaly.data import Part
 from workbench.engine.errors import WorkbenchError
 
-__all__ = ["CsvBlock", "RowGroup", "csv_blocks"]
+__all__ = ["CsvBlock", "RowGroup", "csv_blocks", "repeated_texts"]
+
+#: bytes a value below which a column of text must be kept as a dictionary
+_INDEXED = 5
 
 #: bytes of a block of CSV
 BLOCK = 64 << 20
@@ -32,9 +35,27 @@ class RowGroup(Part):
         import pyarrow.parquet as pq
 
         names = list(columns)
-        footer = pq.ParquetFile(self.file)
-        texts = [name for name in names if pa.types.is_string(footer.schema_arrow.field(name).type)]
+        footer = pq.read_metadata(self.file)
+        schema = footer.schema.to_arrow_schema()
+        texts = repeated_texts(footer, pa.schema([schema.field(name) for name in names]), [self.group])
         return pq.ParquetFile(self.file, read_dictionary=texts).read_row_group(self.group, columns=names)
+
+
+def repeated_texts(footer: Any, schema: pa.Schema, groups: Iterable[int] | None = None) -> list[str]:
+    """Return the text columns whose values the file keeps as a dictionary, so that reading them as one costs least.
+
+    Text of many different values falls back to plain pages, of which Arrow would have to make a dictionary first.
+    """
+    texts = {field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)}
+    held, rows = dict.fromkeys(texts, 0), 0
+    for group in range(footer.num_row_groups) if groups is None else groups:
+        facts = footer.row_group(group)
+        rows += facts.num_rows
+        for place in range(facts.num_columns):
+            column = facts.column(place)
+            if column.path_in_schema in held:
+                held[column.path_in_schema] += column.total_uncompressed_size
+    return [field.name for field in schema if field.name in held and held[field.name] <= _INDEXED * rows]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from workbench.anomaly.data import Data, Part
+from workbench.anomaly.file_parts import repeated_texts
 from workbench.engine.errors import WorkbenchError, one_line
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class ParquetData(PathData):
         wanted = pa.schema([(name, self.schema[name]) for name in names])
         tables = []
         for file in self.files:
-            tables.append(pq.ParquetFile(file, read_dictionary=_texts(wanted)).read(columns=names))
+            texts = repeated_texts(_footer(file), wanted)
+            tables.append(pq.ParquetFile(file, read_dictionary=texts).read(columns=names))
         return _unified(tables, wanted)
 
     def _count(self) -> int:
@@ -262,10 +264,6 @@ def _unpanicked(read: Callable[[], Any]) -> Any:
         if type(error).__name__ == "PanicException":
             raise pl.exceptions.NoDataError(str(error)) from error
         raise
-
-
-def _texts(schema: pa.Schema) -> list[str]:
-    return [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
 
 
 def _unified(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:

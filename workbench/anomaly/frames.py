@@ -65,6 +65,8 @@ def read_text(text: str, scope: Mapping[str, Any]) -> Data:
 
 
 def _recognised(data: Any, name: str | None) -> Data:
+    import narwhals
+
     from workbench.anomaly import memory
 
     if isinstance(data, Data):
@@ -75,6 +77,7 @@ def _recognised(data: Any, name: str | None) -> Data:
         from workbench.anomaly.files import open_path
 
         return open_path(data, name)
+    data = narwhals.to_native(data, pass_through=True)
     match _library(data):
         case "pandas":
             return memory.PandasData(data, name)

@@ -24,6 +24,7 @@ __all__ = [
     "PandasData",
     "PolarsData",
     "duck_table",
+    "is_spelled",
     "pandas_type",
     "polars_encodable",
     "series_to_arrow",
@@ -80,7 +81,8 @@ class PandasData(Data):
         """Return the condition as pandas text for a DataFrame `df`."""
         from workbench.anomaly.conditions import to_pandas
 
-        return to_pandas(conditions, labels=self._labels)
+        spelled = {name for name, label in self._labels.items() if is_spelled(self.source[label].dtype)}
+        return to_pandas(conditions, labels=self._labels, spelled=spelled)
 
 
 class PolarsData(Data):
@@ -225,23 +227,53 @@ def arrow_to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def series_to_arrow(values: pd.Series, name: str) -> pa.ChunkedArray:
-    """Return a pandas column as Arrow; without a copy where it is Arrow-backed or plain numbers."""
+    """Return a pandas column as Arrow; without a copy where it is Arrow-backed or plain numbers.
+
+    Periods and intervals, which other libraries do not have, become their text.
+    """
+    import pandas as pd
+
     held = getattr(values.array, "_pa_array", None)
     if isinstance(held, pa.ChunkedArray):
         return held
+    if is_spelled(values.dtype):
+        values = values.astype(object).map(str, na_action="ignore")
+    elif isinstance(values.dtype, pd.SparseDtype):
+        values = pd.Series(values.array.to_dense())
     try:
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        kinds = sorted({type(value).__name__ for value in values if value is not None and value == value})
-        raise WorkbenchError(
-            f'"{name}" holds values of several types ({", ".join(kinds[:4])}).',
-            f'Make them one type, such as df["{name}"].astype(str).',
-        ) from error
+        raise _not_plain(values, name) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def is_spelled(kind: Any) -> bool:
+    """Return whether a pandas type is one whose values are told by their text: periods, intervals."""
+    import pandas as pd
+
+    if isinstance(kind, pd.CategoricalDtype):
+        kind = kind.categories.dtype
+    return isinstance(kind, (pd.PeriodDtype, pd.IntervalDtype))
+
+
+def _not_plain(values: pd.Series, name: str) -> WorkbenchError:
+    if values.dtype == object:
+        kinds = sorted({type(value).__name__ for value in values if value is not None and value == value})
+        if len(kinds) > 1:
+            return WorkbenchError(
+                f'"{name}" holds values of several types ({", ".join(kinds[:4])}).',
+                f'Make them one type, such as df["{name}"].astype(str).',
+            )
+    what = values.dtype if values.dtype != object else f"{type(values.dropna().iloc[0]).__name__} objects"
+    return WorkbenchError(
+        f'"{name}" holds {what}, which are no plain values.', f'Convert it first, such as df["{name}"].astype(str).'
+    )
 
 
 def pandas_type(values: pd.Series, name: str) -> pa.DataType:
     """Return the Arrow type of a pandas column; of objects, that of what they are."""
+    if is_spelled(values.dtype):
+        return pa.string()
     if values.dtype != object:
         return series_to_arrow(values.iloc[:0], name).type
     import pandas as pd
