@@ -44,12 +44,12 @@ def _side(item: str) -> _Side | None:
         tokens = tokens[1:-1]
     if not tokens:
         return None
-    if not tokens[0].is_word("SELECT"):
-        return None if tokens[0].is_word("WITH", "FROM", "VALUES") else _made(item, tokens, [])
+    if not tokens[0].is_word("SELECT", "FROM"):
+        return None if tokens[0].is_word("WITH", "VALUES") else _made(item, tokens, [])
     standing = clauses(tokens)
     top = [i for i in range(len(tokens)) if standing[i].depth == 0]
     words = [tokens[i].value for i in top if tokens[i].is_word(standing[i].clause) and standing[i].clause]
-    if words not in (["SELECT", "FROM"], ["SELECT", "FROM", "WHERE"]):
+    if words[words[:1] == ["SELECT"] :] not in (["FROM"], ["FROM", "WHERE"]):
         return None
     chosen = [tokens[i] for i in top if standing[i].clause == "SELECT"]
     if any(token.is_word("DISTINCT") or token.is_mark("(") for token in chosen):

@@ -209,10 +209,15 @@ def condition_columns(texts: Iterable[str], columns: Iterable[str], *, where: bo
     found = set()
     for text in texts:
         tokens = tokenize(text)
+        around: list[str] = []  # the clauses that open parentheses stand in
         for token, standing, after in zip(tokens, clauses(tokens), [*tokens[1:], tokens[-1]], strict=True):
-            inside = not where or standing.clause == "WHERE"
+            clause = standing.clause or (around[-1] if around else "")
+            if token.is_mark("("):
+                around.append(clause)
+            elif token.is_mark(")") and around:
+                around.pop()
             name = known.get(token.name.casefold()) if token.is_name else None
-            if inside and name is not None and not after.is_mark("("):
+            if name is not None and (clause == "WHERE" or not where) and not after.is_mark("("):
                 found.add(name)
     return found
 
