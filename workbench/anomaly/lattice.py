@@ -129,9 +129,7 @@ class Lattice:
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(there & (keys[at] == wanted), at, -1)
 
-    def parts_open(
-        self, parents: NDArray, items: NDArray, places: int | None = None
-    ) -> NDArray[np.bool_]:
+    def parts_open(self, parents: NDArray, items: NDArray, places: int | None = None) -> NDArray[np.bool_]:
         """Return whether all parts with one value less of the sets that `sets` makes of these are open.
 
         Parameters
