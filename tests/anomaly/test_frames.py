@@ -207,6 +207,12 @@ def test_c33_parts_hold_all_rows_in_order(source: Any) -> None:
     assert [value for table in tables for value in table.column("text").to_pylist()] == TABLE.column("text").to_pylist()
 
 
+def test_messages_call_a_file_by_its_name(tmp_path: Path) -> None:
+    assert frames.read(parquet(tmp_path / "t.parquet"), name="path").name == "t.parquet"
+    assert frames.read(split_parquet(tmp_path / "."), name="path").name == "part-*.parquet"
+    assert frames.read(TABLE, name="flights").name == "flights" and frames.read(TABLE).name == "the table"
+
+
 def test_c33_content_has_a_key(source: Any, tmp_path: Path) -> None:
     data = frames.read(source)
     assert data.key() == frames.read(source).key() and len(data.key()) == 64

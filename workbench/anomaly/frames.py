@@ -76,7 +76,7 @@ def _recognised(data: Any, name: str | None) -> Data:
     ):
         from workbench.anomaly.files import open_path
 
-        return open_path(data, name)
+        return open_path(data, None)  # a file's own name says more than that of the variable with its path
     data = narwhals.to_native(data, pass_through=True)
     match _library(data):
         case "pandas":
