@@ -319,11 +319,12 @@ class _Rounds:
 
         from workbench.anomaly.execution import Question, explain_marked
         from workbench.anomaly.frames import read
-        from workbench.anomaly.marking import chosen, mark
+        from workbench.anomaly.marking import chosen, columns_read, mark
 
         request, actuals = self.request, self.actuals
         actuals.note("means and weights are summed in this process: codes of all rows come here")
-        gathered = self.parts.all(GatherPart(self.token, columns, self._plain()), "gather")
+        plain = tuple(columns_read(self.data, request)) or tuple(self.data.schema)[:1]
+        gathered = self.parts.all(GatherPart(self.token, columns, plain), "gather")
         self.lengths = [table.num_rows for _, table in gathered]
         here = read(
             pa.concat_tables([table for _, table in gathered], promote_options="permissive"), name=self.data.name
@@ -342,18 +343,6 @@ class _Rounds:
             outlier_weights=marked.outlier_weights, metric=marked.metric, std=marked.spread_of, run=self.run,
             actuals=actuals, question=question,
         )  # fmt: skip
-
-    def _plain(self) -> tuple[str, ...]:
-        from workbench.anomaly.cube import columns_of
-        from workbench.anomaly.predicate import checked_columns
-
-        request = self.request
-        names = [*request.metrics, *(columns_of(request.cube) if request.cube is not None else ())]
-        names += [request.labels] if isinstance(request.labels, str) else []
-        names += checked_columns(self.data, request.where) if request.where is not None else []
-        score: Any = request.score
-        names += [score.time] if hasattr(score, "period") else []
-        return tuple(dict.fromkeys(names)) or tuple(self.data.schema)[:1]
 
     # -------------------------------------------------------------------------------------------------------- the rows
 

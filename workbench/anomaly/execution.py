@@ -13,6 +13,7 @@ from workbench.anomaly import remarks
 from workbench.anomaly.answer import Answer
 from workbench.anomaly.marking import Marked, chosen, mark
 from workbench.anomaly.plan import Actuals, filled, in_tasks, planned
+from workbench.anomaly.preview import publish_preview
 from workbench.engine.run import RunCancelled
 
 if TYPE_CHECKING:
@@ -226,6 +227,8 @@ class Work:
 
     def _here(self, run: Run[Explanations] | None) -> Explanations:
         data, request, actuals = self.data, self.request, self.actuals
+        if run is not None:
+            publish_preview(self, run)
         _stage(run, "score")
         marked = mark(data, request, actuals)
         actuals.set("Read", rows=float(data.n_rows))

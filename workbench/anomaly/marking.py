@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workbench.anomaly.plan import Actuals
     from workbench.anomaly.score import Cutoff, Scored
 
-__all__ = ["MEANS", "Marked", "mark"]
+__all__ = ["MEANS", "Marked", "columns_read", "mark"]
 
 #: compare metrics that read the metric column itself
 MEANS = ("mean_shift", "mean_deviation")
@@ -98,6 +98,19 @@ def mark(data: Data, request: Request, actuals: Actuals) -> Marked:
     if request.where is not None or request.labels is not None:
         return _given(data, request, actuals)
     return _by_score(data, request, actuals)
+
+
+def columns_read(data: Data, request: Request) -> list[str]:
+    """Return the columns that marking the rows reads."""
+    from workbench.anomaly.cube import columns_of
+    from workbench.anomaly.predicate import checked_columns
+
+    score: Any = request.score
+    names = [*request.metrics, *(columns_of(request.cube) if request.cube is not None else ())]
+    names += [request.labels] if isinstance(request.labels, str) else []
+    names += checked_columns(data, request.where) if request.where is not None else []
+    names += [score.time] if hasattr(score, "period") else []
+    return list(dict.fromkeys(names))
 
 
 def usable(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_] | None:
