@@ -506,3 +506,23 @@ def test_parquet_text_is_read_as_a_dictionary_only_where_the_file_has_one(tmp_pa
     (part,) = data.partitions()
     assert part.load(["many", "few"]).schema.types == [pa.string(), pa.dictionary(pa.int32(), pa.string())]
     assert frames.encode(data, "many").card == 20_000
+
+
+def test_csv_files_of_one_table_may_differ_in_the_order_of_columns(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,x\n")
+    (tmp_path / "2.csv").write_text("b,a\ny,2\n")
+    data = frames.read(tmp_path)
+    assert data.column("a").to_pylist() == [1, 2] and data.column("b").to_pylist() == ["x", "y"]
+    assert [part.load(["a", "b"]).to_pylist() for part in data.partitions()] == [
+        [{"a": 1, "b": "x"}],
+        [{"a": 2, "b": "y"}],
+    ]
+    (tmp_path / "3.csv").write_text("a,c\n1,2\n")
+    assert said(tmp_path) == ('3.csv has no column "b", which 1.csv has.', "Give files of one table.")
+
+
+def test_csv_files_whose_types_differ_are_told_by_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,1\n")
+    (tmp_path / "2.csv").write_text("a,b\n2.5,x\n")
+    data = frames.read(tmp_path)
+    assert data.column("a").to_pylist() == [1.0, 2.5] and data.column("b").to_pylist() == ["1", "x"]

@@ -67,7 +67,7 @@ class CsvBlock(Part):
     start, end : int
         Bytes of the file; the header is not among them. -1 and -1: all of a gzipped file, with its header.
     kinds : tuple of (name, Polars type)
-        Of all columns, the same for all blocks.
+        Of all columns of the file, in their order; types are the same for all blocks.
     """
 
     file: str
@@ -102,10 +102,17 @@ class CsvBlock(Part):
         return frame.select(names).to_arrow()
 
 
-def csv_blocks(files: list[str], kinds: list[tuple[str, Any]], separator: str) -> list[Part]:
-    """Return the blocks of CSV files: none ends within a quoted field, even where such a field has line breaks."""
+def csv_blocks(files: dict[str, list[tuple[str, Any]]], separator: str) -> list[Part]:
+    """Return the blocks of CSV files: none ends within a quoted field, even where such a field has line breaks.
+
+    Parameters
+    ----------
+    files : dict
+        For each file, its columns in their order, and their Polars types.
+    separator : str
+    """
     parts: list[Part] = []
-    for file in files:
+    for file, kinds in files.items():
         bounds = [(-1, -1)] if file.lower().endswith(".gz") else _bounds(file)
         for start, end in bounds:
             parts.append(CsvBlock(len(parts), None, file, start, end, tuple(kinds), separator))

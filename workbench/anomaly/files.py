@@ -95,12 +95,7 @@ class ParquetData(PathData):
         schemas = [_footer(file).schema.to_arrow_schema() for file in self.files]
         first = schemas[0]
         for file, schema in zip(self.files, schemas, strict=True):
-            for name in {*first.names} ^ {*schema.names}:
-                lacking, having = (file, self.files[0]) if name in first.names else (self.files[0], file)
-                raise WorkbenchError(
-                    f'{os.path.basename(lacking)} has no column "{name}", which {os.path.basename(having)} has.',
-                    "Give files of one table.",
-                )
+            check_same(self.files[0], first.names, file, schema.names)
         if len(set(first.names)) < len(first.names):
             return [(field.name, field.type) for field in first]
         try:
@@ -162,16 +157,35 @@ class CsvData(PathData):
     def __init__(self, files: list[str], name: str) -> None:
         super().__init__(files, name)
         self._series: dict[str, Any] = {}
+        self._sign = _separator(files[0])
+        self._kinds: dict[str, Any] | None = None  # once rows have been looked at
+        self._orders: dict[str, list[str]] = {}  # of the columns in each file
 
     def _scan(self) -> Any:
         import polars as pl
 
-        return pl.scan_csv(
-            self.files,
-            separator=_separator(self.files[0]),
-            try_parse_dates=False,
-            infer_schema_length=self._inferred,
-        )
+        return pl.scan_csv(self.files, separator=self._sign, try_parse_dates=False, schema=self._types())
+
+    def _types(self) -> dict[str, Any]:
+        """Return the types of the columns: as the first rows of the first file tell them, or all rows of all files."""
+        if self._kinds is None:
+            found = self._told(self.files[0], self._inferred)
+            for file in self.files[1:]:
+                names = self._told(file, 0 if self._inferred is not None else None)
+                check_same(self.files[0], [*found], file, [*names])
+                self._orders[file] = [*names]
+                if self._inferred is None:
+                    found = {name: _common(kind, names[name]) for name, kind in found.items()}
+            self._orders[self.files[0]] = [*found]
+            self._kinds = found
+        return self._kinds
+
+    def _told(self, file: str, rows: int | None) -> dict[str, Any]:
+        """Return names and types of the columns of one file, as so many of its rows tell them."""
+        import polars as pl
+
+        scan = pl.scan_csv(file, separator=self._sign, try_parse_dates=False, infer_schema_length=rows)
+        return dict(_unpanicked(scan.collect_schema))
 
     def _collect(self, frame: Any) -> Any:
         """Run a query over the scan; `frame` makes it, so that it can be made anew with other types."""
@@ -181,7 +195,7 @@ class CsvData(PathData):
             return _unpanicked(lambda: frame(self._scan()).collect())
         except pl.exceptions.PolarsError as error:
             if self._inferred is not None and isinstance(error, pl.exceptions.ComputeError):
-                self._inferred, self._schema, self._series = None, None, {}
+                self._inferred, self._kinds, self._schema, self._series = None, None, None, {}
                 return self._collect(frame)
             raise _unreadable(self.name, error) from error
 
@@ -189,8 +203,8 @@ class CsvData(PathData):
         import polars as pl
 
         try:
-            found = _unpanicked(self._scan().collect_schema)
-            fields = _unpanicked(lambda: found.to_frame().to_arrow().schema)
+            found = self._types()
+            fields = _unpanicked(lambda: pl.DataFrame(schema=found).to_arrow().schema)
         except pl.exceptions.PolarsError as error:
             raise _unreadable(self.name, error) from error
         for name in found:
@@ -251,7 +265,28 @@ class CsvData(PathData):
         """Return blocks of whole lines; a gzipped file is one block."""
         from workbench.anomaly.file_parts import csv_blocks
 
-        return csv_blocks(self.files, list(self._scan().collect_schema().items()), _separator(self.files[0]))
+        kinds = self._types()
+        orders = {file: [(name, kinds[name]) for name in self._orders[file]] for file in self.files}
+        return csv_blocks(orders, self._sign)
+
+
+def check_same(first: str, columns: list[str], other: str, others: list[str]) -> None:
+    """Raise unless two files have the same columns, in whatever order."""
+    for name in sorted({*columns} ^ {*others}):
+        lacking, having = (other, first) if name in columns else (first, other)
+        raise WorkbenchError(
+            f'{os.path.basename(lacking)} has no column "{name}", which {os.path.basename(having)} has.',
+            "Give files of one table.",
+        )
+
+
+def _common(one: Any, other: Any) -> Any:
+    """Return the type that holds the values of both: text, if nothing less does."""
+    import polars as pl
+
+    if one == other:
+        return one
+    return pl.Float64 if {one, other} == {pl.Int64, pl.Float64} else pl.String
 
 
 def _unpanicked(read: Callable[[], Any]) -> Any:
