@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from hypothesis import given, settings
@@ -197,7 +198,7 @@ def test_c05_percentile_cutoffs(n: int) -> None:
     assert (scored.model.flags(x) == ((x < low) | (x > high))).all()
     assert fitted(x, score="percentile", top=0.02, tail="high").cutoff == Cutoff(-math.inf, high, 0.98)
     assert fitted(x, score="percentile", top=0.02, tail="low").cutoff == Cutoff(low, math.inf, 0.02)
-    assert (scored.model.score(x) == (scipy.stats.rankdata(x, "min") - 1) / n).all()
+    assert (scored.model.score(x) == scipy.stats.rankdata(x, "min") / n).all()
 
 
 def test_c05_a_percentile_that_was_sent_away_marks_rows() -> None:
@@ -207,7 +208,7 @@ def test_c05_a_percentile_that_was_sent_away_marks_rows() -> None:
     assert (model.flags(x) == scored.model.flags(x)).all()
     with pytest.raises(RuntimeError, match="bind"):
         model.score(x)
-    assert model.bind(ArrayPasses(x)).score(np.array([3.0, 3.5])).tolist() == [0.03, 0.04]
+    assert model.bind(ArrayPasses(x)).score(np.array([3.0, 3.5])).tolist() == [0.04, 0.05]
 
 
 # ------------------------------------------------------------------------------------------------------ threshold
@@ -348,7 +349,8 @@ def test_permuted_rows_change_nothing() -> None:
 def test_percentile_is_the_lowest_rank_among_ties() -> None:
     x = [3.0, 1.0, math.nan, 3.0, 2.0, 3.0]
     found = percentile(x)
-    assert found[[0, 1, 3, 4, 5]].tolist() == [0.4, 0.0, 0.4, 0.2, 0.4]
+    assert found[[0, 1, 3, 4, 5]].tolist() == [0.6, 0.2, 0.6, 0.4, 0.6]
+    assert found[[0, 1, 3, 4, 5]].tolist() == pd.Series(x).dropna().rank(method="min", pct=True).tolist()
     assert math.isnan(found[2])
     assert percentile([]).tolist() == []
     assert np.isnan(percentile([math.nan])).all()

@@ -229,12 +229,12 @@ def percentile(x: Any) -> np.ndarray:
     Returns
     -------
     float64 (n,)
-        0 for the smallest value, below 1 for the largest; NaN where x is.
+        1 / n for the smallest value, 1 for a largest one without ties, below 1 for largest ones with; NaN where x is.
     """
     values, known = _known(x)
     found = np.full(len(values), math.nan)
     ordered = np.sort(values[known])
-    found[known] = np.searchsorted(ordered, values[known], side="left") / max(1, len(ordered))
+    found[known] = (np.searchsorted(ordered, values[known], side="left") + 1) / max(1, len(ordered))
     return found
 
 

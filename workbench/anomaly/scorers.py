@@ -160,13 +160,13 @@ class PercentileModel(_Pure):
         return PercentileModel(self.low, self.high, self.tail, passes)
 
     def score(self, x: np.ndarray) -> np.ndarray:
-        """Return the share of all rows that are less than each row."""
+        """Return the lowest rank of each row among ties, from 1, divided by the number of rows."""
         from workbench.anomaly.passes import Identity
 
         if self.passes is None:
             raise RuntimeError("A percentile needs the rows that it counts; bind(passes) first.")
         points, where = np.unique(_flat(x), return_inverse=True)
-        return (self.passes.ranks(points, Identity()) / self.passes.n)[where]
+        return ((self.passes.ranks(points, Identity()) + 1) / self.passes.n)[where]
 
     def flags(self, x: np.ndarray) -> np.ndarray:
         """Return x > high or x < low."""

@@ -195,9 +195,9 @@ def fit_percentile(passes: Passes, top: float, tail: Tail, threshold: float | No
 def _percentile_bounds(passes: Passes, tail: Tail, threshold: float) -> tuple[float, float]:
     """Return bounds that mark the rows with percentile(c) > threshold; on the low tail with percentile(-c)."""
     n = passes.n
-    # The least number of rows on this side of a row whose share is above the threshold.
-    rank = max(0, math.floor(threshold * n) - 1)
-    while rank / n <= threshold and rank <= n:
+    # The least number of rows on this side of a row whose percentile is above the threshold.
+    rank = max(0, math.floor(threshold * n) - 2)
+    while (rank + 1) / n <= threshold and rank <= n:
         rank += 1
     if rank > n - 1:
         return -math.inf, math.inf
