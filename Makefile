@@ -33,7 +33,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Workbench needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
 
+# The extension's build looks at its own sources only, and ships the modules of the notebook too: it is made anew.
 $(VENV)/.installed-%: $(VENV)/bin/python $(SETUP) $(LAB)
+	@rm -rf workbench/labextension
 	$(PIP) -e ".[$*]"
 	@touch $@
 

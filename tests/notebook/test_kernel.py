@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.notebook.kernel import Kernel
+from tests.notebook.kernel import Cell, Kernel
 from workbench.notebook import runs
 from workbench.notebook.display import VIEW_MIME, WIDGET_MIME
 
@@ -124,9 +124,13 @@ def test_background_updates_after_the_cell(kernel: Kernel) -> None:
     assert cell.outputs == ["display_data"]
     assert cell.replied - cell.started < 0.5
     assert kernel.value("type(later).__name__, later is _") == "('Run', True)"
-    kernel.more(cell, 1.3)
+
+    def counted(cell: Cell) -> bool:
+        updates = cell.of("update_display_data")
+        return bool(updates) and updates[-1]["data"]["text/plain"].startswith("16 counted")
+
+    assert counted(kernel.until(cell, counted))
     updates = cell.of("update_display_data")
-    assert updates and updates[-1]["data"]["text/plain"].startswith("16 counted")
     assert WIDGET_MIME not in updates[-1]["data"]
     assert kernel.value(OPEN_COMMS) == "0"
 

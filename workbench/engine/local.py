@@ -10,7 +10,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError
@@ -25,6 +25,9 @@ SILENT = logging.CRITICAL + 1
 
 #: seconds that Dask has to restart a worker before it is replaced
 PATIENCE = 5.0
+
+#: clusters that did not close
+_abandoned: list[Any] = []
 
 _missing: weakref.WeakKeyDictionary[Any, dict[Any, float]] = weakref.WeakKeyDictionary()
 
@@ -103,6 +106,18 @@ def start(workers: int) -> Any:
 
     dashboard.serve_on_demand(cluster)
     return cluster
+
+
+def stop(cluster: Any) -> None:
+    """End a local cluster; one that does not answer in time is left to the end of the process, which kills it."""
+    from distributed.core import Status
+
+    for patience in (10, 30):
+        with silence(), suppress(Exception):  # whatever a dying cluster says, it is gone afterwards
+            cluster.close(timeout=patience)
+        if cluster.status == Status.closed:
+            return
+    _abandoned.append(cluster)  # else it would complain when it is collected, in the middle of something else
 
 
 def scale(cluster: Any, workers: int) -> None:

@@ -128,8 +128,7 @@ def close() -> None:
             with local.silence(), suppress(Exception):
                 client.close(timeout=5)
         if cluster is not None:
-            with local.silence(), suppress(Exception):
-                cluster.close(timeout=10)
+            local.stop(cluster)
 
 
 def workers() -> int:
