@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,7 +165,14 @@ class CsvData(PathData):
     def _scan(self) -> Any:
         import polars as pl
 
-        return pl.scan_csv(self.files, separator=self._sign, try_parse_dates=False, schema=self._types())
+        scan = pl.scan_csv(self.files, separator=self._sign, try_parse_dates=False, schema=self._types())
+        # Polars reads a blank line as a row of nulls; it is no row, unless its one column is null there.
+        blank = len(self._types()) > 1 and self._has_blank_lines
+        return scan.filter(~pl.all_horizontal(pl.all().is_null())) if blank else scan
+
+    @cached_property
+    def _has_blank_lines(self) -> bool:
+        return self.size <= LARGE and any(_has_blank_line(file) for file in self.files)
 
     def _types(self) -> dict[str, Any]:
         """Return the types of the columns: as the first rows of the first file tell them, or all rows of all files."""
@@ -322,6 +330,20 @@ def _footer(file: str) -> Any:
         return pq.read_metadata(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise _unreadable(os.path.basename(file), error) from error
+
+
+def _has_blank_line(file: str) -> bool:
+    """Return whether a line of a file is empty, between others or at its end."""
+    import gzip
+
+    with gzip.open(file, "rb") if file.lower().endswith(".gz") else open(file, "rb") as lines:
+        end = b""
+        while block := lines.read(1 << 22):
+            text = end + block
+            if b"\n\n" in text or b"\n\r\n" in text:
+                return True
+            end = text[-2:]
+    return False
 
 
 def _separator(file: str) -> str:
