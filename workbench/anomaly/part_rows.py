@@ -108,13 +108,12 @@ class MarkedParts:
 
     def _percentiles(self) -> list[Any]:
         """Return models that know the score of each row: a percentile looks at all rows."""
+        from workbench.anomaly.estimators import percentile
         from workbench.anomaly.scorers import RowScores
 
         assert self.passes is not None
         assert self.scored is not None
-        values = self.passes.values().reshape(-1)
-        ordered = np.sort(values)
-        ranks = np.searchsorted(ordered, values, side="left") / max(1, len(values))
+        ranks = percentile(self.passes.values().reshape(-1))
         ends = np.cumsum([0, *(survey.rows for survey in self.passes.surveys)]).tolist()
         return [(self.scored.model, RowScores(ranks[a:b], np.inf)) for a, b in pairwise(ends)]
 
