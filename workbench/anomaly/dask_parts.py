@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from workbench.anomaly.data import Part
     from workbench.engine.run import Run
 
-__all__ = ["Parts", "kept", "metric_rows", "used_rows"]
+__all__ = ["Parts", "anchors", "kept", "metric_rows", "used_rows"]
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class Parts:
     def __init__(self, parts: Sequence[Part], run: Run[Any] | None = None) -> None:
         self.parts, self.run = list(parts), run
         self.seconds: dict[str, float] = {}
-        self.rounds = 0
+        self._anchors: list[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -48,7 +49,9 @@ class Parts:
     def each(
         self, function: Callable[[Any], T], stage: str, extra: Sequence[Any] | None = None
     ) -> Iterator[tuple[int, T]]:
-        """Call `function((part, extra))` for every part and yield (index, answer) as they complete.
+        """Call `function((part, extra, ...))` for every part and yield (index, answer) as they complete.
+
+        In all rounds a part goes to the same worker, as long as that is no busier than others: what it read is there.
 
         Parameters
         ----------
@@ -66,9 +69,11 @@ class Parts:
         """
         from workbench.engine import tasks
 
-        self.rounds += 1
         run, total = self.run, len(self.parts)
-        items = [(part, None if extra is None else extra[part.index]) for part in self.parts]
+        if self._anchors is None:
+            self._anchors = anchors(total)
+        own = [None] * total if extra is None else extra
+        items = list(zip(self.parts, own, self._anchors, strict=True))
         if run is not None:
             run.check()
             run.update(stage=stage, done=0, total=total, unit="parts")
@@ -92,6 +97,25 @@ class Parts:
 
 
 # ------------------------------------------------------------------------------------------------------ on a worker
+
+
+def anchors(count: int) -> list[Any]:
+    """Return next to nothing for each part, spread over the workers: Dask runs a task where its input lies.
+
+    Unlike a restriction to a worker, it does not hold a task back when that worker dies.
+    """
+    from workbench.engine import session
+
+    client = session.session()
+    if session.workers() < 2 or count < 2:
+        return [None] * count
+    name = uuid.uuid4().hex
+    return [client.submit(_nothing, pure=False, key=f"outliers-at-{name}-{index}") for index in range(count)]
+
+
+def _nothing() -> None:
+    """Be somewhere."""
+
 
 _held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 _lock = threading.Lock()
@@ -142,8 +166,8 @@ class OnRows:
     token: str
     names: tuple[str, ...]
 
-    def __call__(self, item: tuple[Part, Any]) -> Any:
-        part, _ = item
+    def __call__(self, item: tuple[Any, ...]) -> Any:
+        part = item[0]
         x = metric_rows(part, self.token, self.names)
         used = used_rows(x)
         return self.task(x if used is None else x[used], part.index)

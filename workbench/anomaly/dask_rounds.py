@@ -23,6 +23,7 @@ from workbench.anomaly.encode import Codes, merge_values
 from workbench.anomaly.marking import MEANS, Marked, nothing_beyond
 from workbench.anomaly.part_counter import PartCounter
 from workbench.anomaly.part_tasks import COUNTED, Collected, CollectPart, Column, GatherPart, LookAtPart, Looked, Marks
+from workbench.anomaly.parted_files import PartedFiles
 from workbench.engine.errors import warn
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class _Rounds:
     def __init__(self, work: Work, run: Run[Explanations] | None) -> None:
         self.data, self.request, self.actuals = work.data, work.request, work.actuals
         self.work, self.run = work, run
-        self.token = uuid.uuid4().hex
+        # Workers keep what they read of files for the next question; what makes a Dask frame may give other rows then.
+        self.token = self.data.key() if isinstance(self.data, PartedFiles) else uuid.uuid4().hex
         self.parts = Parts(self.data.partitions(), run)
         self.notes = list(self.request.notes)
         #: what only one part needs for its marks: its own model, or packed bits and their number
@@ -362,7 +364,6 @@ class _Rounds:
     def _rows(self, marked: Marked | None) -> dict[str, Any]:
         """Return how to get at the rows behind the answer: a Dask frame with their marks and scores."""
         from workbench.anomaly.part_rows import MarkedParts, Matching, PathRows
-        from workbench.anomaly.parted_files import PartedFiles
 
         rows = MarkedParts(
             self.data, self.parts.parts, self.marks, self.given, self.scored, self.passes, self.lengths, marked

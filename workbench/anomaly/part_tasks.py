@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,11 +128,11 @@ class LookAtPart:
     label: str | None = None
     first: str = ""
 
-    def __call__(self, item: tuple[Part, Any]) -> Looked:
+    def __call__(self, item: tuple[Any, ...]) -> Looked:
         """Return what there is."""
         from workbench.anomaly.ranges import facts_of
 
-        part, _ = item
+        part = item[0]
         found = Looked(0)
         if self.metrics:
             x = metric_rows(part, self.token, self.metrics)
@@ -205,8 +205,14 @@ def part_codes(part: Part, token: str, column: Column) -> Stored:
     """Return the codes of a part's rows: those the worker or the store still has, or encoded now."""
     from workbench.anomaly.store_keys import stored_codes
 
-    key = (token, part.index, "codes", column.key)
-    return kept(key, lambda: stored_codes(part, column.name, column.edges), lambda stored: stored.codes.nbytes)
+    made: list[Stored] = []
+
+    def make() -> Stored:
+        made.append(stored_codes(part, column.name, column.edges))
+        return made[0]
+
+    found = kept((token, part.index, "codes", column.key), make, lambda stored: stored.codes.nbytes)
+    return made[0] if made else replace(found, hit=True)
 
 
 @dataclass(eq=False)
@@ -249,11 +255,11 @@ class CollectPart:
     marks: Marks
     columns: tuple[Column, ...]
 
-    def __call__(self, item: tuple[Part, Any]) -> Collected:
+    def __call__(self, item: tuple[Any, ...]) -> Collected:
         """Return the outliers."""
         from workbench.anomaly.dependencies import dependencies
 
-        part, given = item
+        part, given = item[:2]
         used, flags = marked(part, self.token, self.marks, given)
         outliers = np.flatnonzero(flags)
         with warnings.catch_warnings(record=True) as issued:
@@ -307,11 +313,11 @@ class CountPart:
     sets_places: np.ndarray
     values: tuple[pa.Array, ...]
 
-    def __call__(self, item: tuple[Part, Any]) -> np.ndarray:
+    def __call__(self, item: tuple[Any, ...]) -> np.ndarray:
         """Return the rows of each set, int64 (m,)."""
         from workbench.anomaly.set_counts import count_sets
 
-        part, _ = item
+        part = item[0]
         used = None
         if self.marks.metrics:
             used = used_rows(metric_rows(part, self.token, self.marks.metrics))
@@ -363,9 +369,9 @@ class GatherPart:
     columns: tuple[Column, ...]
     plain: tuple[str, ...]
 
-    def __call__(self, item: tuple[Part, Any]) -> tuple[list[Codes], pa.Table]:
+    def __call__(self, item: tuple[Any, ...]) -> tuple[list[Codes], pa.Table]:
         """Return the codes and the plain columns."""
-        part, _ = item
+        part = item[0]
         return [part_codes(part, self.token, column).codes for column in self.columns], part.load(list(self.plain))
 
 
@@ -375,7 +381,7 @@ class DistinctPart:
 
     names: tuple[str, ...]
 
-    def __call__(self, item: tuple[Part, Any]) -> list[pa.Array]:
+    def __call__(self, item: tuple[Any, ...]) -> list[pa.Array]:
         """Return the values of each column."""
         from workbench.anomaly.encode import encode_array
 
@@ -391,11 +397,11 @@ class TimesPart:
     metrics: tuple[str, ...]
     name: str
 
-    def __call__(self, item: tuple[Part, Any]) -> pa.Array:
+    def __call__(self, item: tuple[Any, ...]) -> pa.Array:
         """Return the times."""
         import pyarrow as pa
 
-        part, _ = item
+        part = item[0]
         used = used_rows(metric_rows(part, self.token, self.metrics))
         column = part.load([self.name]).column(self.name)
         column = column if used is None else column.filter(pa.array(used))
