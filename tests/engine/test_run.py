@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from typing import Any
 
 import pandas as pd
@@ -266,13 +267,14 @@ def test_runs_are_listed_newest_first_and_not_kept_alive() -> None:
     second = start(lambda run: 2)
     assert runs()[:2] == [second, first]
     second.result(timeout=5)
-    number = id(second)
-    thread = second._thread
-    assert thread is not None
-    thread.join(5)
-    del second, thread
-    gc.collect()
-    assert number not in [id(run) for run in runs()]
+    gone = weakref.ref(second)
+    del second
+    deadline = time.monotonic() + 10  # its thread lets go of it last
+    while gone() is not None and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)
+    assert gone() is None
+    assert runs()[0] is first
 
 
 def test_stop_all_cancels_what_runs() -> None:
