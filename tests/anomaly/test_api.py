@@ -332,6 +332,34 @@ def test_c45_too_many_candidates() -> None:
     assert note.endswith("-column candidates; stopped at 1 column. Raise --max-candidates or --min-support.")
 
 
+def test_c45_mad_zero() -> None:
+    frame = readings().assign(x=lambda table: np.where(table.index < 700, 0.0, table["latency"]))
+    (note,) = wb.outliers(frame, "x", BY).notes
+    assert note.startswith(
+        'More than half of "x" is 0.0, so MAD is 0; used the mean distance of the middle 90 % instead ('
+    )
+
+
+def test_c45_metrics_that_move_together() -> None:
+    frame = readings().assign(latency_ms=lambda table: table["latency"] * 1000)
+    answer = wb.outliers(frame, ["latency", "latency_ms"], BY)
+    assert "latency and latency_ms always move together; dropped latency_ms for the covariance." in answer.notes
+
+
+def test_c45_ranges_and_what_the_star_leaves_out() -> None:
+    frame = readings().assign(id=lambda table: [f"r{i}" for i in table.index])
+    distinct = frame["usage"].nunique()
+    answer = wb.outliers(frame, "latency", ["location", "usage"])
+    assert answer.notes[0] == (
+        f'"usage" has {distinct:,} different numbers; put in 10 equal-count ranges (write usage:20 for more).'
+    )
+    star = wb.outliers(frame, "latency")
+    assert 'Left out "id": 1,000 different values in 1,000 rows.' in star.notes
+    assert star.by == ["location"]
+    within = answer.within(0) if len(answer) else wb.outliers(frame[frame["location"] == "AUS"], "latency", ["usage"])
+    assert any("equal-count ranges" in note for note in within.notes)
+
+
 # ------------------------------------------------------------------------------------------------------------ bad input
 
 

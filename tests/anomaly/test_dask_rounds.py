@@ -272,9 +272,7 @@ def test_c34_rows_behind_a_dask_answer(cluster: Any) -> None:
     for options in (
         {"metric": "x", "score": "percentile"},
         {"metric": "x", "score": lambda x: x[:, 0]},
-        {"where": "x > 118"},
-        {"labels": "flag"},
-        {"metric": "x", "compare": "mean_shift"},
+        {"metric": "x", "where": "x > 118", "compare": "mean_shift"},
     ):
         whole = wb.outliers(frame, by=["a", "b"], min_ratio=0.9, **options)
         answer = wb.outliers(made, by=["a", "b"], min_ratio=0.9, **options)

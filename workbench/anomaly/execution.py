@@ -268,7 +268,7 @@ class Work:
         from workbench.anomaly.subset import part_of, request_on
 
         part, rows = part_of(self.data, conditions, keep)
-        return answer(part, request_on(self.request, self.data, rows, changes))
+        return answer(part, request_on(self.request, self.data, part, rows, changes))
 
 
 #: codes that questions of this process have used before: those that are met again were kept, not made

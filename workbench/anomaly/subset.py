@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from workbench.anomaly.conditions import mask, to_series
 from workbench.anomaly.frames import read
 from workbench.anomaly.labels import marks_of
+from workbench.anomaly.language import request as ask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,24 +49,30 @@ def part_of(data: Data, conditions: Conditions, keep: bool) -> tuple[Data, np.nd
     return read(_taken(data, chosen), name=data.name), chosen
 
 
-def request_on(request: Request, data: Data, rows: np.ndarray | None, changes: dict[str, Any]) -> Request:
-    """Return the question as it is asked on a part of the rows.
+def request_on(request: Request, data: Data, part: Data, rows: np.ndarray | None, changes: dict[str, Any]) -> Request:
+    """Return the question as it is asked on a part of the rows, with the notes that belong there.
 
     Parameters
     ----------
     request : Request
-    data : Data
-        All rows.
+    data, part : Data
+        All rows, and those asked about.
     rows : bool array, optional
-        Which of them the part holds, as `part_of` gives it.
+        Which rows these are, as `part_of` gives it.
     changes : dict
-        Fields to replace.
+        Arguments to replace.
     """
     labels = request.labels
     if labels is not None and rows is not None:
         # By the rules for all rows: a part of them may be all ones.
         labels = marks_of(data, labels)[rows]
-    return replace(request, **{"labels": labels, "notes": (), **changes})
+    names = [field.name for field in fields(request) if field.name not in ("metrics", "cube", "notes")]
+    options = {name: getattr(request, name) for name in names} | {"labels": labels}
+    metric: Any = request.cube or list(request.metrics) or None
+    if isinstance(metric, list) and len(metric) == 1:
+        (metric,) = metric
+    by = [name if bins is None else (name, bins) for name, bins in request.by]
+    return ask(part, **{**options, "metric": metric, "by": by, **changes})
 
 
 def _kept(frame: pd.DataFrame, conditions: Conditions, keep: bool) -> pd.DataFrame:
