@@ -169,7 +169,8 @@ def _title(work: Work) -> str:
 def _stopped(result: Explanations | None) -> Stopped:
     notes = [] if result is None else list(result.notes)
     found = notes[-1] if notes and notes[-1].startswith("stopped") else "stopped before 1-column explanations"
-    return Stopped(f"{found[:1].upper()}{found[1:]}.", "The exception's .result holds what was found.", result=result)
+    hint = "Run it again." if result is None else "The exception's .result holds what was found."
+    return Stopped(f"{found[:1].upper()}{found[1:]}.", hint, result=result)
 
 
 def _name_of(data: Any, frame: FrameType | None) -> str | None:

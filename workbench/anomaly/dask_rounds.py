@@ -18,15 +18,16 @@ from workbench.anomaly import ranges, remarks
 from workbench.anomaly.by_columns import range_note
 from workbench.anomaly.dask_parts import Parts
 from workbench.anomaly.dask_passes import PartPasses, thinned
-from workbench.anomaly.dictionaries import code_type
-from workbench.anomaly.encode import Codes, merge_values
 from workbench.anomaly.marking import MEANS, Marked, nothing_beyond
 from workbench.anomaly.part_counter import PartCounter
-from workbench.anomaly.part_tasks import COUNTED, Collected, CollectPart, Column, GatherPart, LookAtPart, Looked, Marks
+from workbench.anomaly.part_merge import joined, merged
+from workbench.anomaly.part_reads import GatherPart, TimesPart
+from workbench.anomaly.part_tasks import COUNTED, Collected, CollectPart, Column, LookAtPart, Looked, Marks
 from workbench.anomaly.parted_files import PartedFiles
 from workbench.engine.errors import warn
 
 if TYPE_CHECKING:
+    from workbench.anomaly.encode import Codes
     from workbench.anomaly.execution import Work
     from workbench.anomaly.results import Explanations
     from workbench.anomaly.scorers import Scored
@@ -200,8 +201,6 @@ class _Rounds:
         """Return the times of the rows with a metric."""
         import pyarrow as pa
 
-        from workbench.anomaly.part_tasks import TimesPart
-
         return pa.chunked_array(self.parts.all(TimesPart(self.token, self.request.metrics, name), "score"))
 
     def _mark_where(self, condition: str) -> None:
@@ -248,28 +247,10 @@ class _Rounds:
 
     def _merged(self, columns: Sequence[Column], collected: Sequence[Collected]) -> tuple[list[Codes], PartCounter]:
         """Put the parts' outliers under one dictionary a column, and add up their totals."""
-        codes, totals, told = [], [], _told(collected)
-        recodes: list[list[np.ndarray]] = []
-        for c, column in enumerate(columns):
-            values, recode = _dictionary(column, [part.values[c] for part in collected])
-            recodes.append(recode)
-            pairs = zip(collected, recode, strict=True)
-            joined = np.concatenate([new[part.codes[c]] for part, new in pairs]) if collected else np.empty(0, np.int64)
-            kind = code_type(max(1, len(values)))
-            codes.append(Codes(column.name, joined.astype(kind), values, column.edges))
-            total: np.ndarray | None = np.zeros(len(values), np.int64)
-            for part, new in zip(collected, recode, strict=True):
-                counts = part.totals[c]
-                if counts is None:
-                    total = None  # some part has too many values: counted for those that matter
-                    break
-                assert total is not None
-                np.add.at(total, new, counts)
-            totals.append(total)
-        dependent = _dependencies(told, recodes, [len(column.values) for column in codes])
+        codes, totals, dependencies = merged(columns, collected)
         counter = PartCounter(
             self.parts, self.token, self.marks, tuple(columns), codes, totals, sum(part.used for part in collected),
-            dependent, self.request,
+            dependencies, self.request,
         )  # fmt: skip
         return codes, counter
 
@@ -332,12 +313,10 @@ class _Rounds:
             pa.concat_tables([table for _, table in gathered], promote_options="permissive"), name=self.data.name
         )
         marked = mark(here, request, actuals)
-        codes = []
-        for c, column in enumerate(columns):
-            values, recode = _dictionary(column, [part[c].values for part, _ in gathered])
-            joined = np.concatenate([new[part[c].codes] for (part, _), new in zip(gathered, recode, strict=True)])
-            kind = code_type(max(1, len(values)))
-            codes.append(Codes(column.name, chosen(joined.astype(kind), marked.used), values, column.edges))
+        codes = [
+            replace(column, codes=chosen(column.codes, marked.used))
+            for column in joined(columns, [part for part, _ in gathered])
+        ]
         question = Question(self.data, request, actuals, self.work.plan, marked, [*self.notes, *marked.notes])
         question.extra = {"rerun": self.work.rerun, "flags": None, **self._rows(marked)}
         return explain_marked(
@@ -380,42 +359,6 @@ class _Rounds:
 
 def _labels_name(labels: Any) -> str:
     return f"labels {labels}" if isinstance(labels, str) else "labels"
-
-
-def _dictionary(column: Column, parts: Sequence[Any]) -> tuple[Any, list[np.ndarray]]:
-    """Return the values of a column, and for each part the code of each of its codes."""
-    if column.edges is None:
-        return merge_values(list(parts))
-    # Ranges have the same codes in all parts; null, where there is any, is the last.
-    return max(parts, key=len), [np.arange(len(values)) for values in parts]
-
-
-def _told(collected: Sequence[Collected]) -> dict[tuple[int, int], list[np.ndarray]]:
-    """Return what is told in every part, for the pairs of columns where it is."""
-    parts = [part for part in collected if part.used]
-    pairs = set(parts[0].told) if parts else set()
-    for part in parts[1:]:
-        pairs &= set(part.told)
-    return {pair: [part.told.get(pair, np.empty(0, np.int64)) for part in collected] for pair in sorted(pairs)}
-
-
-def _dependencies(
-    told: dict[tuple[int, int], list[np.ndarray]], recodes: Sequence[Sequence[np.ndarray]], cards: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Return the pairs for which all parts tell the same."""
-    found = []
-    for (a, b), parts in told.items():
-        known = np.full(cards[a], -1, np.int64)
-        for part, new_a, new_b in zip(parts, recodes[a], recodes[b], strict=True):
-            held = np.flatnonzero(part >= 0)
-            keys, values = new_a[held], new_b[part[held]]
-            fresh = known[keys] < 0
-            known[keys[fresh]] = values[fresh]
-            if (known[keys] != values).any():
-                break
-        else:
-            found.append((a, b))
-    return found
 
 
 def row_by_row(condition: str) -> bool:

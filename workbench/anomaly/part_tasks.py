@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from workbench.anomaly.data import Part
-    from workbench.anomaly.encode import Codes
     from workbench.anomaly.ranges import FloatFacts
     from workbench.anomaly.scorers import Model
     from workbench.anomaly.store_keys import Stored
@@ -26,12 +25,9 @@ __all__ = [
     "Collected",
     "Column",
     "CountPart",
-    "DistinctPart",
-    "GatherPart",
     "LookAtPart",
     "Looked",
     "Marks",
-    "TimesPart",
 ]
 
 #: a dictionary of more values than this does not travel, but for the values that outliers have
@@ -356,53 +352,3 @@ def places_of(wanted: pa.Array, values: pa.Array) -> np.ndarray:
     if values.type != wanted.type:
         values = values.cast(wanted.type)
     return pc.index_in(wanted, value_set=values).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-# --------------------------------------------------------------------------------------------------------- all rows
-
-
-@dataclass(frozen=True, eq=False)
-class GatherPart:
-    """Encode a part for a search in the client's process: codes of all rows, and some columns as they are."""
-
-    token: str
-    columns: tuple[Column, ...]
-    plain: tuple[str, ...]
-
-    def __call__(self, item: tuple[Any, ...]) -> tuple[list[Codes], pa.Table]:
-        """Return the codes and the plain columns."""
-        part = item[0]
-        return [part_codes(part, self.token, column).codes for column in self.columns], part.load(list(self.plain))
-
-
-@dataclass(frozen=True)
-class DistinctPart:
-    """Find the different values of columns."""
-
-    names: tuple[str, ...]
-
-    def __call__(self, item: tuple[Any, ...]) -> list[pa.Array]:
-        """Return the values of each column."""
-        from workbench.anomaly.encode import encode_array
-
-        table = item[0].load(list(self.names))
-        return [encode_array(name, table.column(name)).values for name in self.names]
-
-
-@dataclass(frozen=True)
-class TimesPart:
-    """Read the times of the rows that have every metric."""
-
-    token: str
-    metrics: tuple[str, ...]
-    name: str
-
-    def __call__(self, item: tuple[Any, ...]) -> pa.Array:
-        """Return the times."""
-        import pyarrow as pa
-
-        part = item[0]
-        used = used_rows(metric_rows(part, self.token, self.metrics))
-        column = part.load([self.name]).column(self.name)
-        column = column if used is None else column.filter(pa.array(used))
-        return pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)

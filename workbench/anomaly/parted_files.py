@@ -64,7 +64,7 @@ class PartedFiles(Data):
         """Return how many different values columns have; null is one of them."""
         from workbench.anomaly.dask_parts import Parts
         from workbench.anomaly.encode import merge_values
-        from workbench.anomaly.part_tasks import DistinctPart
+        from workbench.anomaly.part_reads import DistinctPart
 
         names = tuple(names)
         found = Parts(self.partitions()).all(DistinctPart(names), "distinct")
