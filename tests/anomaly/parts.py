@@ -66,5 +66,5 @@ def serial(monkeypatch: pytest.MonkeyPatch) -> Serial:
     """Have rounds run in this process."""
     made = Serial()
     monkeypatch.setattr(tasks, "stream", made)
-    monkeypatch.setattr(dask_parts, "anchors", lambda count: [None] * count)
+    monkeypatch.setattr(dask_parts, "anchors", lambda count, content=None: [None] * count)
     return made

@@ -48,8 +48,9 @@ class _Rounds:
         self.data, self.request, self.actuals = work.data, work.request, work.actuals
         self.work, self.run = work, run
         # Workers keep what they read of files for the next question; what makes a Dask frame may give other rows then.
-        self.token = self.data.key() if isinstance(self.data, PartedFiles) else uuid.uuid4().hex
-        self.parts = Parts(self.data.partitions(), run)
+        content = self.data.key() if isinstance(self.data, PartedFiles) else None
+        self.token = content or uuid.uuid4().hex
+        self.parts = Parts(self.data.partitions(), run, content)
         self.notes = list(self.request.notes)
         #: what only one part needs for its marks: its own model, or packed bits and their number
         self.given: list[Any] | None = None

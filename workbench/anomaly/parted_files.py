@@ -31,6 +31,7 @@ class PartedFiles(Data):
         super().__init__(files.source, files.name)
         self.files = files
         self._parts: list[Part] | None = None
+        self._key: str | None = None
 
     def _read_schema(self) -> list[tuple[str, pa.DataType]]:
         return list(self.files.schema.items())
@@ -57,8 +58,10 @@ class PartedFiles(Data):
         return self.files.size
 
     def key(self) -> str:
-        """Return a hash of the files' content."""
-        return self.files.key()
+        """Return a hash of the files' content, as it was when it was first asked for."""
+        if self._key is None:
+            self._key = self.files.key()
+        return self._key
 
     def distinct(self, names: Iterable[str]) -> dict[str, int]:
         """Return how many different values columns have; null is one of them."""
