@@ -115,7 +115,7 @@ class PartCounter:
             used, where = np.unique(codes[here], return_inverse=True)
             places[here] = where
             values.append(column.values.take(used))
-        task = CountPart(self.token, self.marks, self.columns, columns, places, tuple(values))
+        task = CountPart(self.token, self.marks, self.columns, columns, places, tuple(values), self.N)
         total = np.zeros(len(columns), np.int64)
         for _, counts in self.parts.each(task, "count"):
             total += counts

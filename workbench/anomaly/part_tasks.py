@@ -300,6 +300,8 @@ class CountPart:
         Columns of each set, and where its values stand in `values`; -1 pads.
     values : tuple of pyarrow.Array
         Of each column, the values that occur in the sets.
+    rows : int
+        Of all parts.
     """
 
     token: str
@@ -308,6 +310,7 @@ class CountPart:
     sets_columns: np.ndarray
     sets_places: np.ndarray
     values: tuple[pa.Array, ...]
+    rows: int = 0
 
     def __call__(self, item: tuple[Any, ...]) -> np.ndarray:
         """Return the rows of each set, int64 (m,)."""
@@ -339,7 +342,7 @@ class CountPart:
         total = np.zeros(len(sets), np.int64)
         known = ~((sets < 0) & (self.sets_columns >= 0)).any(axis=1)
         if known.any() and rows:
-            total[known] = count_sets(codes, cards, self.sets_columns[known], sets[known])
+            total[known] = count_sets(codes, cards, self.sets_columns[known], sets[known], rows_in_all=self.rows)
         return total
 
 

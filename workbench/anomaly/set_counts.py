@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["count_sets"]
 
+#: rows, counted for a hundred sets, that save with kernels what a process needs to load them
+KERNELS_FROM = 100_000_000
+
 
 def count_sets(
     columns: Sequence[NDArray],
     cards: Sequence[int],
     sets_columns: NDArray[np.int32],
     sets_codes: NDArray[np.int64],
+    *,
+    rows_in_all: int = 0,
     check: Callable[[], None] | None = None,
 ) -> NDArray[np.int64]:
     """Return how many rows have all values of each set.
@@ -34,13 +39,16 @@ def count_sets(
         How many codes each column has.
     sets_columns, sets_codes : int arrays (m, k)
         Columns, ascending, and codes of each set; -1 pads.
+    rows_in_all : int
+        Rows that are counted in such calls: kernels that are not loaded are loaded for very many only.
     check : callable, optional
         Called from time to time; may raise.
     """
     total = np.zeros(len(sets_columns), np.int64)
     if not len(total) or not columns or not len(columns[0]):
         return total
-    rows = rows_of(columns, cards, loading.kernels(len(columns[0])))
+    worth = rows_in_all * max(1.0, len(sets_columns) / 100) >= KERNELS_FROM
+    rows = rows_of(columns, cards, loading.kernels(loading.LARGE if worth else 0))
     sizes = np.count_nonzero(sets_columns >= 0, axis=1)
     for size in np.unique(sizes):
         mine = np.flatnonzero(sizes == size)
