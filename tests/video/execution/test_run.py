@@ -227,7 +227,7 @@ def test_a_chunk_that_fails_three_times_is_named_and_the_rest_is_searched(clip, 
     monkeypatch.setattr(wave, "detect_chunk", failing)
     with pytest.warns(UserWarning, match="parts failed"):
         answer = api.vquery(clip, CARS, detector="bright")
-    assert answer.notes[0].startswith(f"{clip}: 1 of 5 parts failed (00:1")
+    assert answer.notes[0].startswith(f"{clip}: 1 of 6 parts failed (00:1")
     assert "OSError: disk gone" in answer.notes[0]
     assert len(answer.searched) == 2
     monkeypatch.setattr(wave, "detect_chunk", detect_chunk)

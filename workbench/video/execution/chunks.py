@@ -6,7 +6,6 @@ that every run of the same question cuts in the same places.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +45,8 @@ def plan_chunks(
     keyframes : int64 (k,)
         Source indices of the keyframes, ascending.
     first, later : tuple of int, int
-        Nominal lengths of the first chunks and of all others.
+        Nominal lengths of the first chunks and of all others. Near the end chunks become shorter, down to a half:
+        the longer the last one, the longer all workers but one have nothing to do.
 
     Returns
     -------
@@ -61,9 +61,8 @@ def plan_chunks(
     starts = np.unique(np.searchsorted(frames, keyframes, side="left"))
     chunks: list[Chunk] = []
     begin = 0
-    lengths = _lengths(first, later)
     while begin < total:
-        nominal = next(lengths)
+        nominal = first[len(chunks)] if len(chunks) < len(first) else _length(total - begin, later)
         end = begin + nominal
         if end < total:
             reach = nominal // 4 if len(chunks) < len(first) else nominal
@@ -76,10 +75,9 @@ def plan_chunks(
     return chunks
 
 
-def _lengths(first: tuple[int, ...], later: int) -> Iterator[int]:
-    yield from first
-    while True:
-        yield later
+def _length(left: int, later: int) -> int:
+    """Return the nominal length of the next chunk: half of what is left when that is little."""
+    return min(later, max(left // 2, later // 2, 1))
 
 
 def _nearest(starts: NDArray[np.int64], border: int, reach: int, *, above: int, below: int) -> int:
