@@ -24,7 +24,7 @@ PATIENCE = 1.25
 #: of the steps so far, how many give the present pace
 RECENT = 0.2
 #: pairs of evaluations that are looked at for the pace: more say no more, and this is asked at each evaluation
-PAIRS = 64
+PAIRS = 16
 #: a share that is a product of rounded factors
 _ROUNDING = 1e-9
 
@@ -105,13 +105,13 @@ class Earlier:
         ends = sorted(((last or 0) if crossing is None else crossing) / length for crossing, last, _ in runs)
         self._ends = ends
         self._shares = sorted(set(events))
-        self._survival: list[float] = []  # after each share
+        self._crossed: list[float] = []  # by each share, for runs that nothing ends: 1 less Kaplan-Meier
         left = 1.0
         for share in self._shares:
             at_risk = len(ends) - bisect_left(ends, share)
             crossed = bisect_right(events, share) - bisect_left(events, share)
             left *= 1 - crossed / at_risk
-            self._survival.append(left)
+            self._crossed.append(1 - left)
 
     def project(self, step: int | None, seconds: float = math.nan, pace: float = math.nan) -> Projection:
         """Return when a run will reach the target.
@@ -159,11 +159,9 @@ class Earlier:
 
     def _quantile(self, first: int, q: float) -> float:
         """Return the least share by which q of the runs that are left have crossed; inf if fewer ever do."""
-        before = self._survival[first - 1] if first else 1.0
-        for place in range(first, len(self._shares)):
-            if 1 - self._survival[place] / before >= q - _ROUNDING:
-                return self._shares[place]
-        return math.inf
+        before = self._crossed[first - 1] if first else 0.0
+        place = bisect_left(self._crossed, before + (1 - before) * (q - _ROUNDING), first)
+        return self._shares[place] if place < len(self._shares) else math.inf
 
     def _unknown(self, reason: str) -> Projection:
         return unknown(reason, self.runs, self.reached)
@@ -186,17 +184,14 @@ def pace(steps: Sequence[int], seconds: Sequence[float]) -> float:
     """
     if len(steps) < 2:
         return math.nan
-    since = (1 - RECENT) * steps[-1]
-    first = len(steps) - 1
-    while first > 1 and steps[first - 1] > since:
-        first -= 1
-    stride = max(1, (len(steps) - first) // PAIRS)
-    ends = range(len(steps) - 1, first - 1, -stride)
-    rates = [
-        (seconds[end] - seconds[max(end - stride, 0)]) / (steps[end] - steps[max(end - stride, 0)])
-        for end in ends
-        if steps[end] > steps[max(end - stride, 0)]
-    ]
+    last = len(steps) - 1
+    first = min(max(bisect_right(steps, (1 - RECENT) * steps[-1]), 1), last)
+    stride = max(1, (last + 1 - first) // PAIRS)
+    rates = []
+    for end in range(last, first - 1, -stride):
+        begin = max(end - stride, 0)
+        if (done := steps[end] - steps[begin]) > 0:
+            rates.append((seconds[end] - seconds[begin]) / done)
     return median(rates) if rates else math.nan
 
 
