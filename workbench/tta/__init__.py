@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.tta.attribution import Attribution, attribute, scaling
+    from workbench.tta.backtest import backtest
     from workbench.tta.comparison import Comparison, compare
     from workbench.tta.dawnbench_read import read_dawnbench
     from workbench.tta.dawnbench_rules import Problem
@@ -37,6 +38,7 @@ __all__ = [
     "Runs",
     "TTAWarning",
     "attribute",
+    "backtest",
     "compare",
     "leaderboard",
     "olympic_mean",
@@ -64,6 +66,7 @@ _LAZY = {
     "Runs": "workbench.tta.runs",
     "TTAWarning": "workbench.tta.problems",
     "attribute": "workbench.tta.attribution",
+    "backtest": "workbench.tta.backtest",
     "compare": "workbench.tta.comparison",
     "leaderboard": "workbench.tta.leaderboard",
     "olympic_mean": "workbench.tta.rcp",
