@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.notebook.widgets import PlayerWidget, RankedWidget, RunWidget, TimelineWidget
+from workbench.notebook.widgets import CurveWidget, PlayerWidget, RankedWidget, RunWidget, TimelineWidget
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "workbench" / "notebook" / "static"
@@ -17,9 +17,17 @@ STATES = {
     "player": "asset mime source width height fps time offset regions hits frames",
     "timeline": "lanes bars duration searched skipped selected time",
     "ranked": "columns rows details sort selected page total key live",
+    "curve": "title status running stopping now series x_label x_unit x_log y_label target band marks projection facts shares "
+    "foot",
     "run": "run_id title state done total unit rate eta_s stage workers elapsed message stopping",
 }
-CLASSES = {"player": PlayerWidget, "ranked": RankedWidget, "timeline": TimelineWidget, "run": RunWidget}
+CLASSES = {
+    "curve": CurveWidget,
+    "player": PlayerWidget,
+    "ranked": RankedWidget,
+    "timeline": TimelineWidget,
+    "run": RunWidget,
+}
 
 
 @pytest.mark.parametrize("module", STATES)

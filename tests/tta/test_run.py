@@ -108,8 +108,8 @@ def test_a_run_says_what_it_came_to() -> None:
     nothing = run([])
     assert "No evaluation was logged, so there is no TTA." in repr(nothing)
     assert "NaN in every evaluation" in repr(run([math.nan]))
-    assert [block["kind"] for block in one.view_data()["blocks"]] == ["summary", "note", "curve", "table"]
-    state = one.view_data()["blocks"][2]["state"]
+    assert [block["kind"] for block in one.view_data()["blocks"]] == ["summary", "curve", "table"]
+    state = one.view_data()["blocks"][1]["state"]
     assert state["target"] == 94.0 and state["marks"] == [{"x": 9.43, "label": "9.43 s"}]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,11 @@ __all__ = ["BARS", "GANTT_BARS", "POINTS", "curve", "gantt", "thin", "thinned", 
 
 BARS, GANTT_BARS, POINTS = 2000, 5000, 2000  # most marks in one static chart
 _WIDTH = 760.0
+_LOG_TICKS = (
+    (0.01, "10 ms"), (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"),
+    (36000, "10 h"), (360000, "100 h"), (3600000, "1,000 h"),
+)  # fmt: skip
+_DOTS = 60  # points up to which each is marked
 _CLOCK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
@@ -69,21 +74,37 @@ def timeline(state: Mapping[str, Any]) -> Drawing:
 
 
 def curve(state: Mapping[str, Any]) -> Drawing:
-    """Draw series as lines with their bands, a target and marks; at most 2,000 points a series."""
-    series = list(state.get("series") or [])
+    """Draw series as lines with their bands, a target and marks; at most 2,000 points a series.
+
+    Parameters
+    ----------
+    state : mapping
+        `series` (`name`, `x`, `y`, and where there are some `lo`, `hi`; grey where its `role` is "history"), `x_label`,
+        `y_label`, `x_unit` ("s": the axis shows times), `x_log` (times on a logarithmic axis), `target`, `band`,
+        `marks`, and `projection` (`known`, `low`, `median`, `high`, `text`): a bar on the target line.
+    """
+    series = [one for one in state.get("series") or [] if one.get("role") != "history"]
+    earlier = [_columns(one) for one in state.get("series") or [] if one.get("role") == "history"]
     cleaned = [_columns(one) for one in series]
-    xs = np.concatenate([c["x"] for c in cleaned] or [np.empty(0)])
-    ys = np.concatenate([c[k] for c in cleaned for k in ("y", "lo", "hi") if k in c] or [np.empty(0)])
+    projection = state.get("projection") or {}
+    marks = [mark for mark in state.get("marks") or [] if mark.get("x") is not None]
+    seconds, log = state.get("x_unit") == "s", bool(state.get("x_log"))
+    ends = [projection.get(name) for name in ("low", "median", "high")] if projection.get("known") else []
+    ends += [mark["x"] for mark in marks] + ([0.0] if seconds and not log else [])
+    xs = np.concatenate([c["x"] for c in (*cleaned, *earlier)] + [_floats(ends)])
+    ys = np.concatenate([c[k] for c in (*cleaned, *earlier) for k in ("y", "lo", "hi") if k in c] or [np.empty(0)])
     target = state.get("target")
     if target is not None:
         ys = np.append(ys, float(target))
-    chart = Drawing(_WIDTH, 260, f"Curves: {', '.join(str(one.get('name', '')) for one in series)}")
-    left, right, top, bottom = 56.0, 12.0, 24.0, 40.0
-    x0, x1 = _range(xs)
-    y0, y1 = _range(ys, 0.05)
+    names = ", ".join(str(one.get("name", "")) for one in series)
+    chart = Drawing(_WIDTH, 260, f"Curves: {names}")
+    left, right, top, bottom = 56.0, 14.0, 26.0, 40.0
+    x0, x1 = _range(xs[xs > 0]) if log else _range(xs)
+    y0, y1 = _range(ys, 0.06)
+    scaled = (lambda x: np.log(np.maximum(np.asarray(x, float), x0))) if log else (lambda x: np.asarray(x, float))
 
     def at(x: Any, y: Any) -> list[tuple[float, float]]:
-        px = left + (np.asarray(x, float) - x0) / (x1 - x0) * (_WIDTH - left - right)
+        px = left + (scaled(x) - scaled(x0)) / (scaled(x1) - scaled(x0)) * (_WIDTH - left - right)
         py = 260 - bottom - (np.asarray(y, float) - y0) / (y1 - y0) * (260 - top - bottom)
         return list(zip(px.tolist(), py.tolist(), strict=True))
 
@@ -93,31 +114,93 @@ def curve(state: Mapping[str, Any]) -> Drawing:
     for tick in nice_ticks(y0, y1, 5):
         ((_, y),) = at([x0], [tick])
         chart.add(Line(left, y, _WIDTH - right, y), Text(left - 6, y + 4, short_number(tick), anchor="end"))
-    for tick in nice_ticks(x0, x1, 8):
-        ((x, _),) = at([tick], [y0])
-        chart.add(Text(x, 260 - bottom + 16, short_number(tick), anchor="middle"))
+    ticks, unit = _time_ticks(x0, x1, log) if seconds else ([(t, short_number(t)) for t in nice_ticks(x0, x1, 8)], "")
+    for tick, text in ticks:
+        ((x, base),) = at([tick], [y0])
+        chart.add(Line(x, base, x, base + 4), Text(x, base + 16, text, anchor="middle"))
+    for columns in earlier:  # first: what came before never covers what is now
+        for part in _unbroken(columns["x"], columns["y"]):
+            chart.add(Path(_two(at(*part)), "muted", 1.0, opacity=0.38))
     for index, columns in enumerate(cleaned):
         colour = SERIES[index % len(SERIES)]
         if "lo" in columns and "hi" in columns and len(columns["x"]):
-            area = at(columns["x"], columns["hi"]) + at(columns["x"], columns["lo"])[::-1]
-            chart.add(Path(area, colour, fill=True, opacity=0.18))
+            good = np.isfinite(columns["lo"]) & np.isfinite(columns["hi"])
+            edges = [at(columns["x"][good], columns[name][good]) for name in ("hi", "lo")]
+            chart.add(Path(edges[0] + edges[1][::-1], colour, fill=True, opacity=0.18))
         for part in _unbroken(columns["x"], columns["y"]):
             points = at(*part)
-            chart.add(Path(points if len(points) > 1 else [points[0], (points[0][0] + 2, points[0][1])], colour))
+            chart.add(Path(_two(points), colour, 1.8))
+            if len(columns["x"]) <= _DOTS:
+                chart.add(*(Bar(x - 2.5, y - 2.5, 5, 5, colour, radius=2.5) for x, y in points))
     if target is not None:
         ((_, y),) = at([x0], [float(target)])
         chart.add(Line(left, y, _WIDTH - right, y, "warn", 1.0, "5 4"))
-    for mark in state.get("marks") or []:
-        ((x, _),) = at([mark["x"]], [y0])
-        chart.add(Line(x, top, x, 260 - bottom, "muted", 1.0, "2 3"), Text(x + 3, top + 9, str(mark.get("label", ""))))
-    place = left
-    for index, one in enumerate(series):
-        name = str(one.get("name", ""))
-        chart.add(Bar(place, 8, 10, 10, SERIES[index % len(SERIES)], radius=2), Text(place + 14, 17, name, "text"))
-        place += 30 + 6.2 * len(name)
-    chart.add(Text((_WIDTH + left) / 2, 256, str(state.get("x_label") or ""), anchor="middle"))
-    chart.add(Text(_WIDTH - right, 17, str(state.get("y_label") or ""), anchor="end"))
+        _project(chart, projection, y, lambda x: at([x], [y0])[0][0], (left, _WIDTH - right))
+    for mark in marks:
+        ((x, base),) = at([mark["x"]], [y0])
+        word = str(mark.get("label", ""))
+        inside = x <= _WIDTH - right - 7 * len(word)
+        chart.add(Line(x, top, x, base, "muted", 1.0, "2 3"))
+        chart.add(Text(x + (4 if inside else -4), base - 6, word, "text", "start" if inside else "end"))
+    _legend(chart, [str(one.get("name", "")) for one in series], len(earlier), str(state.get("y_label") or ""), left)
+    chart.add(Text((_WIDTH + left) / 2, 254, f"{state.get('x_label') or ''}{unit}", anchor="middle"))
+    chart.add(Text(_WIDTH - right, 15, str(state.get("y_label") or ""), anchor="end"))
     return chart
+
+
+def _project(
+    chart: Drawing, projection: Mapping[str, Any], y: float, at: Callable[[float], float], ends: tuple[float, float]
+) -> None:
+    """Draw the projected crossing on the target line: a bar, open on the right where it may never come; its words."""
+    place, text = ends[0] + 6, str(projection.get("text") or "")
+    low, median, high = (projection.get(name) for name in ("low", "median", "high"))
+    if projection.get("known") and low is not None:
+        place, last = at(float(low)), ends[1] if high is None or math.isinf(high) else at(float(high))
+        chart.add(Bar(place, y - 5, max(3.0, last - place), 10, "warn", text, 0.5, radius=3))
+        if median is not None and math.isfinite(median):
+            chart.add(Line(at(float(median)), y - 7, at(float(median)), y + 7, "text", 2.0))
+    if text:
+        x = max(ends[0] + 4, min(place, ends[1] - 6.1 * len(text)))
+        chart.add(Text(x, y + 20 if y < 52 else y - 11, text, "warn"))
+
+
+def _legend(chart: Drawing, names: Sequence[str], earlier: int, y_label: str, left: float) -> None:
+    words = [(name, SERIES[i % len(SERIES)]) for i, name in enumerate(names[:8])] if len(names) > 1 or earlier else []
+    if len(names) > 8:
+        words.append((f"and {len(names) - 8} more", "page"))
+    if earlier:
+        words.append((f"{earlier} {'earlier ' if names else ''}run{'' if earlier == 1 else 's'}", "muted"))
+    for name, colour in words:
+        if left + 24 + 6.2 * len(name) > _WIDTH - 14 - 6.2 * len(y_label):
+            return
+        chart.add(Bar(left, 7, 10, 10, colour, radius=2), Text(left + 14, 16, name, "text"))
+        left += 30 + 6.2 * len(name)
+
+
+def _time_ticks(low: float, high: float, log: bool) -> tuple[list[tuple[float, str]], str]:
+    """Return ticks of seconds with their texts, and the unit for the axis."""
+    if log:
+        return [(place, text) for place, text in _LOG_TICKS if low <= place <= high], ""
+    step = next((s for s in _CLOCK_STEPS if (high - low) / s <= 8), (high - low) / 8)
+    places = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    if high <= 120:
+        return [(place, short_number(place)) for place in places], " (s)"
+    return [(p, _hours(p)) for p in places], " (h:min:s)" if high > 3600 else " (min:s)"
+
+
+def _hours(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _two(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return points that make a line, also where there is one."""
+    return points if len(points) > 1 else [points[0], (points[0][0] + 2, points[0][1])]
+
+
+def _floats(values: Iterable[Any]) -> np.ndarray:
+    return np.array([math.nan if value is None else value for value in values], float)
 
 
 def gantt(state: Mapping[str, Any]) -> Drawing:

@@ -92,7 +92,9 @@ def widget_view(states: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | No
         from workbench.notebook import widgets
     except ImportError:
         return None
-    classes = {"timeline": "TimelineWidget", "player": "PlayerWidget", "ranked": "RankedWidget"}
+    classes = {
+        "curve": "CurveWidget", "timeline": "TimelineWidget", "player": "PlayerWidget", "ranked": "RankedWidget",
+    }  # fmt: skip
     made = [getattr(widgets, classes[module])(**_live(state)) for module, state in states if module in classes]
     return _view_model(ipywidgets.VBox(made)) if made else None
 

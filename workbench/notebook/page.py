@@ -17,7 +17,7 @@ from typing import Any
 
 from workbench.engine import ranked as words
 from workbench.engine.units import format_bytes
-from workbench.notebook import charts, ranked, tables
+from workbench.notebook import charts, curves, ranked, tables
 from workbench.notebook.config import settings
 from workbench.notebook.draw import Drawing
 from workbench.notebook.svg import clean_svg
@@ -148,10 +148,14 @@ class Page:
 
     def _curve(self, block: dict[str, Any]) -> None:
         state = dict(block["state"])
-        self.lines.append(f"Curves: {', '.join(str(one.get('name', '')) for one in state.get('series') or [])}")
+        names = ", ".join(str(one.get("name", "")) for one in state.get("series") or [])
+        # `text`: what its figures say in words
+        self.lines.append(str(block.get("text", f"Curves: {names}")))
         longest = max((len(one["x"]) for one in state.get("series") or []), default=0)
         state["series"] = [charts.thinned(one) for one in state.get("series") or []]
-        self._view("curve", state, self._drawn(charts.curve(state)))
+        drawing = charts.curve(state)
+        drawing.alt = str(block.get("alt") or drawing.alt)
+        self._view("curve", state, curves.card_html(state, self._drawn(drawing)))
         if longest > charts.POINTS:
             self._say(
                 f"{charts.POINTS:,} of {longest:,} points a series are drawn; each bucket's least and greatest are."

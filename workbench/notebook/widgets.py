@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 from traitlets import Bool, Dict, Float, Int, List, Unicode
 
-__all__ = ["PlayerWidget", "RankedWidget", "RunWidget", "TimelineWidget"]
+__all__ = ["CurveWidget", "PlayerWidget", "RankedWidget", "RunWidget", "TimelineWidget"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -40,6 +40,45 @@ class RunWidget(anywidget.AnyWidget):  # type: ignore[misc]
     elapsed = Float(0.0).tag(sync=True)
     message = Unicode().tag(sync=True)
     stopping = Bool(False).tag(sync=True)
+
+
+class CurveWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """Curves as they grow: a target, a projected crossing, earlier curves in grey, figures, shares and a Stop button.
+
+    `stopping` becomes True when Stop is pressed; observe it. Numbers that are not known are None.
+    """
+
+    _esm = _STATIC / "curve.js"
+
+    title = Unicode().tag(sync=True)
+    #: one line on how it stands
+    status = Unicode().tag(sync=True)
+    #: whether it goes on, and so can be stopped
+    running = Bool(False).tag(sync=True)
+    stopping = Bool(False).tag(sync=True)
+    #: where it stands on the x axis while it goes on
+    now = Float(None, allow_none=True).tag(sync=True)
+    #: [{name, x, y, lo, hi, labels, role}]; role "history" is drawn grey
+    series = List(Dict()).tag(sync=True)
+    x_label = Unicode().tag(sync=True)
+    #: "s" for an axis of times
+    x_unit = Unicode().tag(sync=True)
+    #: whether these times are on a logarithmic axis
+    x_log = Bool(False).tag(sync=True)
+    y_label = Unicode().tag(sync=True)
+    target = Float(None, allow_none=True).tag(sync=True)
+    #: [x0, x1], shaded
+    band = List(None, allow_none=True).tag(sync=True)
+    #: [{x, label}]
+    marks = List(Dict()).tag(sync=True)
+    #: {known, low, median, high, text}: a bar on the target line
+    projection = Dict(None, allow_none=True).tag(sync=True)
+    #: [{label, value, note, level}]; level "", "good" or "warning"
+    facts = List(Dict()).tag(sync=True)
+    #: [{name, value, text, counted}], a stacked bar
+    shares = List(Dict()).tag(sync=True)
+    #: one line below
+    foot = Unicode().tag(sync=True)
 
 
 class TimelineWidget(anywidget.AnyWidget):  # type: ignore[misc]

@@ -239,7 +239,7 @@ class Run(Result):
 
     def view_data(self) -> dict[str, Any]:
         """Return the curve, the crossings and what has to be said."""
-        from workbench.tta.texts import run_view
+        from workbench.tta.view import run_view
 
         return run_view(self)
 

@@ -107,7 +107,7 @@ class Runs(Result, Sequence[Run]):
 
     def view_data(self) -> dict[str, Any]:
         """Return a line per recipe, the summary and the table."""
-        from workbench.tta.texts import runs_view
+        from workbench.tta.view import runs_view
 
         return runs_view(self)
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from workbench.tta.run import Run
     from workbench.tta.runs import Runs
 
-__all__ = ["duration", "run_view", "runs_told", "runs_view", "told"]
+__all__ = ["NOT_COUNTED", "Z", "amount", "duration", "runs_told", "told"]
 
-_Z = 1.96
+#: standard errors on each side that make an interval of 95 %
+Z = 1.96
 #: kinds of spans that a clock leaves out
-_NOT_COUNTED = {
+NOT_COUNTED = {
     "dawnbench": ("eval", "checkpoint"),
     "algoperf": ("init", "eval", "checkpoint"),
     "mlperf": (),
@@ -37,6 +38,14 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def amount(value: float, unit: str) -> str:
+    """Write an amount with the prefix that fits: `1.2 kJ`."""
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
 
 
 def told(run: Run) -> str:
@@ -58,7 +67,7 @@ def told(run: Run) -> str:
 def _reached(run: Run, curve: pd.DataFrame, at: int) -> str:
     row = curve.iloc[at]
     error = _error(run, at)
-    value = f"{row['value']:.2f}" + (f" +- {_Z * error:.2f}" if not math.isnan(error) else "")
+    value = f"{row['value']:.2f}" + (f" +- {Z * error:.2f}" if not math.isnan(error) else "")
     again = run.time_to(confirm=2)
     confirmed = "not reached" if math.isnan(again) else f"at {duration(again)}"
     return f"reached at {duration(row['seconds'])} ({_when(row)}, {value}), confirmed by 2: {confirmed}"
@@ -78,7 +87,7 @@ def _missed(run: Run, curve: pd.DataFrame, head: str) -> list[str]:
     ]
     error, judged = _error(run, best), _judged(run, best)
     if not math.isnan(error) and judged:
-        lines.append(f"{judged:,} images give +-{_Z * error:.2f} at 95 %; no TTA is reported.")
+        lines.append(f"{judged:,} images give +-{Z * error:.2f} at 95 %; no TTA is reported.")
     return lines
 
 
@@ -87,7 +96,7 @@ def _circumstances(run: Run) -> str:
     parts = [f"{record.clock} clock"]
     spans = record.spans
     if len(spans):
-        left_out = _NOT_COUNTED.get(record.clock, ())
+        left_out = NOT_COUNTED.get(record.clock, ())
         seconds = spans.groupby("kind", sort=False)["seconds"].sum()
         parts.append(
             ", ".join(
@@ -153,54 +162,7 @@ def _share(low: float, high: float) -> str:
 
 
 def _ends(row: Any) -> str:
-    return "" if math.isnan(row.cv_low) else f", {_share(row.cv_low, row.cv_high)}"
-
-
-# -------------------------------------------------------------------------------------------------------------- views
-
-
-def run_view(run: Run) -> dict[str, Any]:
-    """Return the blocks of a run: its words, warnings, curve with the target, crossings."""
-    record = run.record
-    first, *rest = told(run).split("\n")
-    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": first}]
-    blocks += [
-        {"kind": "note", "level": "warning" if line in record.warnings else "info", "text": line} for line in rest
-    ]
-    if len(run.curve()):
-        blocks.append({"kind": "curve", "state": _curve_state([run])})
-        blocks.append({"kind": "table", "name": "crossings", "frame": run.crossings})
-    return {"blocks": blocks}
-
-
-def runs_view(runs: Runs) -> dict[str, Any]:
-    """Return the blocks of several runs."""
-    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": line} for line in runs_told(runs).split("\n") if line]
-    drawn = [run for run in runs if len(run.curve())]
-    if drawn and len({run.metric for run in drawn}) == 1:
-        blocks.append({"kind": "curve", "state": _curve_state(drawn)})
-    blocks.append({"kind": "table", "name": "recipes", "frame": runs.summary()})
-    blocks.append({"kind": "table", "name": "runs", "frame": runs.table})
-    return {"blocks": blocks}
-
-
-def _curve_state(runs: list[Run]) -> dict[str, Any]:
-    series = []
-    for run in runs:
-        curve = run.curve()
-        one: dict[str, Any] = {
-            "name": run.name + (f"/{run.seed}" if run.seed is not None else ""),
-            "x": curve["seconds"].tolist(), "y": curve["value"].tolist(),
-        }  # fmt: skip
-        errors = np.array([_error(run, at) for at in range(len(curve))]) if len(runs) == 1 else np.array([np.nan])
-        if not np.isnan(errors).any():
-            values = curve["value"].to_numpy()
-            one |= {"lo": (values - _Z * errors).tolist(), "hi": (values + _Z * errors).tolist()}
-        series.append(one)
-    targets = {run.threshold for run in runs}
-    first = runs[0]
-    marks = [{"x": at, "label": duration(at)} for at in [first.time_to()] if len(runs) == 1 and not math.isnan(at)]
-    return {
-        "series": series, "x_label": f"seconds on the {first.clock} clock", "y_label": first.metric,
-        "target": targets.pop() if len(targets) == 1 else None, "band": None, "marks": marks,
-    }  # fmt: skip
+    if math.isnan(row.cv_low):
+        return ""
+    # A few runs bound it from below only.
+    return f", {_share(row.cv_low, row.cv_high)}" if row.cv_high <= 1 else f", at least {100 * row.cv_low:.0f} %"
