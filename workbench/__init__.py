@@ -14,7 +14,7 @@ from workbench.engine.version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench import anomaly, engine, tta, video
+    from workbench import anomaly, engine, fusion, tta, video
     from workbench.anomaly.api import outliers
     from workbench.anomaly.diffs import diff
     from workbench.anomaly.stream import outliers_stream
@@ -30,6 +30,7 @@ __all__ = [
     "diff",
     "engine",
     "fetch",
+    "fusion",
     "load_ipython_extension",
     "outliers",
     "outliers_stream",
@@ -47,6 +48,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "diff": ("workbench.anomaly.diffs", "diff"),
     "engine": ("workbench.engine", None),
     "fetch": ("workbench.engine.fetch", "fetch"),
+    "fusion": ("workbench.fusion", None),
     "outliers": ("workbench.anomaly.api", "outliers"),
     "outliers_stream": ("workbench.anomaly.stream", "outliers_stream"),
     "report": ("workbench.notebook.report", "report"),
