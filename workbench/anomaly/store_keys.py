@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -119,7 +118,9 @@ def _block(part: Any) -> str:
 
 
 def _digest(file: str, start: int, end: int) -> str:
-    digest = hashlib.sha256()
+    import xxhash
+
+    digest = xxhash.xxh3_128()
     with open(file, "rb") as stream:
         stream.seek(start)
         while start < end:
