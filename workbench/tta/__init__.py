@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.tta.dawnbench_rules import Problem
     from workbench.tta.dawnbench_validate import validate_dawnbench
     from workbench.tta.entries import Entries
+    from workbench.tta.history import runs
     from workbench.tta.importers import read_csv, read_mlflow, read_mllog, read_tensorboard
     from workbench.tta.leaderboard import leaderboard
     from workbench.tta.performance import Profile, profile
@@ -49,6 +50,7 @@ __all__ = [
     "read_mlflow",
     "read_mllog",
     "read_tensorboard",
+    "runs",
     "scaling",
     "sensitivity",
     "validate_dawnbench",
@@ -77,6 +79,7 @@ _LAZY = {
     "read_mlflow": "workbench.tta.importers",
     "read_mllog": "workbench.tta.importers",
     "read_tensorboard": "workbench.tta.importers",
+    "runs": "workbench.tta.history",
     "scaling": "workbench.tta.attribution",
     "sensitivity": "workbench.tta.ranking",
     "validate_dawnbench": "workbench.tta.dawnbench_validate",

@@ -1,0 +1,542 @@
+"""One writer thread for each process and database: callers queue, the thread commits, and storage never raises.
+
+What the disk does not take is kept in memory in its order, warned of once, and tried again; readers in this process
+see it all the same (`Writer.unsaved`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from workbench.engine.errors import WorkbenchError, one_line
+from workbench.tta import liveness
+from workbench.tta.problems import TTAWarning
+from workbench.tta.schema import connect, explained, unwritable
+from workbench.tta.tables import Operation, Tables, size
+
+__all__ = ["COMMIT_ROWS", "COMMIT_S", "StoreSink", "Writer", "writer"]
+
+#: rows are committed so often, s, or when there are so many
+COMMIT_S = 0.2
+COMMIT_ROWS = 4096
+#: an evaluation is committed at once, but not more often than this, s
+SOON_S = 0.02
+#: how often a disk that took nothing is tried again, s
+RETRY_S = 5.0
+
+
+class _Ack:
+    """Set when all that was queued before it is on disk, or known not to be."""
+
+    __slots__ = ("done", "durable", "force", "saved")
+
+    def __init__(self, durable: bool, force: bool = False) -> None:
+        self.done = threading.Event()
+        self.durable, self.force = durable, force
+        self.saved = False
+
+
+class Writer:
+    """Takes rows from any thread of this process and commits them to one database.
+
+    Parameters
+    ----------
+    path : Path
+        Of the database.
+
+    Raises
+    ------
+    WorkbenchError
+        If the database is locked by another program, damaged, or of a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sinks: dict[int, StoreSink] = {}
+        self._queue: SimpleQueue[Operation | _Ack | Callable[[], None]] = SimpleQueue()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._lock = threading.Lock()  # of `unsaved` and of what is told
+        self._unsaved: list[Operation] = []
+        self._refused = 0.0  # when the disk last took nothing
+        self._told: set[str] = set()
+        self._to_tell: list[tuple[str, str]] = []
+        self._connection: sqlite3.Connection | None = None
+        self._tables: Tables | None = None
+        self._beat = self._committed = 0.0
+        self._closed = False
+        try:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._trouble(error)
+        self._thread = threading.Thread(target=self._work, name="workbench-tta-writer", daemon=True)
+        self._thread.start()
+
+    # for callers
+
+    def put(self, operation: Operation) -> None:
+        """Queue an operation; it is committed within `COMMIT_S`."""
+        self._queue.put(operation)
+        if not self.sinks:  # nobody else wakes the thread
+            self._wake.set()
+
+    def soon(self) -> None:
+        """Have what is queued committed as soon as can be; return at once."""
+        self._wake.set()
+
+    def wait(self, *, durable: bool = False, force: bool = False) -> bool:
+        """Wait until all that is queued is committed.
+
+        Parameters
+        ----------
+        durable : bool
+            Also through a loss of power, not only of the process.
+        force : bool
+            Try a disk that took nothing again, even if it was tried just before.
+
+        Returns
+        -------
+        bool
+            Whether it is on disk; False if it is in memory alone.
+        """
+        if threading.current_thread() is self._thread or self._closed:
+            return False
+        ack = _Ack(durable, force)
+        self._queue.put(ack)
+        self._hurry.set()
+        self._wake.set()
+        while not ack.done.wait(1.0):
+            if not self._thread.is_alive():  # the interpreter is ending
+                return False
+        return ack.saved
+
+    def unsaved(self) -> list[Operation]:
+        """Return what is in memory alone, in order."""
+        with self._lock:
+            return list(self._unsaved)
+
+    def tell(self, stacklevel: int = 3) -> None:
+        """Warn, in the thread of a caller, of what the writer has met; once of each."""
+        if not self._to_tell:
+            return
+        with self._lock:
+            told, self._to_tell = self._to_tell, []
+        for message, hint in told:
+            warnings.warn(TTAWarning(message, hint), stacklevel=stacklevel)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have the writer's thread do something after what is queued."""
+        self._queue.put(work)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Commit what there is and end the thread."""
+        if self._closed:
+            return
+        self.wait(force=True)
+        self._closed = True
+        self._hurry.set()
+        self._wake.set()
+        self._thread.join(timeout=35.0)
+        with suppress(sqlite3.Error):
+            if self._connection is not None:
+                self._connection.close()
+        self._connection = self._tables = None
+
+    # the thread
+
+    def _work(self) -> None:
+        while not self._closed:
+            self._pause()
+            try:
+                self._turn()
+            except Exception as error:  # whatever it is, callers that wait must not wait for ever
+                self._trouble(error)
+                self._release()
+
+    def _pause(self) -> None:
+        idle = not self.sinks and not self._unsaved
+        rest = None if idle else max(0.0, COMMIT_S - (time.monotonic() - self._committed))
+        if self._wake.wait(rest):
+            soon = SOON_S - (time.monotonic() - self._committed)
+            if soon > 0:
+                self._hurry.wait(soon)
+        self._wake.clear()
+        self._hurry.clear()
+
+    def _turn(self) -> None:
+        for sink in list(self.sinks.values()):
+            try:
+                sink.gather()
+            except Exception as error:  # of the tracker: the rows of others are committed all the same
+                self._tell_later(f"Points of run {sink.id} were not taken: {one_line(error)}.", "The run goes on.")
+        self._committed = time.monotonic()
+        batch: list[Operation] = []
+        rows = 0
+        for _ in range(self._queue.qsize()):
+            item = self._queue.get()
+            if isinstance(item, tuple):
+                batch.append(item)
+                rows += size(item)
+                if rows >= COMMIT_ROWS:
+                    self._save(batch)
+                    batch, rows = [], 0
+                continue
+            if isinstance(item, _Ack):
+                if item.force:
+                    self._refused = 0.0
+                item.saved = self._save(batch, durable=item.durable)
+                item.done.set()
+            else:
+                self._save(batch)
+                item()
+            batch, rows = [], 0
+        if self._committed - self._beat >= liveness.BEAT_S:
+            batch += self._beats()
+        if batch or self._unsaved:
+            self._save(batch)
+
+    def _beats(self) -> list[Operation]:
+        late = self._beat and self._committed - self._beat > liveness.SILENT_S
+        self._beat = self._committed
+        made: list[Operation] = []
+        for sink in list(self.sinks.values()):
+            if (when := sink.beat()) is not None:
+                made.append(("beat", sink.id, when))
+                if late:
+                    made.append(("alive", sink.id, None))
+        return made
+
+    def _save(self, batch: list[Operation], *, durable: bool = False) -> bool:
+        """Commit a batch after what is unsaved; return whether all is on disk."""
+        with self._lock:
+            waiting = bool(self._unsaved)
+            if waiting:
+                self._unsaved += batch
+        if waiting:
+            if time.monotonic() - self._refused < RETRY_S:
+                return False
+            batch = self.unsaved()
+        try:
+            for part in _parts(batch):
+                self._commit_all(part, durable)
+                if waiting:
+                    with self._lock:
+                        del self._unsaved[: len(part)]
+        except (sqlite3.Error, OSError, WorkbenchError) as error:
+            with self._lock:
+                if not waiting:
+                    self._unsaved += batch
+            self._trouble(error)
+            return False
+        return True
+
+    def _commit_all(self, batch: list[Operation], durable: bool) -> None:
+        """Commit a batch; an operation that no table can take must not keep the others from theirs."""
+        try:
+            self._commit(batch, durable)
+        except (sqlite3.OperationalError, OSError, WorkbenchError):
+            raise
+        except sqlite3.DatabaseError as error:
+            if type(error) is sqlite3.DatabaseError:  # damaged: the others would fare no better
+                raise
+            self._each(batch, durable)
+        except Exception:
+            self._each(batch, durable)
+
+    def _each(self, batch: list[Operation], durable: bool) -> None:
+        for operation in batch:
+            try:
+                self._commit([operation], durable)
+            except (sqlite3.OperationalError, OSError, WorkbenchError):
+                raise
+            except Exception as error:
+                self._tell_later(
+                    f"A row of run {operation[1]} is left out ({operation[0]}): {one_line(error)}.", "The run goes on."
+                )
+
+    def _commit(self, batch: list[Operation], durable: bool) -> None:
+        if self._tables is None:
+            self._open()
+        assert self._connection is not None
+        assert self._tables is not None
+        connection = self._connection
+        if durable:
+            connection.execute("PRAGMA synchronous = FULL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._tables.apply(batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._tables.forget()
+            with suppress(sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            raise
+        finally:
+            if durable:
+                with suppress(sqlite3.Error):
+                    connection.execute("PRAGMA synchronous = NORMAL")
+
+    def _open(self) -> None:
+        connection = connect(self.path)
+        try:
+            liveness.mark_lost(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            told = explained(error, self.path)
+            raise told if told is not None else error from error
+        self._connection, self._tables = connection, Tables(connection)
+
+    def _trouble(self, error: BaseException) -> None:
+        """Note what the disk did not take, and that it is to be told."""
+        self._refused = time.monotonic()
+        if isinstance(error, WorkbenchError):
+            message, hint = error.message, error.hint
+        else:
+            message, hint = unwritable(error)
+        if self._connection is not None and isinstance(error, sqlite3.DatabaseError) and "full" not in str(error):
+            # the file may have been moved or mended: open it anew the next time
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = self._tables = None
+        self._tell_later(message, hint)
+
+    def _tell_later(self, message: str, hint: str) -> None:
+        with self._lock:
+            if message not in self._told:
+                self._told.add(message)
+                self._to_tell.append((message, hint))
+
+    def _release(self) -> None:
+        with suppress(Exception):
+            while True:
+                item = self._queue.get_nowait()
+                if isinstance(item, _Ack):
+                    item.done.set()
+                elif isinstance(item, tuple):
+                    with self._lock:
+                        self._unsaved.append(item)
+
+
+class StoreSink:
+    """What a tracker writes to: a `Sink` over the writer of this process.
+
+    Parameters
+    ----------
+    writer : Writer
+    run : str
+        Id of the attempt.
+    here : bool
+        Whether the training runs in this process: then the writer's own life is the run's. Otherwise the run is alive
+        when something comes from it.
+    """
+
+    def __init__(self, writer: Writer, run: str, *, here: bool = True) -> None:
+        self.id = run
+        self._writer, self._here = writer, here
+        self._pid = os.getpid()
+        self._pull: Callable[[], None] | None = None
+        self._facts = self._notes = 0
+        self._zero = time.perf_counter_ns()
+        self._latest = 0  # of the times seen, ns
+        self._heard = time.time_ns()
+        self._open = False
+        self._ended = False
+
+    def start(self, row: dict[str, Any]) -> None:
+        """Take the facts of the attempt; return when they are durable.
+
+        Raises
+        ------
+        WorkbenchError
+            In a forked child.
+        """
+        own = dict(row)
+        if self._here:
+            started = own.setdefault("started_ns", time.time_ns())
+            self._zero = time.perf_counter_ns() - max(0, time.time_ns() - int(started))
+            for name, value in (("host", liveness.host()), ("pid", os.getpid()), ("boot_id", liveness.boot_id())):
+                if own.get(name) is None:
+                    own[name] = value
+            if own["pid"] == os.getpid():
+                own.setdefault("pid_started", liveness.process_started())
+        else:
+            own.setdefault("started_ns", time.time_ns())
+        own.setdefault("state", "running")
+        self._put("facts", self._numbered(own))
+        self._put("beat", self.beat(force=True))
+        self._open = True
+        self._writer.sinks[id(self)] = self
+        self._writer.wait(durable=True, force=True)
+        self._writer.tell()
+
+    def attach(self, pull: Callable[[], None]) -> bool:
+        """Call `pull` from the writer's thread before each commit."""
+        self._pull = pull
+        return True
+
+    def update(self, row: dict[str, Any]) -> None:
+        """Take facts that have changed or become known."""
+        if row:
+            self._put("facts", self._numbered(dict(row)))
+
+    def eval(self, rows: list[tuple[Any, ...]]) -> None:
+        """Take the rows of one evaluation; they are committed as soon as can be."""
+        self._put("eval", rows)
+        self._seen(rows, 6)
+        self._writer.soon()
+        self._writer.tell()
+
+    def points(self, rows: list[tuple[Any, ...]]) -> None:
+        """Take dense points; they are committed within a fifth of a second."""
+        for at in range(0, len(rows), COMMIT_ROWS):
+            self._put("point", rows[at : at + COMMIT_ROWS])
+        self._seen(rows, 2)
+
+    def span(self, row: tuple[Any, ...]) -> None:
+        """Take a closed span."""
+        self._put("span", [row])
+        self._seen([row], 3)
+
+    def note(self, text: str, seq: int | None = None) -> None:
+        """Take a note; `seq` is its number, so that one that comes twice is one."""
+        number = self._notes if seq is None else seq
+        self._notes = max(self._notes, number + 1)
+        self._put("note", ("note", number, text))
+
+    def crossing(self, row: dict[str, Any]) -> None:
+        """Take a crossing; return when it, and all before it, is durable."""
+        self._put("crossing", dict(row))
+        self._writer.wait(durable=True)
+        self._writer.tell()
+
+    def end(self, state: str, row: dict[str, Any]) -> None:
+        """Take the end of the attempt; return when it is durable."""
+        self.gather()
+        own = {**row, "state": state}
+        own.setdefault("ended_ns", time.time_ns())
+        self._put("beat", self.beat(force=True))
+        self._put("facts", self._numbered(own))
+        self._ended = True
+        self._writer.wait(durable=True, force=True)
+        self._writer.tell()
+
+    def read_points(self) -> list[tuple[Any, ...]]:
+        """Return the dense points that were taken, in the order logged."""
+        from workbench.tta.store import open_store
+
+        return open_store(self._writer.path.parent).points(self.id)
+
+    def close(self) -> None:
+        """Let go of the run; a run that has ended leaves its dense points to the archive."""
+        if not self._open:
+            return
+        self.gather()
+        self._open = False
+        self._writer.sinks.pop(id(self), None)
+        self._pull = None
+        if self._ended:
+            from workbench.tta.archive import archive_later
+
+            archive_later(self._writer.path, self.id)
+        self._writer.tell()
+
+    # for the writer
+
+    def gather(self) -> None:
+        """Take what the tracker holds."""
+        pull = self._pull
+        if pull is not None:
+            pull()
+
+    def beat(self, *, force: bool = False) -> tuple[int, int] | None:
+        """Return the present time, UTC and of the run, ns; None where nothing new was heard."""
+        if self._here:
+            return time.time_ns(), max(self._latest, time.perf_counter_ns() - self._zero)
+        heard, self._heard = self._heard, 0
+        return (heard or time.time_ns(), self._latest) if heard or force else None
+
+    # below
+
+    def _put(self, kind: str, payload: Any) -> None:
+        if self._pid != os.getpid():
+            raise WorkbenchError(
+                "This run was started before the process was forked.", "Log in the process that opened the tracker."
+            )
+        if not self._here:
+            self._heard = time.time_ns()
+        self._writer.put((kind, self.id, payload))
+
+    def _numbered(self, row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self._facts += 1
+        return self._facts - 1, row
+
+    def _seen(self, rows: list[tuple[Any, ...]], at: int) -> None:
+        last = rows[-1][at] if rows else None
+        if last is not None and last > self._latest:
+            self._latest = int(last)
+
+
+_writers: dict[str, Writer] = {}
+_forgotten: list[Writer] = []  # of a parent process: their connections must not even be closed
+_lock = threading.Lock()
+
+
+def writer(path: Path) -> Writer:
+    """Return the writer of this process for a database."""
+    place = os.path.realpath(path)
+    with _lock:
+        found = _writers.get(place)
+        if found is None or found._closed:
+            found = _writers[place] = Writer(path)
+    found.tell()
+    return found
+
+
+def existing(path: Path) -> Writer | None:
+    """Return the writer of this process for a database, if there is one."""
+    found = _writers.get(os.path.realpath(path))
+    return found if found is not None and not found._closed else None
+
+
+def close_all() -> None:
+    """Commit and close all writers of this process."""
+    for found in list(_writers.values()):
+        with suppress(Exception):
+            found.close()
+    _writers.clear()
+
+
+def _parts(batch: list[Operation]) -> list[list[Operation]]:
+    """Split what has gathered in memory into transactions that do not keep other processes waiting."""
+    parts: list[list[Operation]] = [[]]
+    rows = 0
+    for operation in batch:
+        if rows >= COMMIT_ROWS:
+            parts.append([])
+            rows = 0
+        parts[-1].append(operation)
+        rows += size(operation)
+    return parts
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _forgotten.extend(_writers.values())
+    _writers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(close_all)
