@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.errors import WorkbenchError, one_line
+from workbench.engine.errors import one_line
 from workbench.tta.problems import TTAWarning
 from workbench.tta.schema import connect
 
@@ -42,9 +42,9 @@ def archive_later(database: Path, run: str) -> None:
     """Archive the points of a run from a thread of its own; `wait` waits for it."""
 
     def work() -> None:
-        # nothing is lost where it fails: the rows stay where they are
+        # nothing is lost where it fails, such as in a process that is ending: the rows stay where they are
         try:
-            with suppress(sqlite3.Error, OSError, WorkbenchError, ImportError):
+            with suppress(Exception):
                 archive(database, run)
         finally:
             with _lock:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.tta import schema
+from workbench.tta.store_sink import StoreSink
 from workbench.tta.tables import Tables
-from workbench.tta.writer import StoreSink, existing, writer
+from workbench.tta.writer import existing, writer
 
 if TYPE_CHECKING:
     from pandas import DataFrame

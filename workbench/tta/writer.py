@@ -7,16 +7,16 @@ see it all the same (`Writer.unsaved`).
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING
 
 from workbench.engine.errors import WorkbenchError, one_line
 from workbench.tta import liveness
@@ -24,7 +24,10 @@ from workbench.tta.problems import TTAWarning
 from workbench.tta.schema import connect, explained, unwritable
 from workbench.tta.tables import Operation, Tables, size
 
-__all__ = ["COMMIT_ROWS", "COMMIT_S", "StoreSink", "Writer", "writer"]
+if TYPE_CHECKING:
+    from workbench.tta.store_sink import StoreSink
+
+__all__ = ["COMMIT_ROWS", "COMMIT_S", "Writer", "close_all", "existing", "writer"]
 
 #: rows are committed so often, s, or when there are so many
 COMMIT_S = 0.2
@@ -36,13 +39,14 @@ RETRY_S = 5.0
 
 
 class _Ack:
-    """Set when all that was queued before it is on disk, or known not to be."""
+    """Set when all that was queued before it, and its own operations, are on disk, or known not to be."""
 
-    __slots__ = ("done", "durable", "force", "saved")
+    __slots__ = ("done", "durable", "force", "operations", "saved")
 
-    def __init__(self, durable: bool, force: bool = False) -> None:
+    def __init__(self, operations: tuple[Operation, ...], durable: bool, force: bool) -> None:
         self.done = threading.Event()
-        self.durable, self.force = durable, force
+        # they come with it, for a commit of nothing would not be forced onto the disk
+        self.operations, self.durable, self.force = operations, durable, force
         self.saved = False
 
 
@@ -63,11 +67,12 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.sinks: dict[int, StoreSink] = {}
-        self._queue: SimpleQueue[Operation | _Ack | Callable[[], None]] = SimpleQueue()
+        self._queue: SimpleQueue[Operation | _Ack] = SimpleQueue()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._lock = threading.Lock()  # of `unsaved` and of what is told
         self._unsaved: list[Operation] = []
-        self._refused = 0.0  # when the disk last took nothing
+        self._refused = -math.inf  # when the disk last took nothing
+        self._late: list[_Ack] = []
         self._told: set[str] = set()
         self._to_tell: list[tuple[str, str]] = []
         self._connection: sqlite3.Connection | None = None
@@ -93,11 +98,12 @@ class Writer:
         """Have what is queued committed as soon as can be; return at once."""
         self._wake.set()
 
-    def wait(self, *, durable: bool = False, force: bool = False) -> bool:
-        """Wait until all that is queued is committed.
+    def wait(self, *operations: Operation, durable: bool = False, force: bool = False) -> bool:
+        """Wait until all that is queued, and then these operations, are committed.
 
         Parameters
         ----------
+        *operations : Operation
         durable : bool
             Also through a loss of power, not only of the process.
         force : bool
@@ -110,7 +116,7 @@ class Writer:
         """
         if threading.current_thread() is self._thread or self._closed:
             return False
-        ack = _Ack(durable, force)
+        ack = _Ack(operations, durable, force)
         self._queue.put(ack)
         self._hurry.set()
         self._wake.set()
@@ -133,10 +139,10 @@ class Writer:
         for message, hint in told:
             warnings.warn(TTAWarning(message, hint), stacklevel=stacklevel)
 
-    def later(self, work: Callable[[], None]) -> None:
-        """Have the writer's thread do something after what is queued."""
-        self._queue.put(work)
-        self._wake.set()
+    @property
+    def closed(self) -> bool:
+        """Whether it takes nothing any more."""
+        return self._closed
 
     def close(self) -> None:
         """Commit what there is and end the thread."""
@@ -159,9 +165,8 @@ class Writer:
             self._pause()
             try:
                 self._turn()
-            except Exception as error:  # whatever it is, callers that wait must not wait for ever
+            except Exception as error:  # a fault of ours: the thread must go on, for callers wait for it
                 self._trouble(error)
-                self._release()
 
     def _pause(self) -> None:
         idle = not self.sinks and not self._unsaved
@@ -174,36 +179,40 @@ class Writer:
         self._hurry.clear()
 
     def _turn(self) -> None:
+        asked, self._late = self._late, []
+        batch: list[Operation] = [operation for ack in asked for operation in ack.operations]
+        self._drain(batch, asked)
         for sink in list(self.sinks.values()):
             try:
                 sink.gather()
             except Exception as error:  # of the tracker: the rows of others are committed all the same
                 self._tell_later(f"Points of run {sink.id} were not taken: {one_line(error)}.", "The run goes on.")
+        # who asks only now may have logged after its points were gathered, and waits for the next turn
+        self._drain(batch, self._late, late=True)
+        if self._late:
+            self._hurry.set()
+            self._wake.set()
         self._committed = time.monotonic()
-        batch: list[Operation] = []
-        rows = 0
-        for _ in range(self._queue.qsize()):
-            item = self._queue.get()
-            if isinstance(item, tuple):
-                batch.append(item)
-                rows += size(item)
-                if rows >= COMMIT_ROWS:
-                    self._save(batch)
-                    batch, rows = [], 0
-                continue
-            if isinstance(item, _Ack):
-                if item.force:
-                    self._refused = 0.0
-                item.saved = self._save(batch, durable=item.durable)
-                item.done.set()
-            else:
-                self._save(batch)
-                item()
-            batch, rows = [], 0
         if self._committed - self._beat >= liveness.BEAT_S:
             batch += self._beats()
-        if batch or self._unsaved:
-            self._save(batch)
+        if any(ack.force for ack in asked):
+            self._refused = -math.inf
+        saved = False
+        try:
+            saved = self._save(batch, durable=any(ack.durable for ack in asked))
+        finally:
+            for ack in asked:
+                ack.saved = saved
+                ack.done.set()
+
+    def _drain(self, batch: list[Operation], asked: list[_Ack], *, late: bool = False) -> None:
+        for _ in range(self._queue.qsize()):
+            item = self._queue.get()
+            if isinstance(item, _Ack):
+                asked.append(item)
+                batch += () if late else item.operations
+            else:
+                batch.append(item)
 
     def _beats(self) -> list[Operation]:
         late = self._beat and self._committed - self._beat > liveness.SILENT_S
@@ -218,6 +227,8 @@ class Writer:
 
     def _save(self, batch: list[Operation], *, durable: bool = False) -> bool:
         """Commit a batch after what is unsaved; return whether all is on disk."""
+        if not batch and not self._unsaved and not durable:
+            return True
         with self._lock:
             waiting = bool(self._unsaved)
             if waiting:
@@ -232,7 +243,7 @@ class Writer:
                 if waiting:
                     with self._lock:
                         del self._unsaved[: len(part)]
-        except (sqlite3.Error, OSError, WorkbenchError) as error:
+        except Exception as error:
             with self._lock:
                 if not waiting:
                     self._unsaved += batch
@@ -317,175 +328,6 @@ class Writer:
                 self._told.add(message)
                 self._to_tell.append((message, hint))
 
-    def _release(self) -> None:
-        with suppress(Exception):
-            while True:
-                item = self._queue.get_nowait()
-                if isinstance(item, _Ack):
-                    item.done.set()
-                elif isinstance(item, tuple):
-                    with self._lock:
-                        self._unsaved.append(item)
-
-
-class StoreSink:
-    """What a tracker writes to: a `Sink` over the writer of this process.
-
-    Parameters
-    ----------
-    writer : Writer
-    run : str
-        Id of the attempt.
-    here : bool
-        Whether the training runs in this process: then the writer's own life is the run's. Otherwise the run is alive
-        when something comes from it.
-    """
-
-    def __init__(self, writer: Writer, run: str, *, here: bool = True) -> None:
-        self.id = run
-        self._writer, self._here = writer, here
-        self._pid = os.getpid()
-        self._pull: Callable[[], None] | None = None
-        self._facts = self._notes = 0
-        self._zero = time.perf_counter_ns()
-        self._latest = 0  # of the times seen, ns
-        self._heard = time.time_ns()
-        self._open = False
-        self._ended = False
-
-    def start(self, row: dict[str, Any]) -> None:
-        """Take the facts of the attempt; return when they are durable.
-
-        Raises
-        ------
-        WorkbenchError
-            In a forked child.
-        """
-        own = dict(row)
-        if self._here:
-            started = own.setdefault("started_ns", time.time_ns())
-            self._zero = time.perf_counter_ns() - max(0, time.time_ns() - int(started))
-            for name, value in (("host", liveness.host()), ("pid", os.getpid()), ("boot_id", liveness.boot_id())):
-                if own.get(name) is None:
-                    own[name] = value
-            if own["pid"] == os.getpid():
-                own.setdefault("pid_started", liveness.process_started())
-        else:
-            own.setdefault("started_ns", time.time_ns())
-        own.setdefault("state", "running")
-        self._put("facts", self._numbered(own))
-        self._put("beat", self.beat(force=True))
-        self._open = True
-        self._writer.sinks[id(self)] = self
-        self._writer.wait(durable=True, force=True)
-        self._writer.tell()
-
-    def attach(self, pull: Callable[[], None]) -> bool:
-        """Call `pull` from the writer's thread before each commit."""
-        self._pull = pull
-        return True
-
-    def update(self, row: dict[str, Any]) -> None:
-        """Take facts that have changed or become known."""
-        if row:
-            self._put("facts", self._numbered(dict(row)))
-
-    def eval(self, rows: list[tuple[Any, ...]]) -> None:
-        """Take the rows of one evaluation; they are committed as soon as can be."""
-        self._put("eval", rows)
-        self._seen(rows, 6)
-        self._writer.soon()
-        self._writer.tell()
-
-    def points(self, rows: list[tuple[Any, ...]]) -> None:
-        """Take dense points; they are committed within a fifth of a second."""
-        for at in range(0, len(rows), COMMIT_ROWS):
-            self._put("point", rows[at : at + COMMIT_ROWS])
-        self._seen(rows, 2)
-
-    def span(self, row: tuple[Any, ...]) -> None:
-        """Take a closed span."""
-        self._put("span", [row])
-        self._seen([row], 3)
-
-    def note(self, text: str, seq: int | None = None) -> None:
-        """Take a note; `seq` is its number, so that one that comes twice is one."""
-        number = self._notes if seq is None else seq
-        self._notes = max(self._notes, number + 1)
-        self._put("note", ("note", number, text))
-
-    def crossing(self, row: dict[str, Any]) -> None:
-        """Take a crossing; return when it, and all before it, is durable."""
-        self._put("crossing", dict(row))
-        self._writer.wait(durable=True)
-        self._writer.tell()
-
-    def end(self, state: str, row: dict[str, Any]) -> None:
-        """Take the end of the attempt; return when it is durable."""
-        self.gather()
-        own = {**row, "state": state}
-        own.setdefault("ended_ns", time.time_ns())
-        self._put("beat", self.beat(force=True))
-        self._put("facts", self._numbered(own))
-        self._ended = True
-        self._writer.wait(durable=True, force=True)
-        self._writer.tell()
-
-    def read_points(self) -> list[tuple[Any, ...]]:
-        """Return the dense points that were taken, in the order logged."""
-        from workbench.tta.store import open_store
-
-        return open_store(self._writer.path.parent).points(self.id)
-
-    def close(self) -> None:
-        """Let go of the run; a run that has ended leaves its dense points to the archive."""
-        if not self._open:
-            return
-        self.gather()
-        self._open = False
-        self._writer.sinks.pop(id(self), None)
-        self._pull = None
-        if self._ended:
-            from workbench.tta.archive import archive_later
-
-            archive_later(self._writer.path, self.id)
-        self._writer.tell()
-
-    # for the writer
-
-    def gather(self) -> None:
-        """Take what the tracker holds."""
-        pull = self._pull
-        if pull is not None:
-            pull()
-
-    def beat(self, *, force: bool = False) -> tuple[int, int] | None:
-        """Return the present time, UTC and of the run, ns; None where nothing new was heard."""
-        if self._here:
-            return time.time_ns(), max(self._latest, time.perf_counter_ns() - self._zero)
-        heard, self._heard = self._heard, 0
-        return (heard or time.time_ns(), self._latest) if heard or force else None
-
-    # below
-
-    def _put(self, kind: str, payload: Any) -> None:
-        if self._pid != os.getpid():
-            raise WorkbenchError(
-                "This run was started before the process was forked.", "Log in the process that opened the tracker."
-            )
-        if not self._here:
-            self._heard = time.time_ns()
-        self._writer.put((kind, self.id, payload))
-
-    def _numbered(self, row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        self._facts += 1
-        return self._facts - 1, row
-
-    def _seen(self, rows: list[tuple[Any, ...]], at: int) -> None:
-        last = rows[-1][at] if rows else None
-        if last is not None and last > self._latest:
-            self._latest = int(last)
-
 
 _writers: dict[str, Writer] = {}
 _forgotten: list[Writer] = []  # of a parent process: their connections must not even be closed
@@ -497,7 +339,7 @@ def writer(path: Path) -> Writer:
     place = os.path.realpath(path)
     with _lock:
         found = _writers.get(place)
-        if found is None or found._closed:
+        if found is None or found.closed:
             found = _writers[place] = Writer(path)
     found.tell()
     return found
@@ -506,7 +348,7 @@ def writer(path: Path) -> Writer:
 def existing(path: Path) -> Writer | None:
     """Return the writer of this process for a database, if there is one."""
     found = _writers.get(os.path.realpath(path))
-    return found if found is not None and not found._closed else None
+    return found if found is not None and not found.closed else None
 
 
 def close_all() -> None:
