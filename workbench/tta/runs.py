@@ -16,6 +16,8 @@ from workbench.tta.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from workbench.engine.plan import Plan
+
 __all__ = ["Runs"]
 
 _TABLE = {
@@ -51,7 +53,14 @@ class Runs(Result, Sequence[Run]):
     runs : iterable of Run
     missing : sequence of str
         What is missing and why, such as seeds whose worker died; said with the table.
+
+    Attributes
+    ----------
+    plan : Plan or None
+        How they were made, if `repeat` made them; `explain()` shows it.
     """
+
+    plan: Plan | None = None
 
     def __init__(self, runs: Iterable[Run], missing: Sequence[str] = ()) -> None:
         self._runs = tuple(runs)
@@ -100,6 +109,9 @@ class Runs(Result, Sequence[Run]):
             found = outcomes(name, mine, threshold, confirm=confirm, clock=clock, unit=unit)
             rows.append(summary_row(found, confirm=confirm, clock=clock))
         return summary_frame(rows)
+
+    def _plan(self) -> Plan | None:
+        return self.plan
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the table."""
