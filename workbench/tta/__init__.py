@@ -6,6 +6,8 @@ Names are loaded on first use, so importing the subpackage costs next to nothing
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from workbench.tta.performance import Profile, profile
     from workbench.tta.price import Price
     from workbench.tta.problems import TTAWarning
+    from workbench.tta.projection import Projection
     from workbench.tta.ranking import sensitivity
     from workbench.tta.rcp import RCP, olympic_mean, rcp_check
+    from workbench.tta.report import report
     from workbench.tta.run import Run
     from workbench.tta.runs import Runs
+    from workbench.tta.status import Status, StopTraining
+    from workbench.tta.tracker import Tracker
 
 __all__ = [
     "RCP",
@@ -35,9 +41,13 @@ __all__ = [
     "Price",
     "Problem",
     "Profile",
+    "Projection",
     "Run",
     "Runs",
+    "Status",
+    "StopTraining",
     "TTAWarning",
+    "Tracker",
     "attribute",
     "backtest",
     "compare",
@@ -50,6 +60,7 @@ __all__ = [
     "read_mlflow",
     "read_mllog",
     "read_tensorboard",
+    "report",
     "runs",
     "scaling",
     "sensitivity",
@@ -64,9 +75,13 @@ _LAZY = {
     "Price": "workbench.tta.price",
     "Problem": "workbench.tta.dawnbench_rules",
     "Profile": "workbench.tta.performance",
+    "Projection": "workbench.tta.projection",
     "Run": "workbench.tta.run",
     "Runs": "workbench.tta.runs",
+    "Status": "workbench.tta.status",
+    "StopTraining": "workbench.tta.status",
     "TTAWarning": "workbench.tta.problems",
+    "Tracker": "workbench.tta.tracker",
     "attribute": "workbench.tta.attribution",
     "backtest": "workbench.tta.backtest",
     "compare": "workbench.tta.comparison",
@@ -79,6 +94,7 @@ _LAZY = {
     "read_mlflow": "workbench.tta.importers",
     "read_mllog": "workbench.tta.importers",
     "read_tensorboard": "workbench.tta.importers",
+    "report": "workbench.tta.report",
     "runs": "workbench.tta.history",
     "scaling": "workbench.tta.attribution",
     "sensitivity": "workbench.tta.ranking",
@@ -96,3 +112,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
+
+
+class _Package(ModuleType):
+    """Keeps names for what they stand for: importing the module `runs` must not hide the function `runs`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LAZY and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -25,8 +25,6 @@ class Beside:
     ----------
     tick : callable
         Called every `LOOK_S`, with the energy so far.
-    pull : callable, optional
-        Called every `PULL_S`: hands points to a sink that has no thread of its own.
     known : callable
         Called once with what was found of the environment.
 
@@ -35,15 +33,16 @@ class Beside:
     environment : dict
     contention : Contention
     energy : EnergyMeter
+    pull : callable or None
+        Called every `PULL_S`: hands points to a sink that has no thread of its own.
     """
 
-    def __init__(
-        self, tick: Callable[[], None], known: Callable[[dict[str, Any]], None], pull: Callable[[], None] | None
-    ) -> None:
+    def __init__(self, tick: Callable[[], None], known: Callable[[dict[str, Any]], None]) -> None:
         self.environment = environment.at_once()
         self.contention = Contention()
         self.energy = EnergyMeter()
-        self._tick, self._known, self._pull = tick, known, pull
+        self.pull: Callable[[], None] | None = None
+        self._tick, self._known = tick, known
         self._over = threading.Event()
         self._looked = threading.Lock()
         self._complete = False
@@ -71,8 +70,8 @@ class Beside:
         settled = False
         while not self._over.wait(self._pause(begin, looked, settled)):
             now = time.monotonic()
-            if self._pull is not None:
-                self._pull()
+            if self.pull is not None:
+                self.pull()
             if not settled and now - begin >= SETTLED_S:
                 settled = True
                 self._look_around(tell=True)
@@ -82,7 +81,7 @@ class Beside:
                 self._tick()
 
     def _pause(self, begin: float, looked: float, settled: bool) -> float:
-        if self._pull is not None:
+        if self.pull is not None:
             return PULL_S
         now = time.monotonic()
         due = [looked + LOOK_S] + ([] if settled else [begin + SETTLED_S])

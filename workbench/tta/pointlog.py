@@ -33,7 +33,7 @@ class PointLog:
         self.queue: deque[tuple[int, int, dict[str, float]]] = deque()
         self.zero = 0
         self.count = 0
-        self._keep = keep
+        self.keep = keep
         self._lock = threading.Lock()
         self._names: dict[str, tuple[array, array, array, array]] = {}
 
@@ -53,7 +53,7 @@ class PointLog:
             except IndexError:
                 pass
             self.count = seq
-            if self._keep:
+            if self.keep:
                 self._remember(rows)
             if rows:
                 put(rows)

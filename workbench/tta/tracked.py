@@ -1,0 +1,115 @@
+"""A run under way as a `Run`: its record is made when it is asked for, and stays when the run has ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from workbench.tta.record import CLOCKS, Record, points_table
+from workbench.tta.run import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pandas import DataFrame
+
+    from workbench.tta.tracking import Tracking
+
+__all__ = ["LiveRun", "record"]
+
+#: seconds for which a record is good, though nothing new was logged: spans that are open grow
+FRESH_S = 0.2
+
+
+class LiveRun(Run):
+    """A run that may still go on.
+
+    Parameters
+    ----------
+    tracking : Tracking
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
+        self._tracking: Tracking | None = tracking
+        self._made: tuple[int, float, Record] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def record(self) -> Record:  # type: ignore[override]
+        """What is known of it now."""
+        with self._lock:
+            made, tracking = self._made, self._tracking
+            if made is not None and (tracking is None or (made[0] == tracking.version and _fresh(made[1]))):
+                return made[2]
+            assert tracking is not None
+            version = tracking.version
+            found = record(tracking)
+            self._made = (version, time.monotonic(), found)
+            return found
+
+    @property
+    def points(self) -> DataFrame:  # type: ignore[override]
+        """Dense points, as far as they have been logged."""
+        return self.record.points()
+
+    def settle(self, found: Record) -> None:
+        """Keep this record for good, and let go of the tracker."""
+        with self._lock:
+            self._made = (-1, 0.0, found)
+            self._tracking = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Run, (self.record,)
+
+
+def _fresh(made: float) -> bool:
+    return time.monotonic() - made < FRESH_S
+
+
+def record(tracking: Tracking) -> Record:
+    """Return a run under way, or one that has just ended, as plain data."""
+    from workbench.tta.reading import Log
+
+    t, settings, target = tracking, tracking.settings, tracking.target
+    with t.lock:
+        log = Log(evals=t.all_evals(), spans=t.spans.spans(t.now() + t.offset))
+        beside = t.beside
+        environment = {} if beside is None else dict(beside.environment)
+        anchor = t.previous.started_ns if t.joined and t.previous is not None else t.started_ns
+        return Record(
+            id=t.id, name=settings.name, seed=settings.seed, attempt=t.attempt, state=t.state, task=settings.task,
+            clock=settings.clock, clocks=CLOCKS, goal=target.goal, metric=target.metric, target=target.value,
+            confirm=settings.confirm, steps=t.steps, schedule=t.schedule, price=settings.price, environment=environment,
+            notes=tuple(t.notes), warnings=tuple(t.warnings), eval_hash=settings.eval_set.hash,
+            eval_count=settings.eval_set.count, gap=t.gap,
+            evals=log.evals_frame(target=target.value, goal=target.goal, unit=target.unit), spans=log.spans_frame(),
+            points=points_of(t), started=dt.datetime.fromtimestamp(anchor / 1e9, dt.UTC) if anchor else None,
+            contended=beside is not None and beside.contention.contended, first_in_process=t.first_in_process,
+        )  # fmt: skip
+
+
+def points_of(tracking: Tracking) -> Any:
+    """Return what gives the table of dense points, without holding on to the tracker."""
+    if tracking.folder is not None:
+        return functools.partial(_stored, tracking.folder, tracking.id)
+    sink, kept = tracking.sink, tracking.points
+    if tracking.state == "running":
+        tracking.points.drain(sink.points)
+    return functools.partial(_table, tuple(sink.read_points() if hasattr(sink, "read_points") else kept.rows()))
+
+
+def _stored(folder: Path, run: str) -> DataFrame:
+    from workbench.tta.curves import points_frame
+    from workbench.tta.store import open_store
+
+    store = open_store(folder)
+    chain = store.attempts(run)
+    return points_frame(store, chain, store.log(chain).offsets if len(chain) > 1 else [0])
+
+
+def _table(rows: tuple[tuple[Any, ...], ...]) -> DataFrame:
+    names, steps, times, values = ([row[place] for row in rows] for place in (0, 1, 2, 3))
+    return points_table({"step": steps, "metric": names, "wall_s": [t / 1e9 for t in times], "value": values})
