@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.tta import liveness
-from workbench.tta.store import checkpoint_folder, default_folder
+from workbench.tta.store import open_store
 
 if TYPE_CHECKING:
     from workbench.tta.tracking import Tracking
@@ -33,8 +33,8 @@ def checkpoint_dir(tracking: Tracking) -> Path:
     if tracking.checkpoints is not None:
         return tracking.checkpoints
     settings = tracking.settings
-    base = tracking.folder if tracking.folder is not None else default_folder()
-    place = checkpoint_folder(base, settings.name, settings.seed)
+    store = tracking.store if tracking.store is not None else open_store()
+    place = store.checkpoint_dir(settings.name, settings.seed)
     if tracking.previous is None and (owner := _owner(place)) is not None and owner["run"] != tracking.id:
         if _goes_on(owner):
             place = place.with_name(f"{place.name}-{tracking.id}")

@@ -205,7 +205,7 @@ def _find_store(t: Tracking) -> None:
     store = open_store(settings.store)
     if settings.resume is not None:
         _follow(t, store, store.unfinished(settings.resume))
-    t.folder = store.folder
+    t.store = store
     t.read_history = lambda steps, schedule: store.history(
         settings.name, t.target.metric, t.target.value, t.target.goal, schedule, steps, clock=settings.clock
     )
@@ -215,12 +215,12 @@ def _find_store(t: Tracking) -> None:
 def find_previous(t: Tracking) -> None:
     """Find the attempt that a run without `resume=` goes on with: the last of its recipe and seed, if unfinished."""
     none = WorkbenchError("There is no attempt to go on with.", "Pass resume=, the id of an unfinished run.")
-    if t.folder is None:
+    store = t.store
+    if store is None:
         raise none
     from workbench.tta import reading
-    from workbench.tta.store import UNFINISHED, open_store
+    from workbench.tta.store import UNFINISHED
 
-    store = open_store(t.folder)
     with store.reading() as connection:
         if connection is None:
             raise none

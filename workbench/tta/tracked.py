@@ -93,8 +93,10 @@ def record(tracking: Tracking) -> Record:
 
 def points_of(tracking: Tracking) -> Any:
     """Return what gives the table of dense points, without holding on to the tracker."""
-    if tracking.folder is not None:
-        return functools.partial(_stored, tracking.folder, tracking.id)
+    from workbench.tta.store import Store
+
+    if type(tracking.store) is Store:  # one that stands in for it on a worker has no database
+        return functools.partial(_stored, tracking.store.folder, tracking.id)
     sink, kept = tracking.sink, tracking.points
     if tracking.state == "running":
         tracking.points.drain(sink.points)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from workbench.tta.beside import Beside
     from workbench.tta.reading import Log
+    from workbench.tta.store import Store
 
 __all__ = ["FORKED", "Previous", "Tracking"]
 
@@ -88,7 +89,7 @@ class Tracking:
         self.end_cpu_ns: int | None = None
         self.previous: Previous | None = None
         self.rank = 0
-        self.folder: Path | None = None  # of the store
+        self.store: Store | None = None
         self.checkpoints: Path | None = None
         self.joined = False
         self.resumed_step: int | None = None
