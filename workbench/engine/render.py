@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Container
+import importlib
+import os
+from collections.abc import Callable, Container, Iterable
+from pathlib import Path
 from typing import Any
 
 from workbench.engine import ranked
 from workbench.engine.paths import short_names
 
-__all__ = ["mimebundle", "plain_bundle", "register", "table_html", "table_text", "unregister", "with_short_names"]
+__all__ = [
+    "mimebundle", "plain_bundle", "register", "table_html", "table_text", "unregister", "with_short_names",
+    "write_page",
+]  # fmt: skip
 
 Hook = Callable[[Any], dict[str, Any]]
 
@@ -17,6 +23,8 @@ _hook: Hook | None = None
 
 #: rows of a table that are shown without a front end
 LIMIT = 20
+#: what writes pages: found by its name, as nothing below the front imports it
+_PAGES = "workbench.notebook.report.results"
 
 
 def register(hook: Hook) -> None:
@@ -49,6 +57,12 @@ def mimebundle(
     if exclude:
         bundle = {kind: data for kind, data in bundle.items() if kind not in exclude}
     return bundle
+
+
+def write_page(parts: Iterable[Any], path: str | os.PathLike[str], title: str) -> Path:
+    """Write Markdown, results and tables as one HTML file without a network; return its path."""
+    written: Path = importlib.import_module(_PAGES).write(parts, path, title)
+    return written
 
 
 def plain_bundle(result: Any) -> dict[str, Any]:

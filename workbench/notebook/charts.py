@@ -95,7 +95,7 @@ def curve(state: Mapping[str, Any]) -> Drawing:
     ys = np.concatenate([c[k] for c in (*cleaned, *earlier) for k in ("y", "lo", "hi") if k in c] or [np.empty(0)])
     target = state.get("target")
     if target is not None:
-        ys = np.append(ys, float(target))
+        ys = np.append(ys, [float(target)] if np.isfinite(ys).any() else [0.0, float(target)])
     names = ", ".join(str(one.get("name", "")) for one in series)
     chart = Drawing(_WIDTH, 260, f"Curves: {names}")
     left, right, top, bottom = 56.0, 14.0, 26.0, 40.0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["EARLIER", "earlier_series", "facts", "series_of", "shares", "state_of"]
+__all__ = ["EARLIER", "earlier_runs", "earlier_series", "facts", "series_of", "shares", "state_of"]
 
 #: earlier runs of the recipe that are drawn grey, and points of each
 EARLIER, EARLIER_POINTS = 20, 200
@@ -57,7 +57,7 @@ def state_of(run: Any, *, earlier: Iterable[Any] = (), now: Mapping[str, Any] | 
     -------
     dict
         `title, status, running, stopping, now, series, x_label, x_unit, y_label, target, band, marks, projection,
-        facts, shares, foot`, all plain.
+        facts, shares, foot, notes`, all plain.
     """
     if hasattr(run, "live_record"):
         record, now = run.live_record(), run.live() if now is None else now
@@ -86,7 +86,21 @@ def state_of(run: Any, *, earlier: Iterable[Any] = (), now: Mapping[str, Any] | 
         "facts": facts(record, rows, now),
         "shares": shares(record),
         "foot": "" if running else _foot(record, rows),
+        "notes": list(record.warnings) if running else [],
     }
+
+
+def earlier_runs(tracker: Any) -> list[Record]:
+    """Return the latest runs of a tracker's recipe, for the grey curves; none if their store cannot be read."""
+    from workbench.engine.errors import WorkbenchError
+    from workbench.tta.store import open_store
+
+    run = tracker.run
+    try:
+        found = open_store(tracker.settings.store).records(run.name)
+    except WorkbenchError:
+        return []
+    return [one for one in found if one.id != run.id and one.metric == run.metric][-EARLIER:]
 
 
 # ------------------------------------------------------------------------------------------------------------- curves
@@ -128,14 +142,14 @@ def _thin(values: Floats, most: int) -> NDArray[np.int64]:
     """Return indices of at most `most` points, least and greatest of each bucket among them."""
     if len(values) <= most:
         return np.arange(len(values))
-    edges = np.linspace(0, len(values), most // 2 + 1).astype(np.int64)[:-1]
+    edges = np.linspace(0, len(values), most // 2).astype(np.int64)[:-1]  # with both ends, at most `most`
     low = np.where(np.isnan(values), np.inf, values)
     high = np.where(np.isnan(values), -np.inf, values)
     starts = np.append(edges, len(values))
     kept = set()
     for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
         kept |= {begin + int(low[begin:end].argmin()), begin + int(high[begin:end].argmax())}
-    return np.array(sorted({0, len(values) - 1} | kept))[:most]
+    return np.array(sorted({0, len(values) - 1} | kept))
 
 
 # -------------------------------------------------------------------------------------------------------------- facts

@@ -52,6 +52,9 @@ class Run(Result):
         What a source knows of it.
     """
 
+    #: runs of the same recipe that were there before it: drawn grey beside its curve
+    earlier: Sequence[Record] = ()
+
     def __init__(self, record: Record) -> None:
         self.record = record
 

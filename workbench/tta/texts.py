@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.tta.run import Run
     from workbench.tta.runs import Runs
 
-__all__ = ["NOT_COUNTED", "Z", "amount", "duration", "runs_told", "told"]
+__all__ = ["NOT_COUNTED", "Z", "amount", "duration", "runs_told", "told", "words"]
 
 #: standard errors on each side that make an interval of 95 %
 Z = 1.96
@@ -49,7 +49,13 @@ def amount(value: float, unit: str) -> str:
 
 
 def told(run: Run) -> str:
-    """Return what a run came to."""
+    """Return what a run came to, its warnings and its notes."""
+    record = run.record
+    return "\n".join([*words(run), *record.warnings, *(f"note: {note}" for note in record.notes)])
+
+
+def words(run: Run) -> list[str]:
+    """Return what a run came to, line by line."""
     record = run.record
     curve = run.curve()
     head = record.name + (f" seed {record.seed}" if record.seed is not None else "")
@@ -60,8 +66,7 @@ def told(run: Run) -> str:
     else:
         at = crossing(curve["value"].to_numpy(), record.target, record.goal)
         lines = _missed(run, curve, head) if at is None else [f"{aim} {_reached(run, curve, at)}"]
-    lines.append(_circumstances(run))
-    return "\n".join([*lines, *record.warnings, *(f"note: {note}" for note in record.notes)])
+    return [*lines, _circumstances(run)]
 
 
 def _reached(run: Run, curve: pd.DataFrame, at: int) -> str:

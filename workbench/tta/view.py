@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.tta.live_state import earlier_series, series_of, state_of
-from workbench.tta.texts import runs_told, told
+from workbench.tta.texts import runs_told, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,23 +33,15 @@ _DRAWN = 60  # runs in one chart
 _LONG = 300  # characters of a value in the environment's table
 
 
-def run_view(run: Run, earlier: Iterable[Any] = ()) -> dict[str, Any]:
-    """Return the blocks of a run: its words, chart and figures, warnings, notes, crossings and environment.
-
-    Parameters
-    ----------
-    run : Run
-    earlier : iterable of Run or Record
-        Of the same recipe, drawn grey.
-    """
+def run_view(run: Run) -> dict[str, Any]:
+    """Return the blocks of a run: its words, chart and figures, warnings, notes, crossings and environment."""
     record = run.record
-    words = told(run).split("\n")
-    # What the figures of the chart say; for the text form alone.
-    spoken = len(words) - len(record.warnings) - len(record.notes)
-    first, *rest = words[: max(1, spoken)]
+    first, *rest = words(run)
     blocks: list[dict[str, Any]] = [{"kind": "summary", "text": first}]
     if len(run.curve()):
-        state = {**state_of(run, earlier=earlier), "title": "", "status": ""}
+        # The summary above has the title; the other words say what the figures do, so they are for the text form.
+        state = {**state_of(run, earlier=run.earlier), "title": "", "status": ""}
+        del state["notes"]
         blocks.append({"kind": "curve", "state": state, "text": "\n".join(rest), "alt": first})
     else:
         blocks += [_note(line) for line in rest]
@@ -64,10 +56,10 @@ def run_view(run: Run, earlier: Iterable[Any] = ()) -> dict[str, Any]:
 
 def runs_view(runs: Runs) -> dict[str, Any]:
     """Return the blocks of several runs: a line and a summary row for each recipe, their curves, and a row for each."""
-    words = [line for line in runs_told(runs).split("\n") if line]
-    if len(words) > _LINES:
-        words[_LINES - 1 :] = [f"and {len(words) - _LINES + 1} more, in the table below"]
-    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": line} for line in words]
+    lines = [line for line in runs_told(runs).split("\n") if line]
+    if len(lines) > _LINES:
+        lines[_LINES - 1 :] = [f"and {len(lines) - _LINES + 1} more, in the table below"]
+    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": line} for line in lines]
     drawn = [run for run in runs if len(run.curve())]
     if drawn and len({run.metric for run in drawn}) == 1 and len({run.clock for run in drawn}) == 1:
         blocks.append({"kind": "curve", "state": _together(drawn), "text": "", "alt": _alt(drawn)})

@@ -11,6 +11,7 @@ ${R} { --c-text: var(--wb-text, var(--jp-content-font-color1, currentColor)); --
   --c-good: var(--wb-good, var(--jp-success-color1, #2e7d32)); --c-error: var(--wb-error, var(--jp-error-color1, #c62828));
   font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--c-text); font-variant-numeric: tabular-nums;
   max-width: 960px; }
+${R} [hidden] { display: none; }
 ${R} .wb-c-head { display: flex; gap: 12px; align-items: baseline; min-height: 26px; }
 ${R} .wb-c-head:empty { display: none; }
 ${R} .wb-c-title { font-weight: 600; }
@@ -254,8 +255,10 @@ function render({ model, el }) {
     const now = model.get('running') && known(model.get('now')) ? [model.get('now')] : [];
     const places = [shown.flatMap(one => one.x), ends, marks.map(mark => mark.x), seconds && !log ? [0] : [], now].flat();
     let [x0, x1] = range(log ? places.filter(x => x > 0) : places, 0);
-    const [y0, y1] = range([...shown.flatMap(one => [one.y, one.lo || [], one.hi || []].flat()),
-      ...(known(target) ? [target] : [])], 0.06);
+    const heights = shown.flatMap(one => [one.y, one.lo || [], one.hi || []].flat()).filter(known);
+    // Nothing yet: the target stands in what is still to be filled.
+    const aim = !known(target) ? [] : heights.length > 0 ? [target] : [0, target];
+    const [y0, y1] = range([...heights, ...aim], 0.06);
     const room = Math.max(3, Math.floor((width - LEFT) / 90));
     let labels = ticks(x0, x1, room).map(tick => [tick, number(tick)]);
     if (log) {
@@ -307,8 +310,8 @@ function render({ model, el }) {
     draw('text', { x: (width + LEFT) / 2, y: HEIGHT - 6, 'text-anchor': 'middle' }, svg, `${model.get('x_label') || ''}${unit}`);
     draw('text', { x: width - RIGHT, y: 15, 'text-anchor': 'end' }, svg, model.get('y_label') || '');
     over = draw('g', {}, svg);
-    const aim = known(target) ? `, target ${number(target)}` : '';
-    svg.setAttribute('aria-label', `${model.get('y_label') || 'Curves'} against ${model.get('x_label') || 'x'}${aim}: left ` +
+    const wanted = known(target) ? `, target ${number(target)}` : '';
+    svg.setAttribute('aria-label', `${model.get('y_label') || 'Curves'} against ${model.get('x_label') || 'x'}${wanted}: left ` +
       'and right arrow keys read the points');
     at = Math.min(at, points().length - 1);
     drawRead();
