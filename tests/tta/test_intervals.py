@@ -209,3 +209,9 @@ def test_c22_wilson_equals_its_formula(kn: tuple[int, int]) -> None:
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     np.testing.assert_allclose(iv.wilson(k, n), [middle - half, middle + half], atol=1e-9)
+
+
+def test_ends_beyond_floats_are_infinite() -> None:
+    found = iv.intervals([0.411854, 0.414787, 0.407274, 0.41139])
+    assert found.cv.high == math.inf
+    assert 0 <= found.cv.low < 0.01

@@ -170,7 +170,7 @@ def intervals(values: ArrayLike) -> Intervals:
             # resamples of times all above 0 have a mean above 0; of others, those that have no CV are left out
             here, there = (np.log(np.sqrt(v) / m) for m, v in ((own[0], own[1]), (mean, variance)))
             ends = _studentised(float(here[0]), float(own[2][0]), (there - here) / cv_error)
-        of_cv = Interval(*(math.exp(end) for end in ends))
+        of_cv = Interval(*(_exp(end) for end in ends))
     return Intervals(of_mean, percentile_interval(medians), of_cv)
 
 
@@ -220,7 +220,7 @@ def ratio_of_means(a: ArrayLike, b: ArrayLike) -> tuple[float, Interval]:
             there, spread = _log_ratio(drawn[~alike].T, other[~alike].T)
             roots.append((there - here) / spread)
     low, high = _studentised(float(here[0]), float(error[0]), np.concatenate(roots))
-    return ratio, Interval(math.exp(low), math.exp(high))
+    return ratio, Interval(_exp(low), _exp(high))
 
 
 def percentile_interval(values: Floats) -> Interval:
@@ -250,6 +250,11 @@ def percentile_interval(values: Floats) -> Interval:
 
 
 # --------------------------------------------------------------------------------------------------------- private
+
+
+def _exp(value: float) -> float:
+    """Return e to a power; inf where that is beyond floats: of 4 times that differ by 1 %, the CV has no upper end."""
+    return math.exp(value) if value < 709.0 else math.inf if value == value else math.nan
 
 
 def _sample(values: ArrayLike) -> Floats:
