@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.tta.entries import Entries
     from workbench.tta.history import runs
     from workbench.tta.importers import read_csv, read_mlflow, read_mllog, read_tensorboard
+    from workbench.tta.ladder import ladder
     from workbench.tta.leaderboard import leaderboard
     from workbench.tta.performance import Profile, profile
     from workbench.tta.price import Price
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from workbench.tta.projection import Projection
     from workbench.tta.ranking import sensitivity
     from workbench.tta.rcp import RCP, olympic_mean, rcp_check
+    from workbench.tta.repeat import repeat
     from workbench.tta.report import report
     from workbench.tta.run import Run
     from workbench.tta.runs import Runs
@@ -51,6 +53,7 @@ __all__ = [
     "attribute",
     "backtest",
     "compare",
+    "ladder",
     "leaderboard",
     "olympic_mean",
     "profile",
@@ -60,6 +63,7 @@ __all__ = [
     "read_mlflow",
     "read_mllog",
     "read_tensorboard",
+    "repeat",
     "report",
     "runs",
     "scaling",
@@ -85,6 +89,7 @@ _LAZY = {
     "attribute": "workbench.tta.attribution",
     "backtest": "workbench.tta.backtest",
     "compare": "workbench.tta.comparison",
+    "ladder": "workbench.tta.ladder",
     "leaderboard": "workbench.tta.leaderboard",
     "olympic_mean": "workbench.tta.rcp",
     "profile": "workbench.tta.performance",
@@ -94,6 +99,7 @@ _LAZY = {
     "read_mlflow": "workbench.tta.importers",
     "read_mllog": "workbench.tta.importers",
     "read_tensorboard": "workbench.tta.importers",
+    "repeat": "workbench.tta.repeat",
     "report": "workbench.tta.report",
     "runs": "workbench.tta.history",
     "scaling": "workbench.tta.attribution",
