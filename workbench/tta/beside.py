@@ -46,6 +46,8 @@ class Beside:
         self._over = threading.Event()
         self._looked = threading.Lock()
         self._complete = False
+        #: whether energy counters were looked for
+        self.looked = False
         self._thread = threading.Thread(target=self._work, name="workbench-tta-beside", daemon=True)
 
     def start(self) -> None:
@@ -66,6 +68,7 @@ class Beside:
     def _work(self) -> None:
         with suppress(Exception):  # a driver's own errors must not end the thread
             self.energy.start()
+        self.looked = True
         begin = looked = time.monotonic()
         settled = False
         while not self._over.wait(self._pause(begin, looked, settled)):

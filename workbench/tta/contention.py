@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["SHARE", "Contention", "Sample", "cores"]
 
@@ -58,8 +61,8 @@ class Contention:
         self._other.append(other)
         self._steal.append(steal)
         self._load.append(now.load)
-        # the load average remembers a minute and counts this run's own threads: what is above the cores is too much
-        if other > SHARE or steal > SHARE or now.load > self.cores + SHARE * self.cores:
+        # the load average is of the whole machine, and this run's own threads are in it
+        if other > SHARE or steal > SHARE or now.load > (1 + SHARE) * (os.cpu_count() or self.cores):
             self.contended = True
 
     def told(self) -> dict[str, float]:
@@ -73,26 +76,52 @@ class Contention:
 
 
 def sample() -> Sample | None:
-    """Return the counters as they are; None where psutil has none."""
+    """Return the counters as they are; None where there are none."""
     try:
         import psutil
 
-        times = psutil.cpu_times()
-        own = os.times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
-        stolen = getattr(times, "steal", 0.0)
-        # guest time is within user time
-        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        load = psutil.getloadavg()[0]
-    except (ImportError, OSError, RuntimeError):
+        mine = _affinity()
+        each = psutil.cpu_times(percpu=True)
+        # other cores than those this process may use are none of its concern
+        used = [times for number, times in enumerate(each) if mine is None or number in mine] or each
+        stolen = sum(getattr(times, "steal", 0.0) for times in used)
+        busy = sum(_busy(times) for times in used)
+        load = os.getloadavg()[0]
+    except (ImportError, OSError, AttributeError, RuntimeError):
         return None
-    used = own.user + own.system + own.children_user + own.children_system
-    return Sample(time.monotonic(), total - idle - stolen, used, stolen, load)
+    return Sample(time.monotonic(), busy, _own(), stolen, load)
+
+
+def _busy(times: Any) -> float:
+    # guest time is within user time
+    idle = times.idle + getattr(times, "iowait", 0.0) + getattr(times, "steal", 0.0)
+    return sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+
+
+def _own() -> float:
+    """Return the CPU seconds of this process and of its children: those that load data are no other work."""
+    spent = os.times()
+    total = spent.user + spent.system + spent.children_user + spent.children_system
+    ticks = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+    todo = [os.getpid()]
+    while todo:
+        pid = todo.pop()
+        for path in glob.glob(f"/proc/{pid}/task/*/children"):
+            with suppress(OSError, ValueError, IndexError), open(path, encoding="ascii") as file:
+                for child in file.read().split():
+                    todo.append(int(child))
+                    with open(f"/proc/{child}/stat", encoding="utf-8", errors="replace") as stat:
+                        # after the name, which may hold anything, user, system and waited-for children are 11 to 14
+                        fields = stat.read().rpartition(")")[2].split()
+                    total += sum(int(field) for field in fields[11:15]) / ticks
+    return total
 
 
 def cores() -> int:
     """Return the cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0)) or 1
-    except AttributeError:
-        return os.cpu_count() or 1
+    mine = _affinity()
+    return len(mine) if mine else os.cpu_count() or 1
+
+
+def _affinity() -> set[int] | None:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None

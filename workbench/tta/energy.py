@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,7 @@ def find_counters() -> tuple[list[Counter], str]:
 
 def _nvml() -> tuple[list[Counter], str]:
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-not-found]
     except ImportError:
         return [], "nvidia-ml-py is not installed"
     try:
@@ -93,7 +94,7 @@ def _nvml() -> tuple[list[Counter], str]:
         found = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            found.append(Counter(lambda handle=handle: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))))
+            found.append(Counter(functools.partial(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)))
         return found, "" if found else "no NVIDIA GPU"
     except Exception as error:  # of NVML, whose classes come with the driver
         return [], f"NVML: {error}"
@@ -109,8 +110,12 @@ def _rapl() -> tuple[list[Counter], str]:
             if not (folder / "name").read_text().startswith("package"):
                 continue
             path, most = folder / "energy_uj", float((folder / "max_energy_range_uj").read_text()) / 1000
-            found.append(Counter(lambda path=path: float(path.read_text()) / 1000, most))
+            found.append(Counter(functools.partial(_millijoules, path), most))
         except (OSError, ValueError) as error:
             denied = isinstance(error, PermissionError)
             why = "CPU package counters need root" if denied else f"CPU package counter: {type(error).__name__}"
     return found, "" if found else why
+
+
+def _millijoules(path: Path) -> float:
+    return float(path.read_text()) / 1000

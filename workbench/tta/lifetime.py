@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.errors import WorkbenchError
 from workbench.tta import liveness
 from workbench.tta.beside import Beside
+from workbench.tta.evaluating import take_fresh
+from workbench.tta.joining import join
 from workbench.tta.sink import Sink
 from workbench.tta.status import STATE_OF, StopTraining
 from workbench.tta.tracking import FORKED, Previous, Tracking
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from workbench.tta.store import Store
     from workbench.tta.tracked import LiveRun
 
-__all__ = ["begin", "end", "find_previous", "is_open"]
+__all__ = ["begin", "end", "is_open", "previous"]
 
 #: runs under way in this process
 _open: weakref.WeakSet[Tracking] = weakref.WeakSet()
@@ -72,7 +74,11 @@ def begin(t: Tracking) -> LiveRun:
     t.zero = t.points.zero = time.perf_counter_ns()
     t.sink.update({"started_ns": t.started_ns})
     if settings.resume is not None:
-        t.join()
+        try:
+            join(t)
+        except BaseException as error:  # a warning that is turned into an error: nobody else would end the run
+            end(t, live, error)
+            raise
     return live
 
 
@@ -87,7 +93,7 @@ def end(t: Tracking, live: LiveRun, error: BaseException | None) -> bool:
     rows = [row for row in t.evals if row[3] == t.target.metric]
     if rows and (error is None or (mine and reason != "cancelled")):
         try:
-            told = t.take_fresh(rows[-1][4])
+            told = take_fresh(t, rows[-1][4])
         except BaseException as stopped:
             # an interrupt in `fresh` leaves a run that had come to its end
             interrupt = stopped
@@ -164,11 +170,11 @@ def _close(t: Tracking, state: str, reason: str) -> None:
 
 
 def _start_row(t: Tracking) -> dict[str, Any]:
-    settings, previous = t.settings, t.previous
+    settings, before = t.settings, t.previous
     assert t.beside is not None
     return {
         "id": t.id, "name": settings.name, "seed": settings.seed, "attempt": t.attempt,
-        "parent": None if previous is None else previous.id, "joined": settings.resume is not None, "state": "running",
+        "parent": None if before is None else before.id, "joined": settings.resume is not None, "state": "running",
         "task": settings.task, "clock": settings.clock, "goal": t.target.goal, "metric": t.target.metric,
         "target": t.target.value, "unit": t.target.unit, "confirm": settings.confirm, "steps": t.steps,
         "schedule": t.schedule, "price": settings.price, "eval_hash": settings.eval_set.hash,
@@ -212,8 +218,10 @@ def _find_store(t: Tracking) -> None:
     t.sink = store.sink(t.id)
 
 
-def find_previous(t: Tracking) -> None:
-    """Find the attempt that a run without `resume=` goes on with: the last of its recipe and seed, if unfinished."""
+def previous(t: Tracking) -> Previous:
+    """Return the attempt that a run goes on with: without `resume=` the last of its recipe and seed, if unfinished."""
+    if t.previous is not None:
+        return t.previous
     none = WorkbenchError("There is no attempt to go on with.", "Pass resume=, the id of an unfinished run.")
     store = t.store
     if store is None:
@@ -229,15 +237,15 @@ def find_previous(t: Tracking) -> None:
     chains = [chain for chain in reading.chains(found) if chain[-1].id != t.id]
     if not chains or chains[-1][-1].state not in UNFINISHED:
         raise none
-    _follow(t, store, chains[-1])
+    return _follow(t, store, chains[-1])
 
 
-def _follow(t: Tracking, store: Store, chain: Sequence[Attempt]) -> None:
+def _follow(t: Tracking, store: Store, chain: Sequence[Attempt]) -> Previous:
     last = chain[-1]
     _same_run(t, last.facts)
-    t.previous = Previous(
-        last.id, int(last.facts["attempt"] or 1), int(chain[0].facts["started_utc"]), store.log(chain)
-    )
+    started = int(chain[0].facts["started_utc"])
+    t.previous = found = Previous(last.id, int(last.facts["attempt"] or 1), started, store.log(chain))
+    return found
 
 
 def _same_run(t: Tracking, last: Any) -> None:

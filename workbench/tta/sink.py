@@ -22,7 +22,7 @@ START = (
 )  # fmt: skip
 #: further keys of the row of `Sink.end`
 END = ("ended_ns", "end_ns", "cpu_ns", "energy_mj", "gap", "contended", "reason", "notes", "warnings")
-#: `metric` as `k`; `seq` counts calls of `log`
+#: `metric` as `k`; `seq` counts the points of the attempt from 0, in the order logged
 POINT = ("k", "step", "t_ns", "v", "seq")
 #: `seq` counts evaluations of the attempt from 0; `epoch`, `n`, `energy_mj` may be None, `value` may be NaN
 EVAL = ("seq", "step", "epoch", "metric", "value", "n", "t_ns", "cpu_ns", "energy_mj")

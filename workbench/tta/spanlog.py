@@ -175,7 +175,8 @@ class SpanLog:
         self._last, self._top = 0, ""
         self._by_kind: dict[str, int] = {}
         self._left_out = 0
-        self._setup, self._setup_end = 0, None  # what `mlperf` forgives, fixed at the first training
+        self._setup = 0  # what `mlperf` forgives, fixed at the first training
+        self._setup_end: int | None = None
         self._zero, self._zero_left_out = 0, 0  # where `algoperf` starts
         self._next_zero: tuple[int, int] | None = None  # an `init` after the first evaluation, if training is to come
         self._trains = False
@@ -216,7 +217,7 @@ class SpanLog:
         if clock == "wall":
             return now
         if clock == "mlperf":
-            setup: int | None = self._setup_end
+            setup = self._setup_end
             if setup is None:
                 setup = self._setup_at_eval
             if setup is None:

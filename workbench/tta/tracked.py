@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from workbench.tta.joining import all_evals
 from workbench.tta.record import CLOCKS, Record, points_table
 from workbench.tta.run import Run
 
@@ -51,7 +52,7 @@ class LiveRun(Run):
             return found
 
     @property
-    def points(self) -> DataFrame:  # type: ignore[override]
+    def points(self) -> DataFrame:
         """Dense points, as far as they have been logged."""
         return self.record.points()
 
@@ -75,7 +76,7 @@ def record(tracking: Tracking) -> Record:
 
     t, settings, target = tracking, tracking.settings, tracking.target
     with t.lock:
-        log = Log(evals=t.all_evals(), spans=t.spans.spans(t.now() + t.offset))
+        log = Log(evals=all_evals(t), spans=t.spans.spans(t.now() + t.offset))
         beside = t.beside
         environment = {} if beside is None else dict(beside.environment)
         anchor = t.previous.started_ns if t.joined and t.previous is not None else t.started_ns

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.errors import WorkbenchError
 from workbench.tta import lifetime
 from workbench.tta.arguments import settings, step_of, whole
+from workbench.tta.evaluating import evaluate
+from workbench.tta.joining import join
 from workbench.tta.spanlog import Open, check_kind
 from workbench.tta.status import Status
 from workbench.tta.tracking import Previous, Tracking
@@ -156,7 +158,7 @@ class Tracker:
         WorkbenchError
             For what is no evaluation; nothing of it is kept.
         """
-        return self._tracking.evaluate(step, n, epoch, metrics)
+        return evaluate(self._tracking, step, n, epoch, metrics)
 
     def plan(self, steps: int, schedule: str | None = None) -> None:
         """Tell the planned length, in the unit of `step`, and the name of the schedule: earlier runs then project."""
@@ -187,11 +189,10 @@ class Tracker:
         t = self._tracking
         t.check_open("resume")
         at = step_of(step)
-        if t.previous is None:
-            lifetime.find_previous(t)
+        previous = lifetime.previous(t)
         t.resumed_step = at
-        t.sink.update({"parent": t.previous.id, "attempt": t.attempt, "joined": True, "resumed_step": at})
-        t.join()
+        t.sink.update({"parent": previous.id, "attempt": t.attempt, "joined": True, "resumed_step": at})
+        join(t)
 
     # --------------------------------------------------------------------------------------------------- what it tells
 

@@ -9,21 +9,18 @@ import threading
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from time import perf_counter_ns, process_time_ns
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.errors import WorkbenchError, did_you_mean, one_line
-from workbench.tta.arguments import Settings, number, step_of, whole
+from workbench.engine.errors import WorkbenchError
+from workbench.tta.arguments import Settings, number, step_of
 from workbench.tta.budget import Budgets
-from workbench.tta.clock import DOWN, clock_seconds
-from workbench.tta.evalset import wrong_count
-from workbench.tta.judge import Crossed, Judge, Warned
+from workbench.tta.judge import Judge
 from workbench.tta.pointlog import PointLog
 from workbench.tta.problems import TTAWarning
 from workbench.tta.projection import Earlier, Projection, arrived, pace
 from workbench.tta.sink import new_id
 from workbench.tta.spanlog import Open, SpanLog
-from workbench.tta.statistics import accuracy_se
 from workbench.tta.status import Status, StopTraining
 
 if TYPE_CHECKING:
@@ -110,7 +107,7 @@ class Tracking:
         rate = math.nan if settings.price is None else settings.price.rate
         self.rate = rate
         self.budgets = Budgets(settings.max_time, settings.max_cost, settings.max_energy, rate)
-        self.history = Earlier([], self.steps)
+        self.history = [Earlier([], self.steps)]
         self.read_history: Callable[[int, str | None], Any] | None = None
         self.reading: threading.Thread | None = None
         self.judged_steps: list[int] = []
@@ -135,7 +132,9 @@ class Tracking:
 
     def now(self) -> int:
         """Return nanoseconds since the attempt's start, or its length once it has ended."""
-        return perf_counter_ns() - self.zero if self.end_ns is None else self.end_ns
+        if self.end_ns is not None:
+            return self.end_ns
+        return perf_counter_ns() - self.zero if self.zero else 0
 
     def sync(self) -> None:
         """Wait for what a device still does."""
@@ -228,18 +227,19 @@ class Tracking:
                     metrics = {name: number(value, name) for name, value in metrics.items()}
                     break
             time = now()
-            if time < gate[0]:
-                append((step, time, metrics))
-            else:
-                look(time, (step, time, metrics))
+            if time >= gate[0]:
+                look(time, step, metrics)
+                return
+            for name, value in metrics.items():
+                append((name, step, time, value))
 
         return log
 
-    def look(self, time: int, point: tuple[int, int, dict[str, float]] | None = None) -> None:
-        """Look closer: whether the run is open, and whether it is to be left."""
+    def look(self, time: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Log a point, and look closer: whether the run is open, and whether it is to be left."""
         self.check_open("log")
-        if point is not None:
-            self.points.queue.append(point)
+        for name, value in metrics.items():
+            self.points.queue.append((name, step, time, value))
         with self.lock:
             wall = time - self.zero + self.offset
             reading = self.spans.read(wall)
@@ -284,170 +284,6 @@ class Tracking:
             status = Status(**facts)
         return StopTraining(self.stopping, status, self.id)
 
-    # evaluations
-
-    def evaluate(self, step: Any, n: Any, epoch: Any, metrics: Mapping[str, Any]) -> Status:
-        """Take one evaluation."""
-        self.check_open("eval")
-        if self.stopping:
-            raise self.leave(None)
-        place = None if step is None else step_of(step)
-        at_epoch = None if epoch is None else number(epoch, "epoch")
-        judged = self.judged(n)
-        if not metrics:
-            raise WorkbenchError("eval needs a metric.", f"Write eval({self.target.metric}=…).")
-        values, span, told = self.measure(metrics)
-        if span is None:
-            self.sync()
-        time = perf_counter_ns() if span is None else span[1]
-        with self.lock:
-            self.check_open("eval")
-            status, found = self.take(place, at_epoch, judged, values, time, None if span is None else span[0], told)
-        for crossed in found:
-            self.sink.crossing(self.crossing_row(crossed, status))
-        if any(crossed.confirm == self.settings.confirm for crossed in found):
-            told += self.take_fresh(status.value)
-        for message, hint in told:
-            self.warn(message, hint, stacklevel=5)
-        if status.stop:
-            raise self.leave(status)
-        return status
-
-    def judged(self, n: Any) -> int | None:
-        """Return the samples judged; another number than declared is an error."""
-        if n is None:
-            return None
-        count = whole(n, "n", 1, "n=10_000")
-        declared = self.settings.eval_set.count
-        if declared is not None and count != declared:
-            raise wrong_count(count, declared)
-        return count
-
-    def measure(self, metrics: Mapping[str, Any]) -> tuple[dict[str, float], tuple[Open, int] | None, list[Warned]]:
-        """Return the values of metrics; callables are run inside an `eval` span, which is returned with its end."""
-        if not any(map(callable, metrics.values())):
-            values = {name: number(value, name) for name, value in metrics.items()}
-            told = []
-            if not self.spans.in_eval and "eval" not in self.said:
-                self.said.add("eval")
-                told.append(
-                    Warned(
-                        "eval got a value outside an eval span, so its time counts as training.",
-                        f"Pass {next(iter(metrics))}=lambda: ….",
-                    )
-                )
-            return values, None, told
-        span = self.open("eval")
-        try:
-            values = {
-                name: number(value() if callable(value) else value, name)  # inside: reading a device takes time too
-                for name, value in metrics.items()
-            }
-        finally:
-            end = self.close(span)
-        return values, (span, end), []
-
-    def take(
-        self, step: int | None, epoch: float | None, n: int | None, values: dict[str, float], time: int,
-        span: Open | None, told: list[Warned],
-    ) -> tuple[Status, list[Crossed]]:  # fmt: skip
-        """Keep and judge an evaluation."""
-        metric = self.target.metric
-        if metric in values:
-            self.judge.check(values[metric])
-        at = self.count if step is None else step
-        for name, value in values.items():
-            if not math.isfinite(value):
-                if (odd := self.judge.odd_value(name, value, at)) is not None:
-                    told.append(odd)
-                if name == metric and self.target.meets(value):
-                    values[name] = math.nan  # an infinite accuracy is none
-        told += self.odd_order(at, values)
-        own = time - self.zero
-        wall = own + self.offset
-        seconds = self.spans.evaluated(wall, span) / 1e9
-        cpu = process_time_ns() - self.cpu_zero
-        energy = self.energy()
-        used = None if energy is None else energy - self.energy_before
-        rows = [(self.own_count, at, epoch, name, value, n, own, cpu, used) for name, value in values.items()]
-        self.own_count += 1
-        self.evals += rows
-        self.count += 1
-        self.sink.eval(rows)
-        found: list[Crossed] = []
-        if metric in values:
-            value = values[metric]
-            found = self.judge.judge(value)
-            if found and found[0].confirm == 1:
-                self.crossed_at = seconds
-            if (low := self.judge.unit_warning()) is not None:
-                told.append(low)
-            self.judged_steps.append(at)
-            self.judged_seconds.append(seconds)
-        reading = self.spans.read(wall)
-        reason = self.stopping or self.reason_to_stop(at, reading, wall, energy)
-        self.stopping = reason
-        self.set_gate(time, reading, wall)
-        self.status = Status(
-            reached=self.judge.reached,
-            confirmed=self.judge.confirmed,
-            stop=bool(reason),
-            reason=reason,
-            step=at,
-            value=values.get(metric, math.nan),
-            se=accuracy_se(
-                values.get(metric, math.nan), n or self.settings.eval_set.count, percent=self.target.percent,
-                goal=self.target.goal,
-            ),
-            seconds=seconds,
-            cost_usd=self.cost(seconds),
-            energy_j=math.nan if energy is None else energy / 1e3,
-            projection=self.project(seconds),
-        )  # fmt: skip
-        self.changed()
-        return self.status, found
-
-    def odd_order(self, step: int, values: Mapping[str, float]) -> list[Warned]:
-        """Return what is odd about where an evaluation stands and what it holds."""
-        told = []
-        last = self.judged_steps[-1] if self.judged_steps else -1
-        if step < last and self.resumed_step is None and "order" not in self.said:
-            self.said.add("order")
-            told.append(
-                Warned(
-                    f"Step {step} comes after step {last}: evaluations count in the order logged.",
-                    "After going back to a checkpoint, call resume(step).",
-                )
-            )
-        metric = self.target.metric
-        if metric not in values and not self.judged_steps and "metric" not in self.said:
-            near = did_you_mean(metric, values)
-            if near is not None:
-                self.said.add("metric")
-                told.append(Warned(f'The target is of "{metric}", but eval got "{near}".', f"Did you mean {metric}=…?"))
-        return told
-
-    def reason_to_stop(self, step: int, reading: int, wall: int, energy: int | None) -> str:
-        """Return why the run is to be left, `""` if it is not."""
-        if self.judge.confirmed and self.settings.stop:
-            return "target"
-        if spent := self.budgets.spent(reading, wall, energy):
-            return spent
-        if self.settings.hopeless and not self.judge.reached and self.earlier().hopeless(step):
-            return "hopeless"
-        return ""
-
-    def crossing_row(self, crossed: Crossed, status: Status) -> dict[str, Any]:
-        """Return the row of a crossing."""
-        seq, step, epoch, metric, value, _, t_ns, _, _ = next(
-            row for row in reversed(self.evals) if row[3] == self.target.metric
-        )
-        return {
-            "metric": metric, "threshold": self.target.value, "confirm": crossed.confirm, "seq": seq, "step": step,
-            "epoch": epoch, "value": value, "t_ns": t_ns, "seconds": status.seconds, "cost_usd": status.cost_usd,
-            "energy_j": status.energy_j,
-        }  # fmt: skip
-
     # projection
 
     def earlier(self) -> Earlier:
@@ -455,28 +291,26 @@ class Tracking:
         if (reading := self.reading) is not None:
             reading.join(HISTORY_S)
             self.reading = None  # one that takes longer is not waited for again
-        return self.history
+        return self.history[0]
 
     def plan(self, steps: int | None, schedule: str | None) -> None:
         """Take the planned length and schedule, and have the earlier runs with these read."""
         with self.lock:
             self.steps, self.schedule = steps, schedule
-            self.history = Earlier([], steps)
+            self.history = found = [Earlier([], steps)]
             self.reading = None
-            if steps is not None and (read := self.read_history) is not None:
+            if steps is not None and self.read_history is not None:
                 self.reading = threading.Thread(
-                    target=self.read, args=(read, steps, schedule), name="workbench-tta-history", daemon=True
+                    target=self._read, args=(found, steps, schedule), name="workbench-tta-history", daemon=True
                 )
                 self.reading.start()
             self.changed()
 
-    def read(self, read: Callable[[int, str | None], Any], steps: int, schedule: str | None) -> None:
-        """Read earlier runs; those that cannot be read are none."""
+    def _read(self, found: list[Earlier], steps: int, schedule: str | None) -> None:
+        """Read earlier runs; those that cannot be read are none. Takes no lock: who holds it may wait for this."""
+        assert self.read_history is not None
         with suppress(Exception):  # told by who writes there
-            found = Earlier(read(steps, schedule), steps)
-            with self.lock:
-                if (self.steps, self.schedule) == (steps, schedule):
-                    self.history = found
+            found[0] = Earlier(self.read_history(steps, schedule), steps)
 
     def project(self, seconds: float) -> Projection:
         """Return when the target will be reached, as seen from the last evaluation."""
@@ -486,71 +320,3 @@ class Tracking:
         if not self.judged_steps:
             return known.project(None)
         return known.project(self.judged_steps[-1], seconds, pace(self.judged_steps, self.judged_seconds))
-
-    # going on with an earlier attempt
-
-    def join(self) -> None:
-        """Put the earlier attempts before this one: one run, whose clocks go on."""
-        previous = self.previous
-        if previous is None or self.joined:
-            return
-        log = previous.log
-        with self.lock:
-            self.joined = True
-            offset = max(self.started_ns - previous.started_ns, log.last_ns)
-            earlier = [*log.spans, *([(DOWN, log.last_ns, offset, 0)] if offset > log.last_ns else [])]
-            first_eval = min((row[6] for row in log.evals), default=None)
-            self.spans.join(offset, earlier, first_eval)
-            self.offset, self.cpu_before, self.energy_before = offset, log.cpu_ns or 0, log.energy_mj or 0
-            self.earlier_evals = list(log.evals)
-            self.count = self.own_count + (log.evals[-1][0] + 1 if log.evals else 0)
-            self.judge_again()
-            self.gate[0] = -1  # budgets are nearer now
-            self.changed()
-        seconds = round((offset - log.last_ns) / 1e9)
-        down = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-        clock = self.settings.clock
-        counts = "left out" if clock in ("dawnbench", "algoperf") else "included"
-        rest = "cost" if clock == "wall" else "wall and cost"
-        self.warn(f"Run resumed after {down} down.", f"{clock} clock: {counts}; {rest}: included.", stacklevel=5)
-
-    def judge_again(self) -> None:
-        """Judge all evaluations of the run from the first on."""
-        self.judge = Judge(self.target, self.settings.confirm)
-        rows = [row for row in self.all_evals() if row[3] == self.target.metric]
-        seconds = clock_seconds(
-            self.spans.spans(self.now() + self.offset), [row[6] for row in rows], self.settings.clock
-        )
-        self.judged_steps = [row[1] for row in rows]
-        self.judged_seconds = seconds.tolist()
-        for row, at in zip(rows, self.judged_seconds, strict=True):
-            if self.judge.judge(math.nan if row[4] is None else row[4]) and math.isnan(self.crossed_at):
-                self.crossed_at = at
-
-    def all_evals(self) -> list[tuple[Any, ...]]:
-        """Return the evaluations of the run in its own time, those of earlier attempts first."""
-        before, offset, cpu, energy = self.earlier_evals, self.offset, self.cpu_before, self.energy_before
-        if not self.joined:
-            return list(self.evals)
-        first = before[-1][0] + 1 if before else 0
-        return before + [
-            (seq + first, step, epoch, metric, value, n, t + offset, used + cpu, None if mj is None else mj + energy)
-            for seq, step, epoch, metric, value, n, t, used, mj in self.evals
-        ]
-
-    # fresh data
-
-    def take_fresh(self, value: float) -> list[Warned]:
-        """Judge on data held out to the end, once."""
-        if self.settings.fresh is None or self.fresh_done:
-            return []
-        self.fresh_done = True
-        span = self.open("eval")
-        try:
-            self.gap = number(self.settings.fresh(), "fresh") - value
-        except Exception as error:
-            return [Warned(f"fresh= failed ({one_line(error)}), so there is no gap.", "Return the metric as a number.")]
-        finally:
-            self.close(span)
-        self.sink.update({"gap": self.gap})
-        return []
