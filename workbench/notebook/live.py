@@ -33,7 +33,7 @@ from workbench.notebook.progress import (
     with_note,
 )
 
-__all__ = ["View", "attended", "install", "note_hook", "settle", "view_of"]
+__all__ = ["View", "attended", "install", "note_hook", "settle", "view_of", "where"]
 
 Mode = Literal["magic", "background", "call", "none"]
 
@@ -114,7 +114,7 @@ class View:
         self._quiet = holder is not None and holder.quiet
         self._holder = holder
         self._kernel = hasattr(_shell(), "kernel")
-        self._recorder = runs.watch(run, _where(_shell()))
+        self._recorder = runs.watch(run, where(_shell()))
         self._lock = threading.RLock()
         self._over = False
         self._widgets: LiveWidgets | None = None
@@ -319,7 +319,7 @@ def _shell() -> Any:
     return get_ipython()
 
 
-def _where(shell: Any) -> dict[str, str]:
+def where(shell: Any) -> dict[str, str]:
     """Return what a record says of the cell: kernel, notebook and cell id, as far as they are known."""
     place = {"kernel_id": "", "notebook": os.environ.get("JPY_SESSION_NAME", ""), "cell_id": ""}
     kernel = getattr(shell, "kernel", None)

@@ -90,7 +90,8 @@ class Page:
             limit = int(block["limit"])  # a result's own number of rows, unless the reader has set another
         self._tables += 1
         files = tuple(block.get("files") or ())
-        self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else "", files=files))
+        if block.get("text", True):  # False: what would only lengthen a log
+            self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else "", files=files))
         drawn = tables.table_html(frame, limit, title="" if self._tables > 1 else name, files=files)
         if self._tables > 1:
             count = "1 row" if len(frame) == 1 else f"{len(frame):,} rows"

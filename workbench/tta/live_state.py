@@ -90,17 +90,16 @@ def state_of(run: Any, *, earlier: Iterable[Any] = (), now: Mapping[str, Any] | 
     }
 
 
-def earlier_runs(tracker: Any) -> list[Record]:
-    """Return the latest runs of a tracker's recipe, for the grey curves; none if their store cannot be read."""
+def earlier_runs(recipe: str, metric: str, store: Any = None) -> list[Record]:
+    """Return the latest runs of a recipe, for the grey curves; none if their store cannot be read."""
     from workbench.engine.errors import WorkbenchError
     from workbench.tta.store import open_store
 
-    run = tracker.run
     try:
-        found = open_store(tracker.settings.store).records(run.name)
+        found = open_store(store).records(recipe)
     except WorkbenchError:
         return []
-    return [one for one in found if one.id != run.id and one.metric == run.metric][-EARLIER:]
+    return [one for one in found if one.metric == metric and one.state != "running"][-EARLIER:]
 
 
 # ------------------------------------------------------------------------------------------------------------- curves

@@ -130,7 +130,7 @@ def _when(row: Any) -> str:
 def _judged(run: Run, at: int) -> int | None:
     rows = run.evals[run.evals["metric"] == run.metric]
     n = rows["n"].iloc[at]
-    return run.record.eval_count if n is None or n != n or not isinstance(n, (int, np.integer)) else int(n)
+    return int(n) if isinstance(n, (int, np.integer)) else run.record.eval_count
 
 
 def _error(run: Run, at: int) -> float:

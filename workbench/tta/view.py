@@ -50,7 +50,7 @@ def run_view(run: Run) -> dict[str, Any]:
     if len(run.curve()):
         blocks.append({"kind": "table", "name": "crossings", "frame": run.crossings})
     if record.environment:
-        blocks.append({"kind": "table", "name": "environment", "frame": environment_table([record])})
+        blocks.append({"kind": "table", "name": "environment", "frame": environment_table([record]), "text": False})
     return {"blocks": blocks}
 
 

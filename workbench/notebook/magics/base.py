@@ -159,6 +159,8 @@ class MagicSpec:
         Whether `--background` is possible; False where the body runs in the notebook.
     requires : dict of str to str
         Packages that are not part of every install, and the extra that brings each.
+    prepare : callable
+        From the line as written to one whose words can be split.
     """
 
     name: str
@@ -171,6 +173,7 @@ class MagicSpec:
     kinds: tuple[Literal["line", "cell"], ...] = ("cell",)
     background: bool = True
     requires: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[str], str] = anything
 
     @property
     def title(self) -> str:
@@ -251,10 +254,13 @@ def register(holder: Any, spec: MagicSpec) -> None:
 
     shell = holder.shell
 
+    # Frames that say `__tracebackhide__` are left out where IPython shows an error of the reader's own code.
     def line_magic(line: str, local_ns: Any = None) -> Any:
+        __tracebackhide__ = True
         return _dispatch(shell, spec, line, "", local_ns)
 
     def cell_magic(line: str, cell: str, local_ns: Any = None) -> Any:
+        __tracebackhide__ = True
         return _dispatch(shell, spec, line, cell, local_ns)
 
     for kind, function in (("line", line_magic), ("cell", cell_magic)):
@@ -275,11 +281,12 @@ def unregister(shell: Any) -> None:
 
 
 def _dispatch(shell: Any, spec: MagicSpec, line: str, body: str, local_ns: Any) -> Any:
+    __tracebackhide__ = True
     from workbench.notebook.magics import running
     from workbench.notebook.magics.parse import parse
 
     scope = Scope(_caller_locals(local_ns), shell.user_ns)
-    call = parse(spec, line, body, scope)
+    call = parse(spec, spec.prepare(line), body, scope)
     if call is None:
         print(spec.usage())
         return None

@@ -26,6 +26,7 @@ def is_run(value: Any) -> bool:
 
 def execute(shell: Any, call: Call) -> Any:
     """Run a magic's function and return the cell's value."""
+    __tracebackhide__ = True
     with live.attended("background" if call.background else "magic", call.quiet), display.quieted(call.quiet):
         try:
             value = call.spec.call(call)
