@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import one_line
 from workbench.tta import liveness
+from workbench.tta.seeding import cores, seed_all, set_up
 from workbench.tta.store import Store
 from workbench.tta.worker_sink import Batch, Operation, Replay, WorkerSink, clean, owner, spool_path, spooled
 
@@ -119,7 +120,6 @@ def train_seed(recipe: Recipe, item: tuple[int, Sequence[Past]]) -> Told:
     """Train one seed, on a worker; what the function raises is the run's end, not the task's."""
     from distributed import get_worker
 
-    from workbench.tta.seeding import cores, set_up
     from workbench.tta.tracker import Tracker
 
     seed, earlier = item
@@ -273,6 +273,7 @@ class _Attempts:
 
 
 def _train(recipe: Recipe, tracker: Tracker, seed: int) -> None:
+    seed_all(seed)  # again, as what was loaded to get here has drawn numbers
     try:
         recipe.train(tracker, seed)
     except (Exception, SystemExit) as error:
