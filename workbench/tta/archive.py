@@ -85,6 +85,8 @@ def archive(database: Path, run: str, least: int = LEAST) -> int:
     int
         Rows moved; 0 if there were fewer than `least`, or new ones came meanwhile.
     """
+    if not database.is_file():  # the run is in memory alone
+        return 0
     connection = connect(database)
     try:
         found = connection.execute("SELECT num FROM run WHERE id = ?", (run,)).fetchone()

@@ -246,9 +246,10 @@ def _joined(
 ) -> Log:
     parts = []
     for number, attempt in enumerate(chain):
-        ends = [row[6] for row in evals.get(attempt.num, ())] + [row[2] for row in spans.get(attempt.num, ())]
-        seen = [t for t in (*ends, attempt.facts["end_ns"], attempt.beat_ns) if t is not None]
-        if number < len(chain) - 1:
+        seen = [row[6] for row in evals.get(attempt.num, ())] + [row[2] for row in spans.get(attempt.num, ())]
+        ended = attempt.facts["end_ns"] if attempt.facts["end_ns"] is not None else attempt.beat_ns
+        seen += [ended] if ended is not None else []
+        if number < len(chain) - 1 and attempt.facts["end_ns"] is None:
             # a point may be the last that is known of an attempt that was cut off
             latest = connection.execute("SELECT max(t_ns) FROM point WHERE run = ?", (attempt.num,)).fetchone()[0]
             seen += [latest] if latest is not None else []

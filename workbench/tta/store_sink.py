@@ -35,7 +35,8 @@ class StoreSink:
         self._facts = self._notes = 0
         self._zero = time.perf_counter_ns()
         self._latest = 0  # of the times seen, ns
-        self._heard = time.time_ns()
+        self._heard, self._told = time.time_ns(), 0
+        self._beaten = time.monotonic()
         self._open = False
         self._ended = False
 
@@ -48,20 +49,18 @@ class StoreSink:
             In a forked child.
         """
         own = dict(row)
+        started = own.setdefault("started_ns", time.time_ns())
         if self._here:
-            started = own.setdefault("started_ns", time.time_ns())
             self._zero = time.perf_counter_ns() - max(0, time.time_ns() - int(started))
             for name, value in (("host", liveness.host()), ("pid", os.getpid()), ("boot_id", liveness.boot_id())):
                 if own.get(name) is None:
                     own[name] = value
-            if own["pid"] == os.getpid():
-                own.setdefault("pid_started", liveness.process_started())
-        else:
-            own.setdefault("started_ns", time.time_ns())
+        if own.get("pid") and (own.get("host"), own.get("boot_id")) == (liveness.host(), liveness.boot_id()):
+            own.setdefault("pid_started", liveness.process_started(own["pid"]))
         own.setdefault("state", "running")
         self._open = True
         self._writer.sinks[id(self)] = self
-        self._wait(("facts", self._numbered(own)), ("beat", self.beat(force=True)), force=True)
+        self._wait(("facts", self._numbered(own)), ("beat", self._now()), force=True)
 
     def attach(self, pull: Callable[[], None]) -> bool:
         """Call `pull` from the writer's thread before each commit."""
@@ -106,7 +105,7 @@ class StoreSink:
         own = {**row, "state": state}
         own.setdefault("ended_ns", time.time_ns())
         self._ended = True
-        self._wait(("beat", self.beat(force=True)), ("facts", self._numbered(own)), force=True)
+        self._wait(("beat", self._now()), ("facts", self._numbered(own)), force=True)
 
     def read_points(self) -> list[tuple[Any, ...]]:
         """Return the dense points that were taken, in the order logged."""
@@ -136,14 +135,32 @@ class StoreSink:
         if pull is not None:
             pull()
 
-    def beat(self, *, force: bool = False) -> tuple[int, int] | None:
-        """Return the present time, UTC and of the run, ns; None where nothing new was heard."""
-        if self._here:
-            return time.time_ns(), max(self._latest, time.perf_counter_ns() - self._zero)
-        heard, self._heard = self._heard, 0
-        return (heard or time.time_ns(), self._latest) if heard or force else None
+    def alive(self) -> None:
+        """Say that the run is alive, though nothing came from it; for one that is trained elsewhere."""
+        self._heard = time.time_ns()
+
+    def beats(self, now: float) -> list[tuple[str, str, Any]]:
+        """Return the operations that say that the run is alive.
+
+        Parameters
+        ----------
+        now : float
+            On the monotonic clock, s.
+        """
+        if not self._here and self._heard == self._told:
+            return []
+        late = now - self._beaten > liveness.SILENT_S
+        self._told, self._beaten = self._heard, now
+        made: list[tuple[str, str, Any]] = [("beat", self.id, self._now())]
+        return [*made, ("alive", self.id, None)] if late else made
 
     # below
+
+    def _now(self) -> tuple[int, int]:
+        """Return the time of the last sign of life, UTC and of the run, ns."""
+        if self._here:
+            return time.time_ns(), max(self._latest, time.perf_counter_ns() - self._zero)
+        return self._heard, self._latest
 
     def _put(self, kind: str, payload: Any) -> None:
         self._check()

@@ -7,7 +7,6 @@ over; facts of a run are numbered too, and the last one said stands.
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -76,16 +75,20 @@ class Tables:
     # one method for each kind
 
     def _points(self, flat: list[Any]) -> None:
+        if not _SQLITE.issuperset(map(type, flat)):  # a number of NumPy would be kept as its bytes
+            flat = _plain(flat)
         width = 6 * _BLOCK
         whole = len(flat) // width * width
+        for at in range(0, whole, width):
+            self._insert(_BLOCK_SQL, flat[at : at + width])
+        for at in range(whole, len(flat), 6):
+            self._insert(_ROW_SQL, flat[at : at + 6])
+
+    def _insert(self, sql: str, flat: list[Any]) -> None:
         try:
-            for at in range(0, whole, width):
-                self.connection.execute(_BLOCK_SQL, flat[at : at + width])
-            rest = [flat[at : at + 6] for at in range(whole, len(flat), 6)]
-            self.connection.executemany(_POINT + "(?, ?, ?, ?, ?, ?)", rest)
-        except _NOT_BOUND:
-            rows = [_plain(flat[at : at + 6]) for at in range(0, len(flat), 6)]
-            self.connection.executemany(_POINT + "(?, ?, ?, ?, ?, ?)", rows)
+            self.connection.execute(sql, flat)
+        except OverflowError:
+            self.connection.execute(sql, _plain(flat))
 
     def _eval(self, num: int, rows: Sequence[tuple[Any, ...]]) -> None:
         places: dict[Any, int] = {}  # of the metrics of an evaluation, in the order given
@@ -168,10 +171,7 @@ class Tables:
         return found
 
     def _many(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
-        try:
-            self.connection.executemany(sql, rows)
-        except _NOT_BOUND:
-            self.connection.executemany(sql, [_plain(row) for row in rows])
+        self.connection.executemany(sql, [_plain(row) for row in rows])
 
 
 def size(operation: Operation) -> int:
@@ -180,20 +180,21 @@ def size(operation: Operation) -> int:
     return len(payload) if kind in ("point", "eval", "span") else 1
 
 
-#: what sqlite3 raises for values that are no SQLite values; ProgrammingError since Python 3.12
-_NOT_BOUND = (sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError)
+#: types that SQLite keeps as they are
+_SQLITE = frozenset({int, float, type(None)})
 _NO_RECIPE = ("", None, None, "", "max", None, "wall", None)
+_ROW_SQL = _POINT + "(?, ?, ?, ?, ?, ?)"
 _BLOCK_SQL = _POINT + ", ".join(["(?, ?, ?, ?, ?, ?)"] * _BLOCK)
 
 
 def _plain(values: Iterable[Any]) -> list[Any]:
-    """Return values as SQLite takes them: of NumPy's numbers the plain ones, whole numbers too large as floats."""
+    """Return values as SQLite takes them: of NumPy's numbers the plain ones, of numbers too large the largest."""
     made = []
     for value in values:
         if value is not None and not isinstance(value, (str, bytes, int, float)):
             item = getattr(value, "item", None)
             value = item() if callable(item) else str(value)
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            value = float(value) if abs(value) < 2**1023 else math.inf
+        if isinstance(value, int) and abs(value) >= 2**63:
+            value = min(max(value, -(2**63)), 2**63 - 1)
         made.append(value)
     return made

@@ -215,15 +215,8 @@ class Writer:
                 batch.append(item)
 
     def _beats(self) -> list[Operation]:
-        late = self._beat and self._committed - self._beat > liveness.SILENT_S
         self._beat = self._committed
-        made: list[Operation] = []
-        for sink in list(self.sinks.values()):
-            if (when := sink.beat()) is not None:
-                made.append(("beat", sink.id, when))
-                if late:
-                    made.append(("alive", sink.id, None))
-        return made
+        return [operation for sink in list(self.sinks.values()) for operation in sink.beats(self._committed)]
 
     def _save(self, batch: list[Operation], *, durable: bool = False) -> bool:
         """Commit a batch after what is unsaved; return whether all is on disk."""
