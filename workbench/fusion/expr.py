@@ -439,7 +439,8 @@ def intern(roots: Sequence[Expr]) -> list[Expr]:
     """Return the roots with equal nodes made one."""
     from workbench.fusion.passes.rewrite import rewrite
 
-    return rewrite(roots, lambda node: node)
+    new = rewrite(walk(roots), lambda node: node)
+    return [new[id(root)] for root in roots]
 
 
 def _promotes(x: Expr) -> Any:

@@ -12,7 +12,7 @@ Conventions that back ends keep:
 * Values are visible in the block where they stand and in the loops inside it. What crosses from one outermost loop to
   the next goes through a buffer; single values through one without dimensions.
 * `pred` guards a `Store` or `Merge`: nothing happens where it is false.
-* Merging is associative and may be reassociated, but for scans: `+` of floats in 32 lanes by position (exact ones apart).
+* Merging is associative and may be reassociated, but for scans and exact programs; `+` of floats goes in 32 lanes.
 """
 
 from __future__ import annotations

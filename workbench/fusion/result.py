@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -141,8 +141,8 @@ class FusionPlan(Result):
 
     kernels: list[Kernel] = field(default_factory=list)
     device: str = "cpu"
-    kernels_before: int = 0
-    bytes_before: int = 0
+    kernels_before: int = field(default_factory=int)
+    bytes_before: int = field(default_factory=int)
     segments: int = 1
     plan_ms: float = 0.0
     compile_ms: float = 0.0
@@ -153,6 +153,27 @@ class FusionPlan(Result):
     op_rows: list[OpRow] = field(default_factory=list)
     reason_rows: list[ReasonRow] = field(default_factory=list)
     graph: dict[str, Any] = field(default_factory=lambda: {"nodes": [], "edges": []})
+
+    @classmethod
+    def deferred(cls, make: Callable[[], dict[str, Any]], **known: Any) -> FusionPlan:
+        """Return a plan whose other fields `make` gives once one of them is asked for."""
+        found = cls.__new__(cls)
+        found.__dict__.update(known, _make=make)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        make = self.__dict__.pop("_make", None) if not name.startswith("__") else None
+        if make is None:
+            raise AttributeError(f"FusionPlan has no attribute {name!r}")
+        self.__dict__.update(make())
+        return getattr(self, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.kernels
+        return self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @property
     def launches(self) -> int:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from workbench.fusion import cache, errors
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Size, walk
-from workbench.fusion.result import FusionPlan, Kernel, OpRow
+from workbench.fusion.prepare import KernelStep, Prepared, prepare, resolve, run_call
+from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
+from workbench.fusion.structure import Structure, structure
 
-__all__ = ["force"]
+__all__ = ["DEVICES", "force", "plan_of"]
+
+DEVICES = ("auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager")
+
+#: nodes beyond which a graph is not compiled: making kernels would take longer than the work
+MOST_NODES = 8_000
 
 
 def force(
@@ -30,24 +40,261 @@ def force(
     exprs : sequence of Expr
     device : {"auto", "cpu", "interpreter", "eager"}
     threads : int, optional
+        Default: the CPUs that this process may use.
     exact : bool
+        No reassociation, no contraction.
     check : bool
+        Compute the captured calls one by one too, and compare.
+
+    Raises
+    ------
+    FusionError
+        If a check fails, or the device is not there.
     """
+    _device(device, exact)
     start = time.perf_counter()
+    if device == "eager":
+        values, plan = _eagerly(exprs, start)
+    else:
+        values, plan = _compiled(exprs, "interpreter" if device == "interpreter" else "cpu", threads, exact, start)
+    if check and device != "eager":
+        from workbench.fusion.check import compare_values
+
+        plan.max_error = compare_values(exprs, values)
+    cache.remember(plan)
+    return values, plan
+
+
+def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False) -> FusionPlan:
+    """Return the plan of expressions without running it."""
+    _device(device, exact)
+    start = time.perf_counter()
+    form = structure(exprs)
+    plan, how = _prepared(exprs, form, exact)
+    lengths = [d if type(d) is int else _guess(d) for d in form.lengths]
+    spent = 1e3 * (time.perf_counter() - start)
+    return _report(plan, form, lengths, "cpu" if device == "auto" else device, how, spent, [None] * len(plan.steps))
+
+
+def _device(device: str, exact: bool) -> None:
+    if device not in DEVICES:
+        from workbench.engine.errors import suggest
+
+        raise errors.FusionError(
+            f'Unknown device "{device}".', suggest(device, DEVICES, f"Devices: {', '.join(DEVICES)}.")
+        )
+    if device == "cuda":
+        if exact:
+            raise errors.exact_on_gpu()
+        raise errors.no_gpu()
+    if device == "triton-interpreter":
+        raise errors.interpreter_off()
+
+
+def _eagerly(exprs: Sequence[Expr], start: float) -> tuple[list[Any], FusionPlan]:
     known: dict[int, Any] = {}
     values = evaluate(exprs, known)
-    plan = FusionPlan(device="eager", run_ms=1e3 * (time.perf_counter() - start))
+    plan = FusionPlan(device="eager", run_ms=1e3 * (time.perf_counter() - start), cache="hit")
     for node in walk(exprs):
         if node.kind in ("Leaf", "Const", "Item", "View", "Broadcast"):
             continue
         name = f"k{len(plan.kernels)}_{node.name}"
         read = sum(nbytes(known[id(each)]) for each in node.inputs if each.kind != "Const")
-        kernel = Kernel(name, "map", "local", (node.name,), read, nbytes(known[id(node)]))
+        kernel = Kernel(name, "extern", "none", (node.name,), read, nbytes(known[id(node)]))
         plan.kernels.append(kernel)
         plan.kernels_before += node.calls
         plan.bytes_before += kernel.bytes_read + kernel.bytes_written
-        plan.op_rows.append(OpRow(node.name, shape_text(node.shape), str(node.dtype), name, ""))
+        plan.op_rows.append(OpRow(node.name, shape_text(node.shape), str(node.dtype), name, where_text(node.where)))
     return values, plan
+
+
+# planned work
+
+
+def _prepared(exprs: Sequence[Expr], form: Structure, exact: bool) -> tuple[Prepared, str]:
+    key = (form.key, exact)
+    plan = cache.plans.get(key)
+    if plan is not None:
+        return plan, "hit"
+    plan = prepare(exprs, form, exact=exact)
+    if plan.cacheable:
+        cache.plans.put(key, plan)
+    return plan, "miss"
+
+
+def _compiled(
+    exprs: Sequence[Expr], device: str, threads: int | None, exact: bool, start: float
+) -> tuple[list[Any], FusionPlan]:
+    form = structure(exprs)
+    if len(form.order) > MOST_NODES:
+        answers, told = _eagerly(exprs, start)
+        told.reason_rows.append(ReasonRow(exprs[0].name, "predicted slower fused", where_text(exprs[0].where)))
+        return answers, told
+    plan, how = _prepared(exprs, form, exact)
+    planned = time.perf_counter()
+    lengths = list(form.lengths)
+    values: list[Any] = [leaf.data for leaf in form.leaves] + [None] * (plan.slots - len(form.leaves))
+
+    def length(d: Any) -> int:
+        if type(d) is int and d <= 16:
+            return d
+        number = plan.symbols.get(d)
+        found = d if number is None else lengths[number]
+        if type(found) is Size:
+            assert found.value is not None
+            return found.value
+        return found
+
+    threads = _threads(threads)
+    measured: list[float] = []
+    for step, free in zip(plan.steps, plan.last_use, strict=True):
+        begin = time.perf_counter()
+        if isinstance(step, KernelStep):
+            _run_kernel(step, values, lengths, plan, length, device, threads)
+        else:
+            value = run_call(step, values, length)
+            values[step.slot] = value
+            _learn(step.shape, np.shape(value) if not isinstance(value, tuple) else (), lengths, plan)
+        for slot in free:
+            values[slot] = None
+        measured.append(1e3 * (time.perf_counter() - begin))
+    results = [_plain(resolve(each, values, length)) for each in plan.results]
+    for root, value in zip(exprs, results, strict=True):
+        for size, known in zip(root.shape, np.shape(value), strict=False):
+            if type(size) is Size and size.value is None:
+                size.value = known
+    end = time.perf_counter()
+    found = _report(
+        plan, form, [d.value if type(d) is Size else d for d in lengths], device, how, 1e3 * (planned - start), measured
+    )
+    found.run_ms = 1e3 * (end - planned)
+    return results, found
+
+
+def _run_kernel(
+    step: KernelStep,
+    values: list[Any],
+    lengths: list[Any],
+    plan: Prepared,
+    length: Callable[[Any], int],
+    device: str,
+    threads: int,
+) -> None:
+    lowered = step.lowered
+    sizes = {name: math.prod([length(d) for d in ds]) for name, ds in lowered.sizes.items()}
+    buffers = {each.buffer: each.bind(values[slot], length) for each, slot in step.inputs}
+    compiled = _kernel(step, device)
+    outs = compiled.run(buffers, sizes, threads=threads)
+    for name, what in lowered.errors:
+        if outs[name]:
+            _wrong(what, step)
+    for output, slot, shape in step.outputs:
+        value = outs[output.buffer]
+        if output.appended:
+            _learn(shape, value.shape, lengths, plan)
+        elif len(shape) != value.ndim or len(shape) > 1:
+            value = value.reshape([length(d) for d in shape])
+        values[slot] = value
+
+
+def _learn(shape: tuple[Any, ...], found: tuple[int, ...], lengths: list[Any], plan: Prepared) -> None:
+    for size, known in zip(shape, found, strict=False):
+        number = plan.symbols.get(size)
+        if type(size) is Size and number is not None:
+            symbol = lengths[number]
+            if type(symbol) is Size:
+                symbol.value = known
+            lengths[number] = known
+
+
+class _Interpreted:
+    """A program that NumPy runs."""
+
+    def __init__(self, program: Any) -> None:
+        self.program = program
+        self.asm = ""
+
+    def run(self, buffers: Any, sizes: Any, threads: int = 1) -> Any:
+        from workbench.fusion import interpret
+
+        return interpret.run(self.program, buffers, sizes)
+
+
+def _kernel(step: KernelStep, device: str) -> Any:
+    if device == "interpreter":
+        return _Interpreted(step.lowered.program)
+    if step.compiled is None:
+        step.compiled, step.compile_ms, step.cache = cache.kernel(step.lowered.program)
+    else:
+        step.compile_ms, step.cache = 0.0, "hit"
+    return step.compiled
+
+
+def _wrong(what: str, step: KernelStep) -> None:
+    if what == "index":
+        raise IndexError("index is out of bounds for the axis it is used on")
+    word = "minimum" if what.startswith("min") else "maximum"
+    raise ValueError(f"zero-size array to reduction operation {word} which has no identity")
+
+
+def _threads(threads: int | None) -> int:
+    asked = os.environ.get("WORKBENCH_FUSION_THREADS")
+    if asked:
+        return max(1, int(asked))
+    if threads is not None:
+        return max(1, int(threads))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _plain(value: Any) -> Any:
+    return value[()] if isinstance(value, np.ndarray) and not value.ndim else value
+
+
+def _guess(size: Size) -> int:
+    if size.value is not None:
+        return size.value
+    parent = size.parent
+    if parent is None:
+        return 1000
+    return (parent if isinstance(parent, int) else _guess(parent)) // 2
+
+
+# what became of it
+
+
+def _report(
+    plan: Prepared,
+    form: Structure,
+    lengths: list[Any],
+    device: str,
+    how: str,
+    plan_ms: float,
+    measured: Sequence[float | None],
+) -> FusionPlan:
+    """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
+    wheres = [node.where for node in form.order]
+    names = [(node.kind, node.name, node.dtype) for node in form.order]
+    facts = [(s.compile_ms, s.cache) if isinstance(s, KernelStep) else (0.0, "hit") for s in plan.steps]
+
+    def make() -> dict[str, Any]:
+        from workbench.fusion.describe import described
+
+        return described(plan, lengths, wheres, names, facts, measured)
+
+    compile_ms = sum(ms for ms, _ in facts)
+    if how == "miss" and facts and all(cached == "disk" for _, cached in facts):
+        how = "disk"
+    return FusionPlan.deferred(
+        make,
+        device=device,
+        plan_ms=plan_ms,
+        compile_ms=compile_ms,
+        cache=how,
+        max_error=None,
+        segments=1,
+        run_ms=0.0,
+        triton="",
+    )
 
 
 def nbytes(value: Any) -> int:
@@ -60,3 +307,17 @@ def nbytes(value: Any) -> int:
 def shape_text(shape: Any) -> str:
     """Return a shape as it is shown: `(3, n)`."""
     return "(" + ", ".join(str(d.value if isinstance(d, Size) and d.value is not None else d) for d in shape) + ")"
+
+
+def where_text(where: Any) -> str:
+    """Return a source position as it is shown: `<cell>:3` or `file:line`."""
+    if where is None:
+        return ""
+    if isinstance(where, str):
+        return where
+    first, second = where
+    if isinstance(first, str):
+        return f"{first}:{second}"
+    from workbench.fusion.positions import text
+
+    return text(first, second)

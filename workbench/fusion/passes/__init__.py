@@ -1,0 +1,24 @@
+"""Rewrites of the graph before it is cut into kernels; each leaves the answer as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.fusion.expr import Expr, walk
+
+__all__ = ["optimise"]
+
+
+def optimise(roots: Sequence[Expr]) -> tuple[list[Expr], dict[int, Expr]]:
+    """Return the roots rewritten, and for each node of theirs, by id, what became of it."""
+    from workbench.fusion.passes.algebra import simplify
+    from workbench.fusion.passes.rewrite import rewrite
+    from workbench.fusion.passes.views import push_views
+
+    order = walk(roots)
+    became = rewrite(order, simplify)
+    for step in (push_views,):
+        now = walk([became[id(root)] for root in roots])
+        after = step(now)
+        became = {number: after.get(id(node), node) for number, node in became.items()}
+    return [became[id(root)] for root in roots], became

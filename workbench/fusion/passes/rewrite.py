@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from workbench.fusion.expr import Expr, walk
+from workbench.fusion.expr import Expr
 
 __all__ = ["rebuilt", "rewrite"]
 
@@ -18,11 +18,18 @@ def rebuilt(node: Expr, inputs: tuple[Expr, ...]) -> Expr:
     return found
 
 
-def rewrite(roots: Sequence[Expr], step: Callable[[Expr], Expr]) -> list[Expr]:
-    """Return the roots with `step` applied to every node, inputs first, and equal nodes made one."""
+def rewrite(order: Sequence[Expr], step: Callable[[Expr], Expr]) -> dict[int, Expr]:
+    """Return for each node, by id, what it becomes: `step` of it over new inputs, with equal nodes made one.
+
+    Parameters
+    ----------
+    order : sequence of Expr
+        Inputs before what uses them, as `walk` gives them.
+    step : callable
+    """
     new: dict[int, Expr] = {}
     known: dict[object, Expr] = {}
-    for node in walk(roots):
+    for node in order:
         made = step(rebuilt(node, tuple([new[id(each)] for each in node.inputs])))
         new[id(node)] = known.setdefault(made.key(), made)
-    return [new[id(root)] for root in roots]
+    return new

@@ -1,0 +1,119 @@
+"""A plan written down: its kernels with traffic and times, the captured calls, and why some did not fuse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.fusion.loop import text
+from workbench.fusion.prepare import KernelStep, Prepared
+from workbench.fusion.result import Kernel, OpRow, ReasonRow
+
+__all__ = ["described"]
+
+
+def described(
+    plan: Prepared,
+    lengths: Sequence[Any],
+    wheres: Sequence[Any],
+    names: Sequence[Any],
+    facts: Sequence[tuple[float, str]],
+    measured: Sequence[float | None],
+) -> dict[str, Any]:
+    """Return the fields of a `FusionPlan`.
+
+    Parameters
+    ----------
+    plan : Prepared
+    lengths : sequence of int
+        By number, as the run had them.
+    wheres, names : sequence
+        Source position, and (kind, name, dtype), of each node of the captured graph.
+    facts : sequence of (float, str)
+        Compile time and cache of each step.
+    measured : sequence of float or None
+        Milliseconds of each step.
+    """
+    from workbench.fusion.plan.model import device_model, predicted_ms
+    from workbench.fusion.run import where_text
+
+    def length(d: Any) -> int:
+        found = plan.length(d, lengths)
+        return found if isinstance(found, int) else 1000
+
+    def volume(shape: Any) -> int:
+        return math.prod([length(d) for d in shape])
+
+    kernels = []
+    model = device_model()
+    for step, (compile_ms, cached), ms in zip(plan.steps, facts, measured, strict=True):
+        if isinstance(step, KernelStep):
+            read, written = _traffic(step, plan, lengths, volume)
+            elements = max(volume(step.space), 1)
+            predicted = predicted_ms(model, read + written, step.cost * elements)
+            program = text(step.lowered.program)
+            kernel = Kernel(step.name, step.kind, step.scheme, step.ops, read, written, predicted, ms, model.memory)
+            kernel.compile_ms, kernel.cache, kernel.ir = compile_ms, cached, program
+            kernel.asm = getattr(step.compiled, "asm", "") or ""
+            kernels.append(kernel)
+        else:
+            read = sum(volume(shape) * size for shape, size in step_inputs(step, plan))
+            written = volume(step.shape) * step.node.dtype.itemsize
+            kind = {"Sort": "sort", "Join": "join", "GroupReduce": "group"}.get(step.node.kind, "extern")
+            predicted = predicted_ms(model, read + written, volume(step.shape) * 5.0)
+            kernels.append(
+                Kernel(
+                    step.name, kind, "none", (step.node.name,), read, written, predicted, ms, model.memory, 0.0, "hit"
+                )
+            )
+    ops = [
+        OpRow(
+            op,
+            "(" + ", ".join(str(length(d)) for d in shape) + ("," if len(shape) == 1 else "") + ")",
+            str(dtype),
+            kernel,
+            where_text(wheres[k]),
+        )
+        for op, shape, dtype, kernel, k in plan.rows
+    ]
+    before = sum(times * sum(volume(shape) * size for shape, size in sizes) for times, sizes in plan.before)
+    kernel_of = {row[4]: row[3] for row in plan.rows}
+    nodes = [
+        {
+            "id": k,
+            "op": name,
+            "kind": kind,
+            "dtype": str(dtype),
+            "kernel": kernel_of.get(k, ""),
+            "where": where_text(wheres[k]),
+        }
+        for k, (kind, name, dtype) in enumerate(names)
+    ]
+    return {
+        "kernels": kernels,
+        "kernels_before": sum(times for times, _ in plan.before),
+        "bytes_before": before,
+        "op_rows": ops,
+        "reason_rows": [ReasonRow(op, reason, where_text(wheres[k])) for op, reason, k in plan.reasons],
+        "graph": {"nodes": nodes, "edges": [{"from": a, "to": b} for a, b in plan.edges]},
+    }
+
+
+def _traffic(step: KernelStep, plan: Prepared, lengths: Sequence[Any], volume: Any) -> tuple[int, int]:
+    """Return bytes read and written: each array once."""
+    program = step.lowered.program
+    sizes = {name: volume(ds) for name, ds in step.lowered.sizes.items()}
+    read: dict[int, int] = {}
+    for each, slot in step.inputs:
+        buffer = program.buffer(each.buffer)
+        count = math.prod([d if isinstance(d, int) else sizes[d] for d in buffer.shape])
+        # views of one array overlap more often than not
+        read[slot] = max(read.get(slot, 0), count * each.node.dtype.itemsize)
+    written = sum(volume(shape) * output.node.dtype.itemsize for output, _, shape in step.outputs)
+    return sum(read.values()), written
+
+
+def step_inputs(step: Any, plan: Prepared) -> list[tuple[Any, int]]:
+    """Return shape and itemsize of what a library call reads."""
+    return list(step.sizes)

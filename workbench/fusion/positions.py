@@ -1,0 +1,41 @@
+"""Source positions: taken for next to nothing when a call is captured, and spelled out when they are shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import CodeType
+from typing import Any
+
+__all__ = ["here", "line_of", "text"]
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+def here(depth: int = 2) -> tuple[CodeType, int]:
+    """Return the position of the caller's caller, or of the first frame above it that is not of this package."""
+    frame = sys._getframe(depth)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+def line_of(where: Any) -> int | None:
+    """Return the line number of a position."""
+    if where is None:
+        return None
+    first, second = where
+    if isinstance(first, str):
+        return int(second)
+    for start, stop, line in first.co_lines():
+        if start <= second < stop:
+            return line
+    return first.co_firstlineno
+
+
+def text(code: CodeType, instruction: int) -> str:
+    """Return `<cell>:3` for a notebook's cell, else `file:line`."""
+    line = line_of((code, instruction))
+    name = code.co_filename
+    cell = name.startswith("<") or "ipykernel_" in name
+    return f"{'<cell>' if cell else os.path.basename(name)}:{line}"

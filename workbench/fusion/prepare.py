@@ -1,0 +1,299 @@
+"""From expressions to a plan that can run again on other data of the same form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from workbench.fusion.eager import evaluate_node, view_of
+from workbench.fusion.expr import Expr, Size
+from workbench.fusion.lower import Input, Lowered, Output, like, lower
+from workbench.fusion.passes import optimise
+from workbench.fusion.plan.partition import Partition, partition
+from workbench.fusion.structure import SMALL, Structure
+
+__all__ = ["CallStep", "KernelStep", "Prepared", "prepare"]
+
+
+@dataclass(eq=False)
+class KernelStep:
+    """Run a program.
+
+    Attributes
+    ----------
+    name, kind, scheme : str
+    lowered : Lowered
+    inputs : list of (Input, slot)
+    outputs : list of (Output, slot, shape)
+    ops : tuple of str
+        Of the captured calls inside.
+    """
+
+    name: str
+    kind: str
+    scheme: str
+    lowered: Lowered
+    inputs: list[tuple[Input, int]]
+    outputs: list[tuple[Output, int, tuple[Any, ...]]]
+    ops: tuple[str, ...]
+    cost: float = 0.0
+    space: tuple[Any, ...] = ()
+    compiled: Any = None
+    compile_ms: float = 0.0
+    cache: str = "miss"
+
+
+@dataclass(eq=False)
+class CallStep:
+    """Have a library compute a node.
+
+    Attributes
+    ----------
+    name : str
+    node : Expr
+        Without inputs.
+    inputs : list
+        For each input its slot and views, or the constant: ("slot", slot, views) or ("const", value).
+    slot : int
+    shape : tuple
+    reason : str
+    """
+
+    name: str
+    node: Expr
+    inputs: list[tuple[Any, ...]]
+    slot: int
+    shape: tuple[Any, ...]
+    reason: str
+    sizes: tuple[tuple[Any, int], ...] = ()
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A plan without data.
+
+    Attributes
+    ----------
+    steps : list of KernelStep or CallStep
+    slots : int
+        The first are the leaves.
+    results : list
+        For each root ("slot", slot, views) or ("const", value).
+    symbols : dict
+        Length or Size of the graph that it was made of -> its number.
+    rows : list
+        For each captured call (op, shape, dtype, kernel's name, index in the walk of the graph).
+    before : list
+        For each captured call (times, shape and itemsize of each input and of the output).
+    last_use : list of list of int
+        For each step the slots that nobody needs after it.
+    cacheable : bool
+    """
+
+    steps: list[Any] = field(default_factory=list)
+    slots: int = 0
+    results: list[tuple[Any, ...]] = field(default_factory=list)
+    symbols: dict[Any, int] = field(default_factory=dict)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    before: list[tuple[int, list[tuple[Any, int]]]] = field(default_factory=list)
+    reasons: list[tuple[str, str, int]] = field(default_factory=list)
+    edges: list[tuple[int, int]] = field(default_factory=list)
+    last_use: list[list[int]] = field(default_factory=list)
+    cacheable: bool = True
+
+    def length(self, d: Any, lengths: Sequence[Any]) -> int:
+        """Return the length of a dimension in a run whose lengths by number are given."""
+        if type(d) is int and d <= SMALL:
+            return d
+        number = self.symbols.get(d)
+        return d if number is None else lengths[number]
+
+
+#: kinds of nodes that are no calls of their own
+UNCOUNTED = ("Leaf", "Const", "View", "Broadcast", "Item")
+
+
+def prepare(roots: Sequence[Expr], form: Structure, *, exact: bool = False) -> Prepared:
+    """Return the plan of a graph.
+
+    Parameters
+    ----------
+    roots : sequence of Expr
+    form : Structure
+        Of the roots.
+    exact : bool
+    """
+    return _Preparing(roots, form, exact).run()
+
+
+class _Preparing:
+    def __init__(self, roots: Sequence[Expr], form: Structure, exact: bool) -> None:
+        self.form, self.exact = form, exact
+        self.original = roots
+        self.roots, self.became = optimise(roots)
+        self.plan = Prepared(symbols=dict(form.symbols))
+        self.slot: dict[int, int] = {}
+        self.by_data: dict[int, Any] = {}
+        self.kernel_of: dict[int, str] = {}
+
+    def run(self) -> Prepared:
+        plan = self.plan
+        for k, leaf in enumerate(self.form.leaves):
+            # interning made leaves over the same data one
+            self.slot[id(self.became[id(leaf)])] = k
+        plan.slots = len(self.form.leaves)
+        parts = partition(self.roots)
+        work: list[tuple[int, int, Any]] = [(group.level, 1, group) for group in parts.groups]
+        work += [(level, 0, node) for level, node in parts.calls]
+        work.sort(key=lambda each: each[:2])
+        for _, _, each in work:
+            plan.steps.append(self.call(each) if isinstance(each, Expr) else self.kernel(each, parts))
+        plan.results = [self.reference(root) for root in self.roots]
+        self.describe()
+        self.uses()
+        return plan
+
+    def new_slot(self, node: Expr) -> int:
+        self.slot[id(node)] = self.plan.slots
+        self.plan.slots += 1
+        return self.plan.slots - 1
+
+    def strides(self, node: Expr) -> np.ndarray:
+        if node.kind == "Leaf":
+            data = np.asarray(node.data)
+            return np.lib.stride_tricks.as_strided(np.empty(1, data.dtype), data.shape, data.strides)
+        return like(node.dtype, tuple([3 if isinstance(d, Size) else d for d in node.shape]))
+
+    def kernel(self, group: Any, parts: Partition) -> KernelStep:
+        name = f"k{len(self.plan.steps)}_{group.roots[-1].node.name}"
+        lowered = lower(group, parts, self.strides, name, self.exact)
+        inputs = [(_stripped(each), self.slot[id(each.node)]) for each in lowered.inputs]
+        outputs = [
+            (Output(each.buffer, _bare(each.node), each.appended), self.new_slot(each.node), each.node.shape)
+            for each in lowered.outputs
+        ]
+        inside: dict[int, Expr] = {}
+        for root in group.roots:
+            for node in (*parts.cone(root.node)[0], root.node):
+                inside[id(node)] = node
+        for node in inside.values():
+            self.kernel_of.setdefault(id(node), name)
+        ops = [node.name for node in inside.values() if node.kind not in UNCOUNTED for _ in range(node.calls)]
+        lowered.inputs, lowered.outputs = [], []
+        from workbench.fusion.passes.cost import own_cost
+
+        cost = sum(own_cost(node) for node in inside.values())
+        return KernelStep(
+            name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops), cost, group.space
+        )
+
+    def call(self, node: Expr) -> CallStep:
+        name = f"k{len(self.plan.steps)}_{node.name}"
+        inputs = [self.reference(each) for each in node.inputs]
+        self.kernel_of.setdefault(id(node), name)
+        for size in node.shape:
+            if isinstance(size, Size) and size not in self.plan.symbols:
+                self.plan.cacheable = False
+        sizes = tuple([(each.shape, each.dtype.itemsize) for each in node.inputs if each.kind != "Const"])
+        return CallStep(name, _bare(node), inputs, self.new_slot(node), node.shape, _reason(node), sizes)
+
+    def reference(self, node: Expr) -> tuple[Any, ...]:
+        if node.kind == "Const":
+            return ("const", node.data)
+        views = []
+        while node.kind == "View":
+            views.append((node.name, node.attr("spec"), node.shape))
+            node = node.inputs[0]
+        return ("slot", self.slot[id(node)], tuple(reversed(views)))
+
+    def describe(self) -> None:
+        """Note the captured calls: what the plan tells of before."""
+        plan = self.plan
+        number = {id(node): k for k, node in enumerate(self.form.order)}
+        for k, node in enumerate(self.form.order):
+            plan.edges += [(number[id(each)], k) for each in node.inputs]
+            if node.kind in UNCOUNTED or not node.calls:
+                continue
+            name = self.kernel_of.get(id(self.became[id(node)]), "")
+            plan.rows.append((node.name, node.shape, node.dtype, name, k))
+            sizes = [(each.shape, each.dtype.itemsize) for each in node.inputs if each.kind != "Const"]
+            plan.before.append((node.calls, [*sizes, (node.shape, node.dtype.itemsize)]))
+            step = next((each for each in plan.steps if each.name == name and isinstance(each, CallStep)), None)
+            if step is not None:
+                plan.reasons.append((node.name, step.reason, k))
+
+    def uses(self) -> None:
+        """Find after which step each slot is free."""
+        last: dict[int, int] = {}
+        for k, step in enumerate(self.plan.steps):
+            slots = (
+                [s for _, s in step.inputs]
+                if isinstance(step, KernelStep)
+                else [each[1] for each in step.inputs if each[0] == "slot"]
+            )
+            made = [s for _, s, _ in step.outputs] if isinstance(step, KernelStep) else [step.slot]
+            for slot in (*slots, *made):
+                last[slot] = k
+        for each in self.plan.results:
+            if each[0] == "slot":
+                last.pop(each[1], None)
+        self.plan.last_use = [[slot for slot, k in last.items() if k == step] for step in range(len(self.plan.steps))]
+
+
+def _stripped(each: Input) -> Input:
+    return Input(each.buffer, _bare(each.node), each.views, each.drop, each.merge)
+
+
+def _bare(node: Expr) -> Expr:
+    """Return the node without its inputs, or a leaf without its data: a plan that is kept keeps no arrays."""
+    data = node.data if node.kind == "Extern" else None
+    found = Expr(node.kind, node.name, (), node.attrs, node.dtype, (), node.where, data)
+    found.call, found.calls = node.call, node.calls
+    return found
+
+
+def _kind(group: Any, inside: Any) -> str:
+    kinds = {node.kind for node in inside}
+    if "GroupReduce" in kinds:
+        return "group"
+    if "Reduce" in kinds:
+        return "reduce"
+    if "Scan" in kinds:
+        return "scan"
+    return "gather" if kinds & {"Gather"} else "map"
+
+
+def _reason(node: Expr) -> str:
+    if node.kind == "Extern" and node.name in ("matmul", "dot", "tensordot", "vecdot"):
+        return "library call (matmul)"
+    if node.kind in ("Sort", "Join", "Extern"):
+        return f"library call ({node.name})"
+    return "unsupported operation"
+
+
+def run_call(step: CallStep, values: list[Any], length: Callable[[Any], int]) -> Any:
+    """Return the value that a library gives for a node."""
+    inputs = [resolve(each, values, length) for each in step.inputs]
+    if step.node.kind == "Broadcast":
+        return np.broadcast_to(inputs[0], [length(d) for d in step.shape])
+    with np.errstate(all="ignore"):
+        return evaluate_node(step.node, inputs)
+
+
+def resolve(reference: tuple[Any, ...], values: list[Any], length: Callable[[Any], int]) -> Any:
+    """Return the value of a reference to a slot, through its views, or to a constant."""
+    if reference[0] == "const":
+        return reference[1]
+    value = values[reference[1]]
+    for how, spec, shape in reference[2]:
+        value = view_of(value, how, tuple([length(d) for d in shape]) if how == "reshape" else spec)
+    return value
+
+
+def volume(shape: Sequence[Any], length: Callable[[Any], int]) -> int:
+    """Return the number of elements of a shape."""
+    return math.prod([length(d) for d in shape])

@@ -1,0 +1,97 @@
+"""What a plan depends on: the form of a graph, without lengths, data and source positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from workbench.fusion.expr import Expr, Size, walk
+
+__all__ = ["Structure", "structure"]
+
+#: lengths up to this are part of the form: loops over them are unrolled
+SMALL = 16
+
+
+class Structure:
+    """The form of a graph.
+
+    Attributes
+    ----------
+    key : tuple
+        Hashable; graphs of one key have one plan.
+    order : list of Expr
+        All nodes, inputs first.
+    leaves : list of Expr
+        In the order of the key.
+    symbols : dict
+        Length or `Size` -> its number.
+    lengths : list
+        By number: the length, or the `Size`.
+    """
+
+    __slots__ = ("key", "leaves", "lengths", "order", "symbols")
+
+    def __init__(self, order: list[Expr]) -> None:
+        self.order = order
+        self.leaves: list[Expr] = []
+        self.symbols: dict[Any, int] = {}
+        self.lengths: list[Any] = []
+        self.key: tuple[Any, ...] = ()
+
+
+def structure(roots: Sequence[Expr]) -> Structure:
+    """Return the form of the graph of some roots."""
+    found = Structure(walk(roots))
+    number: dict[int, int] = {}
+    seen: dict[int, int] = {}
+    parts: list[Any] = []
+    for k, node in enumerate(found.order):
+        number[id(node)] = k
+        kind = node.kind
+        if kind == "Map":
+            parts.append((node.name, node.call, *[number[id(each)] for each in node.inputs]))
+        elif kind == "Const":
+            value = node.data
+            parts.append(("c", type(value), value.hex() if type(value) is float else repr(value)))
+        elif kind == "Leaf":
+            first = seen.setdefault(id(node.data), k)
+            found.leaves.append(node)
+            parts.append(("l", first, node.dtype, _sizes(node.shape, found), layout(node.data)))
+        else:
+            shape = None if kind in ("Reduce", "Select", "Cast", "Scan") else _sizes(node.shape, found)
+            attrs = None if node.name in ("reshape", "broadcast") else node.attrs
+            inputs = [number[id(each)] for each in node.inputs]
+            parts.append((kind, node.name, attrs, node.dtype, shape, node.data, *inputs))
+    found.key = (tuple(parts), tuple([number[id(root)] for root in roots]))
+    return found
+
+
+def _sizes(shape: Any, found: Structure) -> tuple[Any, ...]:
+    sizes = []
+    for d in shape:
+        if type(d) is int and d <= SMALL:
+            sizes.append(d)
+            continue
+        number = found.symbols.get(d)
+        if number is None:
+            number = found.symbols[d] = len(found.lengths)
+            found.lengths.append(d)
+        sizes.append(-1 - number if type(d) is not Size else -1_000_000 - number)
+    return tuple(sizes)
+
+
+def layout(data: Any) -> Any:
+    """Return the class of an array's strides: C or F order, or which axes move and which neighbours are as one."""
+    if not isinstance(data, np.ndarray):
+        return type(data)
+    flags = data.flags
+    if flags.c_contiguous and flags.aligned:
+        return "C"
+    strides, shape = data.strides, data.shape
+    item = data.dtype.itemsize
+    moves = tuple([0 if s == 0 else 1 if s == item else 2 for s in strides])
+    joins = tuple([strides[k] == strides[k + 1] * shape[k + 1] for k in range(len(shape) - 1)])
+    return moves, joins, flags.aligned, data.dtype.byteorder
