@@ -107,7 +107,7 @@ def _take(
                 told.append(odd)
             if name == metric and t.target.meets(value):
                 values[name] = math.nan  # an infinite accuracy is none
-    told += _odd_order(t, at, values)
+    told += _odd_order(t, step, values)
     own = time - t.zero
     wall = own + t.offset
     seconds = t.spans.evaluated(wall, span) / 1e9
@@ -155,11 +155,11 @@ def _take(
     return t.status, [_crossing_row(t, crossed, t.evals[-len(rows) :]) for crossed in found]
 
 
-def _odd_order(t: Tracking, step: int, values: Mapping[str, float]) -> list[Warned]:
+def _odd_order(t: Tracking, step: int | None, values: Mapping[str, float]) -> list[Warned]:
     """Return what is odd about where an evaluation stands and what it holds."""
     told = []
     last = t.judged_steps[-1] if t.judged_steps else -1
-    if step < last and t.resumed_step is None and "order" not in t.said:
+    if step is not None and step < last and t.resumed_step is None and "order" not in t.said:
         t.said.add("order")
         told.append(
             Warned(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
+from time import perf_counter_ns, process_time_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import WorkbenchError
@@ -53,7 +53,7 @@ def begin(t: Tracking) -> LiveRun:
     with _lock:
         t.first_in_process = _begun == 0
         _begun += 1
-    t.started_ns = time.time_ns()
+    t.started_ns = time_ns()
     t.beside = Beside(tick=t.tick, known=lambda found: t.sink.update({"environment": found}))
     t.beside.environment |= _of_set(t)
     t.state = "running"
@@ -69,9 +69,9 @@ def begin(t: Tracking) -> LiveRun:
         raise
     _open.add(t)
     t.gate[0] = -1  # the first call of `log` sets it
-    t.cpu_zero = time.process_time_ns()
-    t.started_ns = time.time_ns()
-    t.zero = t.points.zero = time.perf_counter_ns()
+    t.cpu_zero = process_time_ns()
+    t.started_ns = time_ns()
+    t.zero = t.points.zero = perf_counter_ns()
     t.sink.update({"started_ns": t.started_ns})
     if settings.resume is not None:
         try:
@@ -141,8 +141,8 @@ def _close(t: Tracking, state: str, reason: str) -> None:
     beside = t.beside
     assert beside is not None
     with t.lock:
-        now = time.perf_counter_ns()
-        t.end_ns, t.end_cpu_ns = now - t.zero, time.process_time_ns() - t.cpu_zero
+        now = perf_counter_ns()
+        t.end_ns, t.end_cpu_ns = now - t.zero, process_time_ns() - t.cpu_zero
         t.put_spans(t.spans.close_all(t.end_ns + t.offset))
         energy = t.energy()
         t.state = state
@@ -150,7 +150,7 @@ def _close(t: Tracking, state: str, reason: str) -> None:
         t.changed()
     t.points.drain(t.sink.points)
     beside.finish()
-    moved = (time.time_ns() - t.started_ns) - (time.perf_counter_ns() - t.zero)
+    moved = (time_ns() - t.started_ns) - (perf_counter_ns() - t.zero)
     if abs(moved) > 1_000_000_000:
         t.keep_warning(
             f"The system clock moved by {moved / 1e9:+.0f} s during the run.", "Times are of the monotonic clock."

@@ -54,7 +54,9 @@ class LiveRun(Run):
     @property
     def points(self) -> DataFrame:
         """Dense points, as far as they have been logged."""
-        return self.record.points()
+        tracking = self._tracking
+        made: DataFrame = (self.record.points if tracking is None else points_of(tracking))()
+        return made
 
     def settle(self, found: Record) -> None:
         """Keep this record for good, and let go of the tracker."""
