@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# A shell that starts the tests in its background lets them ignore Ctrl-C, and kernels inherit that: interrupts are tested.
+# A shell that starts the tests in its background lets them, and all kernels, ignore Ctrl-C: interrupts are tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
