@@ -132,7 +132,7 @@ def test_the_board_is_made_of_kept_crossings(store: Store) -> None:
                  "value": 94.5, "t_ns": 1, "seconds": seconds + confirm, "cost_usd": None, "energy_j": None}
             )  # fmt: skip
         sink.crossing({"metric": "top1", "threshold": 90.0, "confirm": 1, "seconds": 0.1})  # no target of the run
-        sink.end("reached", {})
+        sink.end("reached", {"end_ns": 20 * SECOND})
         expected.append((seconds + 1, sink.id))
     finished(store)
     found = store.board()
@@ -146,6 +146,26 @@ def test_the_board_is_made_of_kept_crossings(store: Store) -> None:
     assert len(store.board(recipe="r1")) == 2 and len(store.board(task="ImageNet")) == 0
     assert store.board(confirm=2)["seconds"].tolist() == [5.25, 5.25, 9.0, 11.5]
     assert open_store(store.folder / "none").board().dtypes.astype(str).to_dict() == found.dtypes.astype(str).to_dict()
+
+
+def test_the_board_tells_crossings_that_nobody_lived_to_tell(store: Store) -> None:
+    """A process was killed between its evaluation and the crossing, or in the attempt before."""
+    cut = begun(store, name="cut", started_ns=1000 * SECOND, price=Price(3600.0))
+    cut.eval([evaluation(0, 90.0, 1)])
+    cut.eval([evaluation(1, 95.0, 2, energy_mj=5000)])
+    first = begun(store, name="first", started_ns=1000 * SECOND)
+    first.eval([evaluation(0, 95.0, 4)])
+    first.crossing({"metric": "top1", "threshold": 94.0, "confirm": 1, "seconds": 4.0})
+    first.end("failed", {"end_ns": 10 * SECOND})
+    second = begun(store, name="first", started_ns=1100 * SECOND, attempt=2, parent=first.id, joined=True)
+    second.eval([evaluation(0, 96.0, 1)])
+    second.end("finished", {"end_ns": 2 * SECOND})
+    found = store.board()
+    assert found[["run", "attempt", "seconds"]].values.tolist() == [[cut.id, 1, 2.0], [second.id, 2, 4.0]]
+    assert found["cost_usd"].tolist()[0] == 2.0 and found["energy_j"].tolist()[0] == 5.0
+    assert found["state"].tolist() == ["running", "finished"]
+    # on the clock of both attempts, less the time between them
+    assert store.board(confirm=2)[["run", "seconds"]].values.tolist() == [[second.id, 11.0]]
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

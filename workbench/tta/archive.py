@@ -93,9 +93,9 @@ def archive(database: Path, run: str, least: int = LEAST) -> int:
         if found is None:
             return 0
         num = int(found[0])
-        rows = _rows(connection, num)
-        if len(rows) < least:
+        if connection.execute("SELECT count(*) FROM point WHERE run = ?", (num,)).fetchone()[0] < max(least, 1):
             return 0
+        rows = _rows(connection, num)
         before = connection.execute("SELECT file FROM archive WHERE run = ?", (num,)).fetchone()
         table = _table(connection, rows)
         if before is not None:

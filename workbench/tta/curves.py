@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import WorkbenchError
-from workbench.tta import archive, liveness
+from workbench.tta import archive
+from workbench.tta.clock import clock_seconds
+from workbench.tta.crossings import crossing
 from workbench.tta.record import POINT_COLUMNS, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame
 
-    from workbench.tta.reading import Attempt
+    from workbench.tta.reading import Attempt, Log
     from workbench.tta.store import Store
 
 __all__ = ["board", "first_points", "points_frame"]
@@ -60,26 +63,45 @@ def board(store: Store, *, recipe: str | None = None, task: str | None = None, c
         epoch, value, seconds, cost_usd, energy_j float64`. Equal times are in the order of their ids. Dense points and
         evaluations are not looked at, so 10,000 runs take well under 100 ms.
     """
+    from workbench.tta import reading
+
     asked = [(column, value) for column, value in (("recipe.name", recipe), ("recipe.task", task)) if value is not None]
+    more = "".join(f" AND {column} = ?" for column, _ in asked)
+    values = tuple(value for _, value in asked)
     sql = f"""
-        SELECT run.id, recipe.name, run.seed, ifnull(run.attempt, 1), run.num, run.state, crossing.metric,
-            crossing.threshold, crossing.confirm, crossing.step, crossing.epoch, crossing.value, crossing.seconds,
-            crossing.cost_usd, crossing.energy_j
+        SELECT run.id, recipe.name, run.seed, ifnull(run.attempt, 1), run.state, crossing.metric, crossing.threshold,
+            crossing.confirm, crossing.step, crossing.epoch, crossing.value, crossing.seconds, crossing.cost_usd,
+            crossing.energy_j
         FROM crossing JOIN run ON run.num = crossing.run JOIN recipe ON recipe.id = run.recipe
         WHERE crossing.metric = recipe.metric AND crossing.threshold = recipe.target AND crossing.confirm = ?
-            AND ifnull(run.rank, 0) = 0 {"".join(f"AND {column} = ? " for column, _ in asked)}
-        ORDER BY crossing.seconds, run.id"""
+            AND ifnull(run.rank, 0) = 0 AND {_PLAIN}{more}"""
+    others = f"NOT ({_PLAIN}){more}"
     with store.reading() as connection:
-        rows: list[tuple[Any, ...]] = []
-        if connection is not None:
-            rows = connection.execute(sql, (confirm, *(value for _, value in asked))).fetchall()
-            gone = liveness.lost(connection)
-    columns: dict[str, Any] = dict(zip(_SELECTED, zip(*rows, strict=True), strict=True)) if rows else {}
-    if rows:
-        columns["state"] = [
-            "lost" if num in gone else state for num, state in zip(columns["num"], columns["state"], strict=True)
-        ]
-    return table({name: list(columns[name]) for name in _BOARD} if rows else {}, _BOARD)
+        if connection is None:
+            return table({}, _BOARD)
+        rows = connection.execute(sql, (confirm, *values)).fetchall()
+        chains = reading.chains(reading.attempts(connection, others, values))
+        rows += _crossed(chains, reading.logs(connection, chains), confirm)
+    rows.sort(key=lambda row: (row[11], row[0]))
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(_BOARD)
+    return table({name: list(column) for name, column in zip(_BOARD, columns, strict=True)}, _BOARD)
+
+
+def _crossed(chains: Sequence[Sequence[Attempt]], logs: Sequence[Log], confirm: int) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of runs whose crossing is told by their evaluations: of several attempts, or cut off."""
+    for chain, log in zip(chains, logs, strict=True):
+        last, facts = chain[-1], chain[-1].facts
+        rows = [row for row in log.evals if row[3] == facts["metric"]]
+        at = crossing([math.nan if row[4] is None else row[4] for row in rows], facts["target"], facts["goal"], confirm)
+        if at is None:
+            continue
+        _, step, epoch, metric, value, _, _, _, energy = rows[at]
+        seconds = float(clock_seconds(log.spans, [row[6] for row in rows], str(facts["clock"]))[at])
+        rate = math.nan if last.price is None else last.price.rate
+        yield (
+            last.id, facts["name"], facts["seed"], facts["attempt"] or 1, last.state, metric, facts["target"], confirm,
+            step, epoch, value, seconds, seconds / 3600 * rate, None if energy is None else energy / 1e3,
+        )  # fmt: skip
 
 
 def first_points(store: Store, metric: str, threshold: float, *, goal: str = "max") -> DataFrame:
@@ -144,7 +166,8 @@ _BOARD = {
     "cost_usd": "float64",
     "energy_j": "float64",
 }
-_SELECTED = (
-    "run", "recipe", "seed", "attempt", "num", "state", "metric", "threshold", "confirm", "step", "epoch", "value",
-    "seconds", "cost_usd", "energy_j",
-)  # fmt: skip
+#: runs of one attempt that has ended: their kept crossings are all there is to say
+_PLAIN = (
+    "run.end_ns IS NOT NULL AND NOT ifnull(run.joined, 0) AND run.state NOT IN ('lost', 'running') "
+    "AND NOT EXISTS (SELECT 1 FROM run AS next WHERE next.parent = run.id AND next.joined)"
+)

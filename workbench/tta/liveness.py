@@ -10,7 +10,18 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["ASLEEP_S", "BEAT_S", "SILENT_S", "boot_id", "host", "is_lost", "mark_lost", "process_started", "running"]
+__all__ = [
+    "ASLEEP_S",
+    "BEAT_S",
+    "SILENT_S",
+    "boot_id",
+    "host",
+    "is_gone",
+    "is_lost",
+    "mark_lost",
+    "process_started",
+    "running",
+]
 
 #: how often a writer says that its runs are alive, s
 BEAT_S = 1.0
@@ -18,6 +29,9 @@ BEAT_S = 1.0
 SILENT_S = 10.0
 #: and for so long where that cannot be seen: another host, a process that sleeps, s
 ASLEEP_S = 120.0
+
+#: states of attempts that came to no end of their own
+UNFINISHED = ("lost", "interrupted", "failed")
 
 _COLUMNS = "run.num, run.host, run.pid, run.pid_started, run.boot_id, run.started_utc, heartbeat.t_utc"
 
@@ -39,12 +53,17 @@ def is_lost(
     run_host, pid, pid_started, run_boot_id
         Of its process; `pid_started` tells it from a later process with the same id.
     """
-    here = run_host == host() and run_boot_id == boot_id()
     # the clock may have been set back since the heartbeat: on this host a beat from the future is an old one
-    silent = abs(silent_s) if here else silent_s
-    if here and silent > SILENT_S and pid is not None and not running(pid, pid_started):
+    silent = abs(silent_s) if run_host == host() and run_boot_id == boot_id() else silent_s
+    if silent > SILENT_S and is_gone(run_host=run_host, pid=pid, pid_started=pid_started, run_boot_id=run_boot_id):
         return True
     return silent > ASLEEP_S
+
+
+def is_gone(*, run_host: str | None, pid: int | None, pid_started: int | None, run_boot_id: str | None) -> bool:
+    """Return whether a process of this host is not there any more; False where that cannot be seen."""
+    here = run_host == host() and run_boot_id == boot_id()
+    return here and pid is not None and not running(pid, pid_started)
 
 
 def lost(connection: sqlite3.Connection, now_ns: int | None = None) -> dict[int, int]:

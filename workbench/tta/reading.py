@@ -22,7 +22,7 @@ from workbench.tta.statistics import accuracy_se
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Attempt", "Log", "StoredRecord", "attempts", "chains", "logs", "record"]
+__all__ = ["Attempt", "Log", "StoredRecord", "attempts", "chains", "logs", "notes_of", "one", "record"]
 
 _COLUMNS = (
     "num", "id", "seed", "attempt", "parent", "joined", "resumed_step", "state", "reason", "started_utc", "ended_utc",
@@ -57,6 +57,17 @@ class Attempt:
     def id(self) -> str:
         """The attempt's id."""
         return str(self.facts["id"])
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it can be gone on with: it came to no end, or its process is gone, however short a time ago."""
+        facts = self.facts
+        return self.state in liveness.UNFINISHED or (
+            self.state == "running"
+            and liveness.is_gone(
+                run_host=facts["host"], pid=facts["pid"], pid_started=facts["pid_started"], run_boot_id=facts["boot_id"]
+            )
+        )
 
 
 def attempts(
@@ -147,8 +158,29 @@ class Log:
         return spans_table(span_columns(self.spans))
 
 
-def logs(connection: sqlite3.Connection, asked: Sequence[Sequence[Attempt]]) -> list[Log]:
-    """Return the logs of runs."""
+def one(connection: sqlite3.Connection, run: str) -> tuple[Attempt, ...]:
+    """Return the attempts of a run up to this one, first first; none if there is no such run."""
+    chain: list[Attempt] = []
+    seen: set[str] = set()
+    asked: Any = run
+    while asked is not None and asked not in seen and (found := attempts(connection, "run.id = ?", (asked,))):
+        seen.add(asked)
+        chain.insert(0, found[0])
+        asked = found[0].facts["parent"] if found[0].facts["joined"] else None
+    return tuple(chain)
+
+
+def logs(connection: sqlite3.Connection, asked: Sequence[Sequence[Attempt]], *, to_the_end: bool = False) -> list[Log]:
+    """Return the logs of runs.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+    asked : sequence of sequence of Attempt
+        The attempts of each run.
+    to_the_end : bool
+        Whether `last_ns` has to be exact for one that was cut off, as it is between attempts: its points are looked at.
+    """
     nums = sorted({attempt.num for chain in asked for attempt in chain})
     evals = _by_run(
         connection,
@@ -158,7 +190,7 @@ def logs(connection: sqlite3.Connection, asked: Sequence[Sequence[Attempt]]) -> 
     spans = _by_run(
         connection, "SELECT run, kind, start_ns, end_ns, depth FROM span WHERE run {} ORDER BY run, seq", nums
     )
-    return [_joined(connection, chain, evals, spans) for chain in asked]
+    return [_joined(connection, chain, evals, spans, to_the_end) for chain in asked]
 
 
 class StoredRecord(Record):
@@ -243,13 +275,14 @@ def _joined(
     chain: Sequence[Attempt],
     evals: Mapping[int, list[tuple[Any, ...]]],
     spans: Mapping[int, list[tuple[Any, ...]]],
+    to_the_end: bool,
 ) -> Log:
     parts = []
     for number, attempt in enumerate(chain):
         seen = [row[6] for row in evals.get(attempt.num, ())] + [row[2] for row in spans.get(attempt.num, ())]
         ended = attempt.facts["end_ns"] if attempt.facts["end_ns"] is not None else attempt.beat_ns
         seen += [ended] if ended is not None else []
-        if number < len(chain) - 1 and attempt.facts["end_ns"] is None:
+        if (to_the_end or number < len(chain) - 1) and attempt.facts["end_ns"] is None:
             # a point may be the last that is known of an attempt that was cut off
             latest = connection.execute("SELECT max(t_ns) FROM point WHERE run = ?", (attempt.num,)).fetchone()[0]
             seen += [latest] if latest is not None else []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.tta import schema
+from workbench.tta.liveness import UNFINISHED
 from workbench.tta.store_sink import StoreSink
 from workbench.tta.tables import Tables
 from workbench.tta.writer import existing, writer
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
     from workbench.tta.reading import Attempt, Log
     from workbench.tta.record import Record
 
-__all__ = ["Store", "checkpoint_folder", "default_folder", "open_store"]
+__all__ = ["UNFINISHED", "Store", "checkpoint_folder", "default_folder", "open_store"]
 
 #: runs whose evaluations are read together when those of one are asked for
 _TOGETHER = 200
-#: an attempt in these states can be gone on with
-UNFINISHED = ("lost", "interrupted", "failed")
 
 
 class Store:
@@ -112,16 +111,21 @@ class Store:
         return made
 
     def record(self, run: str) -> Record:
-        """Return one run, by the id of its last or any other attempt."""
-        records = self.records()
-        for record in records:
-            if record.id == run:
-                return record
-        chain = self.attempts(run)
-        later = [record for record in records if record.id == self._last(chain[-1])]
-        if later:
-            return later[0]
-        raise _no_run(run, [record.id for record in records])
+        """Return one run, by the id of its last or any other attempt.
+
+        Raises
+        ------
+        WorkbenchError
+            If there is no such run.
+        """
+        from workbench.tta import reading
+
+        name = str(self.attempts(run)[-1].facts["name"])
+        with self.reading() as connection:
+            assert connection is not None
+            found = reading.chains(reading.attempts(connection, "recipe.name = ?", (name,)))
+        last = next((chain[-1].id for chain in found if any(attempt.id == run for attempt in chain)), run)
+        return next(record for record in self.records(name) if record.id == last)
 
     def points(self, run: str) -> list[tuple[Any, ...]]:
         """Return the dense points of an attempt in the order logged: `k, step, t_ns, v, seq`."""
@@ -169,19 +173,14 @@ class Store:
         WorkbenchError
             If there is no such run.
         """
-        with self.reading() as connection:
-            if connection is not None:
-                from workbench.tta import reading
+        from workbench.tta import reading
 
-                found = reading.attempts(connection)
-                by_id = {attempt.id: attempt for attempt in found}
-                if run in by_id:
-                    chain = [by_id[run]]
-                    while chain[0].facts["joined"] and (parent := by_id.get(chain[0].facts["parent"])) is not None:
-                        chain.insert(0, parent)
-                    return tuple(chain)
-                raise _no_run(run, list(by_id))
-        raise _no_run(run, [])
+        with self.reading() as connection:
+            found = () if connection is None else reading.one(connection, run)
+            if not found:
+                ids = [] if connection is None else connection.execute("SELECT id FROM run").fetchall()
+                raise _no_run(run, [row[0] for row in ids])
+        return found
 
     def unfinished(self, run: str) -> tuple[Attempt, ...]:
         """Return the attempts of a run that can be gone on with.
@@ -193,27 +192,35 @@ class Store:
         """
         chain = self.attempts(run)
         last = chain[-1]
+        if last.unfinished:
+            return chain
         if last.state == "running":
             raise WorkbenchError(
                 f"Run {run} is still running (process {last.facts['pid']} on {last.facts['host']}).",
                 "Stop it first, or start a run of its own without resume=.",
             )
-        if last.state not in UNFINISHED:
-            raise WorkbenchError(
-                f"Run {run} has ended ({last.state}): it cannot be gone on with.",
-                "Only runs that are lost, interrupted or failed can be resumed.",
-            )
-        return chain
+        raise WorkbenchError(
+            f"Run {run} has ended ({last.state}): it cannot be gone on with.",
+            "Only runs that are lost, interrupted or failed can be resumed.",
+        )
 
-    def latest(self, name: str, seed: int | None) -> tuple[Attempt, ...] | None:
-        """Return the attempts of the last run of a recipe and seed; None if there is none."""
+    def latest(self, name: str, seed: int | None, *, besides: str | None = None) -> tuple[Attempt, ...] | None:
+        """Return the attempts of the last run of a recipe and seed; None if there is none.
+
+        Parameters
+        ----------
+        name : str
+        seed : int, optional
+        besides : str, optional
+            Id of a run that is not meant.
+        """
+        from workbench.tta import reading
+
         with self.reading() as connection:
             if connection is None:
                 return None
-            from workbench.tta import reading
-
             found = reading.attempts(connection, "recipe.name = ? AND run.seed IS ?", (name, seed))
-            runs = reading.chains(found)
+        runs = [chain for chain in reading.chains(found) if chain[-1].id != besides]
         return runs[-1] if runs else None
 
     def log(self, chain: Sequence[Attempt]) -> Log:
@@ -223,7 +230,7 @@ class Store:
                 raise _no_run(chain[-1].id, [])
             from workbench.tta import reading
 
-            return reading.logs(connection, [chain])[0]
+            return reading.logs(connection, [chain], to_the_end=True)[0]
 
     # connections
 
@@ -288,18 +295,6 @@ class Store:
                 disk.close()
         Tables(memory).apply(unsaved)
         return memory
-
-    def _last(self, attempt: Attempt) -> str:
-        """Return the id of the last attempt of the run that this one is of."""
-        with self.reading() as connection:
-            if connection is None:
-                return attempt.id
-            from workbench.tta import reading
-
-            for chain in reading.chains(reading.attempts(connection)):
-                if any(each.id == attempt.id for each in chain):
-                    return chain[-1].id
-        return attempt.id
 
     def _points(self, chain: Sequence[Attempt], log: Callable[[], Log]) -> Callable[[], DataFrame]:
         def points() -> DataFrame:

@@ -49,9 +49,8 @@ class StoreSink:
             In a forked child.
         """
         own = dict(row)
-        started = own.setdefault("started_ns", time.time_ns())
+        self._began(own.setdefault("started_ns", time.time_ns()))
         if self._here:
-            self._zero = time.perf_counter_ns() - max(0, time.time_ns() - int(started))
             for name, value in (("host", liveness.host()), ("pid", os.getpid()), ("boot_id", liveness.boot_id())):
                 if own.get(name) is None:
                     own[name] = value
@@ -70,6 +69,7 @@ class StoreSink:
     def update(self, row: dict[str, Any]) -> None:
         """Take facts that have changed or become known."""
         if row:
+            self._began(row.get("started_ns"))
             self._put("facts", self._numbered(dict(row)))
 
     def eval(self, rows: list[tuple[Any, ...]]) -> None:
@@ -182,6 +182,11 @@ class StoreSink:
                 self._writer.sinks[id(self)] = self
         if not self._here:
             self._heard = time.time_ns()
+
+    def _began(self, started_ns: Any) -> None:
+        """Take the anchor of the attempt, for what heartbeats tell of its own time."""
+        if started_ns is not None:
+            self._zero = time.perf_counter_ns() - max(0, time.time_ns() - int(started_ns))
 
     def _numbered(self, row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self._facts += 1
