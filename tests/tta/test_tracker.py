@@ -237,6 +237,7 @@ def test_c37_values_inside_an_eval_span_count_from_its_start(clock: Ticking) -> 
 
 
 def test_c39_utc_may_jump_and_the_clocks_do_not(clock: Ticking) -> None:
+    begun = clock.utc
     with tracker() as t:
         clock.forward(10)
         clock.set_utc(-86_400)
@@ -246,7 +247,7 @@ def test_c39_utc_may_jump_and_the_clocks_do_not(clock: Ticking) -> None:
         t.eval(top1=clock.takes(1, 97.0))
     assert t.run.evals["wall_s"].tolist() == [11.0, 22.0]
     started = t.run.record.started
-    assert started is not None and started.timestamp() == 1_700_000_000
+    assert started is not None and abs(started.timestamp() - begun / 1e9) < 1e-6
     assert t.run.warnings == [
         "The system clock moved by -86397 s during the run. Times are of the monotonic clock."
     ]  # fmt: skip

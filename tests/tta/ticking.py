@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ class Ticking:
 
     def __init__(self) -> None:
         self.ns = 5_000_000_000
-        self.utc = 1_700_000_000_000_000_000
+        self.utc = time.time_ns()
         self.cpu_share = 2
 
     def forward(self, seconds: float) -> None:
