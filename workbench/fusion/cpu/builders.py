@@ -1,0 +1,492 @@
+"""Builders as code: single values in registers, rows appended one after another, and tables by key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.fusion.cpu import operations
+from workbench.fusion.cpu.ir import BITS, Value, constant, llvm_type
+from workbench.fusion.cpu.layout import BLOCK, LANES, parts_of
+from workbench.fusion.loop import Builder, Merge
+
+if TYPE_CHECKING:
+    from workbench.fusion.cpu.emit import Emitter, Variable
+
+__all__ = ["COPIES", "Append", "State", "Table", "Vectors", "identity", "merged"]
+
+#: interleaved copies of a table, so that neighbours with the same key do not wait for one another
+COPIES = 4
+
+
+def identity(op: str, dtype: str, part: int = 0) -> float | int | bool:
+    """Return what a part of a merge begins with."""
+    if part:
+        return -1 if op != "moments" else 0.0
+    kind = operations.kind_of(dtype)
+    if op in ("+", "moments", "first", "last", "or"):
+        return 0
+    if op in ("*", "and"):
+        return 1
+    low = op in ("max", "argmax")
+    if kind[0] == "f":
+        return float("-inf") if low else float("inf")
+    if kind == "i1":
+        return not low
+    bits = BITS[kind]
+    if operations.signed(dtype):
+        return -(1 << (bits - 1)) if low else (1 << (bits - 1)) - 1
+    return 0 if low else (1 << bits) - 1
+
+
+def merged(op: str, dtype: str, a: list[Value], b: list[Value]) -> list[Value]:
+    """Return the parts of two merges as one; of equal values the one at the lesser position counts."""
+    sign = operations.signed(dtype)
+    x, y = a[0], b[0]
+    if op == "+":
+        return [x | y if x.kind == "i1" else x + y]
+    if op == "*":
+        return [x & y if x.kind == "i1" else x * y]
+    if op == "and":
+        return [x & y]
+    if op == "or":
+        return [x | y]
+    if op == "min":
+        return [operations.minimum(x, y, sign)]
+    if op == "max":
+        return [operations.maximum(x, y, sign)]
+    if op == "moments":
+        return _moments(a, b)
+    here, there = a[1], b[1]
+    if op == "first":
+        take = here.lt(0) | (there.ge(0) & there.lt(here))
+    elif op == "last":
+        take = there.gt(here)
+    else:
+        better, equal = _better(op, y, x, sign), y.eq(x)
+        if x.floating:
+            equal = equal | (x.is_nan() & y.is_nan())
+        take = there.ge(0) & (here.lt(0) | better | (equal & there.lt(here)))
+    return [take.where(y, x), take.where(there, here)]
+
+
+def _better(op: str, y: Value, x: Value, sign: bool) -> Value:
+    """Return where y goes before x: NaN goes before all."""
+    if x.floating:
+        order = y.lt(x) if op == "argmin" else y.gt(x)
+        return order | (y.is_nan() & x.compare("ord", x))
+    if not sign:
+        return y.compare("ult" if op == "argmin" else "ugt", x)
+    return y.lt(x) if op == "argmin" else y.gt(x)
+
+
+def _moments(a: list[Value], b: list[Value]) -> list[Value]:
+    """Return count, mean and sum of squared deviations of two sets as one (Chan)."""
+    total = a[0] + b[0]
+    some = total.gt(0.0)
+    safe = some.where(total, 1.0)
+    delta = b[1] - a[1]
+    share = b[0] / safe
+    none = a[0].eq(0.0)
+    mean = none.where(b[1], a[1] + delta * share)
+    spread = a[2] + b[2] + delta * delta * a[0] * share
+    spread = none.where(b[2], b[0].eq(0.0).where(a[2], spread))
+    return [total, b[0].eq(0.0).where(a[1], mean), spread]
+
+
+class State:
+    """Single values that a loop merges into.
+
+    Parameters
+    ----------
+    emitter : Emitter
+    builder : Builder
+    outermost : bool
+        Whether they go on from one chunk's record, and back to it.
+    """
+
+    def __init__(self, emitter: Emitter, builder: Builder, outermost: bool) -> None:
+        self.emitter, self.builder = emitter, builder
+        self.parts = parts_of(builder)
+        self.variables: list[Variable] = []
+        self.starts: list[int] = []
+        for k, (op, dtype, part) in enumerate(self.parts):
+            if not part:
+                self.starts.append(k)
+            kind = operations.kind_of(dtype)
+            start: Value | str = constant(kind, identity(op, dtype, part))
+            if outermost:
+                start = emitter.narrow(self._record(k), kind)
+            self.variables.append(emitter.slot(kind, start))
+
+    def _place(self, k: int) -> Value:
+        slot = self.emitter.plan.record[self.builder.id, k]
+        return self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
+
+    def _record(self, k: int) -> Value:
+        return self.emitter.code.value("i64", 0, f"load i64, ptr {self._place(k).ref}, align 8")
+
+    def keep(self) -> None:
+        """Write the values to the chunk's record."""
+        for k, variable in enumerate(self.variables):
+            wide = self.emitter.widened(variable.get())
+            self.emitter.code.line(f"store i64 {wide.ref}, ptr {self._place(k).ref}, align 8")
+
+    def of(self, k: int) -> list[Variable]:
+        """Return the variables of the k-th op."""
+        end = self.starts[k + 1] if k + 1 < len(self.starts) else len(self.variables)
+        return self.variables[self.starts[k] : end]
+
+    def combine(self, k: int, parts: list[Value]) -> None:
+        """Merge the parts of another set of elements, as scalars."""
+        variables = self.of(k)
+        op, dtype = self.builder.ops[k], self.builder.dtypes[k]
+        for variable, value in zip(variables, merged(op, dtype, [v.get() for v in variables], parts), strict=True):
+            variable.set(value)
+
+    def one(self, k: int, x: Value, pred: Value | None, position: Value) -> None:
+        """Merge lane 0, where its predicate holds."""
+        emitter = self.emitter
+        parts = [emitter.first(each) for each in alone(self.builder.ops[k], x, position)]
+        if pred is None:
+            self.combine(k, parts)
+            return
+        with emitter.only_if(emitter.first(pred)):
+            self.combine(k, parts)
+
+    def scan(self, x: Value, live: Value | None) -> Value:
+        """Return the running values of a vector, and go on from its last one."""
+        emitter, code = self.emitter, self.emitter.code
+        op, dtype = self.builder.ops[0], self.builder.dtypes[0]
+        start = x.like(identity(op, dtype))
+        if live is not None:
+            x = live.where(x, start)
+        variable = self.variables[0]
+        if emitter.along is None:
+            total = merged(op, dtype, [variable.get()], [emitter.first(x)])[0]
+            variable.set(total)
+            return emitter.splat(total)
+        step = 1
+        while step < x.lanes:
+            order = [k + x.lanes - step for k in range(x.lanes)]  # of the identity, then x: x moved up by `step`
+            order = [k if k < step else x.lanes + k - step for k in range(x.lanes)]
+            items = ", ".join(f"i32 {k}" for k in order)
+            moved = code.value(
+                x.kind,
+                x.lanes,
+                f"shufflevector {x.type} {start.ref}, {x.type} {x.ref}, <{x.lanes} x i32> <{items}>",
+            )
+            x = merged(op, dtype, [moved], [x])[0]
+            step *= 2
+        x = merged(op, dtype, [emitter.splat(variable.get())], [x])[0]
+        variable.set(emitter.lane(x, emitter.int64(x.lanes - 1)))
+        return x
+
+
+def alone(op: str, x: Value, position: Value) -> list[Value]:
+    """Return the parts of a merge of one element."""
+    if op == "moments":
+        return [x.like(1.0), x, x.like(0.0)]
+    if op in ("first", "last", "argmin", "argmax"):
+        return [x, position]
+    return [x]
+
+
+class Vectors:
+    """The accumulators of one op within an innermost loop, a vector each.
+
+    Sums and products of floats have 32 logical lanes: with vectors of fewer, several accumulators take turns, which
+    also hides how long an addition takes. They are folded each block.
+    """
+
+    def __init__(self, emitter: Emitter, state: State, k: int) -> None:
+        self.emitter, self.state, self.k = emitter, state, k
+        self.op, self.dtype = state.builder.ops[k], state.builder.dtypes[k]
+        self.kind = operations.kind_of(self.dtype)
+        self.moments = self.op == "moments"
+        self.blocked = self.moments or (self.op == "+" and self.kind[0] == "f")
+        lanes = emitter.lanes
+        self.turns = LANES // lanes if self.blocked or (self.op == "*" and self.kind[0] == "f") else 1
+        if self.moments:
+            self.tile, self.there = emitter.array("f64", BLOCK), emitter.array("i8", BLOCK)
+            self.count = emitter.slot("i64", None, lanes)
+            self.start = emitter.int64(0)
+        names = [(self.op, self.dtype, 0)] if self.moments else list(self._parts())
+        self.sets = [
+            [emitter.slot(operations.kind_of(dtype), None, lanes) for _, dtype, _ in names] for _ in range(self.turns)
+        ]
+
+    def _parts(self) -> list[tuple[str, str, int]]:
+        first = self.state.starts[self.k]
+        return self.state.parts[first : first + len(self.state.of(self.k))]
+
+    def _zero(self) -> list[str]:
+        found = []
+        for k, variable in enumerate(self.sets[0]):
+            value = 0.0 if self.moments else identity(self.op, self.dtype, k)
+            found.append(self.emitter.code.const(variable.kind, variable.lanes, value).ref)
+        return found
+
+    def begin(self, start: Value) -> None:
+        """Set all accumulators to the identity."""
+        for each in self.sets:
+            for variable, literal in zip(each, self._zero(), strict=True):
+                variable.set(literal)
+        if self.moments:
+            self.start = start
+            self.count.set(self.emitter.code.const("i64", self.emitter.lanes, 0))
+
+    def add(self, x: Value, pred: Value | None, position: Value) -> None:
+        """Merge the lanes of a vector whose predicate holds."""
+        if self.moments:
+            self._keep(x, pred)
+        target = self.sets[0]
+        before = [variable.get() for variable in target]
+        if len(target) == 1:
+            if pred is not None:
+                x = pred.where(x, 0.0 if self.moments else identity(self.op, self.dtype))
+            op = "+" if self.moments else self.op
+            target[0].set(merged(op, self.dtype, before, [x])[0])
+            return
+        if pred is not None:
+            position = pred.where(position, -1)
+        found = self._later(before, x, position)
+        for variable, value in zip(target, found, strict=True):
+            variable.set(value)
+
+    def _later(self, before: list[Value], x: Value, position: Value) -> list[Value]:
+        """Merge elements that all come after those merged before, lane by lane."""
+        there = position.ge(0)
+        if self.op == "first":
+            take = there & before[1].lt(0)
+        elif self.op == "last":
+            take = there
+        else:
+            take = there & (before[1].lt(0) | _better(self.op, x, before[0], operations.signed(self.dtype)))
+        return [take.where(x, before[0]), take.where(position, before[1])]
+
+    def _keep(self, x: Value, pred: Value | None) -> None:
+        """Write the values to the tile of this block: deviations are taken from its mean."""
+        emitter, code = self.emitter, self.emitter.code
+        assert emitter.along is not None
+        offset = emitter.scalars[emitter.along] - self.start
+        at = emitter.at(self.tile, offset, "double")
+        code.line(f"store {x.type} {x.ref}, ptr {at.ref}, align 1")
+        mask = pred if pred is not None else code.const("i1", x.lanes, True)
+        flags = mask.cast("zext", "i8")
+        code.line(f"store {flags.type} {flags.ref}, ptr {emitter.at(self.there, offset).ref}, align 1")
+        self.count.set(self.count.get() + mask.cast("zext", "i64"))
+
+    def turn(self) -> None:
+        """Let the next accumulator take its turn."""
+        if self.turns == 1:
+            return
+        values = [each[0].get() for each in self.sets]
+        for k, each in enumerate(self.sets):
+            each[0].set(values[(k + 1) % self.turns])
+
+    def fold(self, start: Value, end: Value) -> None:
+        """Merge all lanes into the loop's value, in an order that does not depend on the width of vectors."""
+        self._turn_back(start, end)
+        parts = self._folded(self.op if not self.moments else "+", [[v.get() for v in each] for each in self.sets])
+        if self.moments:
+            parts = self._deviations(parts[0], start, end)
+        self.state.combine(self.k, parts)
+
+    def _turn_back(self, start: Value, end: Value) -> None:
+        if self.turns == 1:
+            return
+        emitter = self.emitter
+        made = (end - start) + (emitter.lanes - 1)
+        rest = made.op("udiv", emitter.lanes) & (self.turns - 1)
+        begin = rest.eq(0).where(emitter.int64(self.turns), rest)
+        with emitter.counting(begin, emitter.int64(self.turns), 1):
+            self.turn()
+
+    def _folded(self, op: str, sets: list[list[Value]]) -> list[Value]:
+        while len(sets) > 1:
+            half = len(sets) // 2
+            sets = [merged(op, self.dtype, sets[k], sets[k + half]) for k in range(half)]
+        parts = sets[0]
+        lanes = self.emitter.lanes
+        while lanes > 1:
+            half = lanes // 2
+            low = [self._some(each, range(half)) for each in parts]
+            high = [self._some(each, range(half, lanes)) for each in parts]
+            parts = merged(op, self.dtype, low, high)
+            lanes = half
+        return [self.emitter.first(each) for each in parts]
+
+    def _some(self, x: Value, lanes: range) -> Value:
+        items = ", ".join(f"i32 {k}" for k in lanes)
+        text = f"shufflevector {x.type} {x.ref}, {x.type} poison, <{len(lanes)} x i32> <{items}>"
+        return self.emitter.code.value(x.kind, len(lanes), text)
+
+    def _deviations(self, total: Value, start: Value, end: Value) -> list[Value]:
+        """Return count, mean and squared deviations of the block, by a second walk over its tile."""
+        emitter, code = self.emitter, self.emitter.code
+        counts = self._folded("+", [[self.count.get()]])[0]
+        count = counts.cast("sitofp", "f64")
+        mean = total / count.eq(0.0).where(1.0, count)
+        spread = emitter.splat(mean)
+        for each in self.sets:
+            each[0].set(self._zero()[0])
+        lanes = emitter.lanes
+        with emitter.counting(emitter.int64(0), end - start, lanes) as i:
+            at = emitter.at(self.tile, i, "double")
+            x = code.value("f64", lanes, f"load {llvm_type('f64', lanes)}, ptr {at.ref}, align 1")
+            flag = emitter.at(self.there, i)
+            mask = code.value("i8", lanes, f"load {llvm_type('i8', lanes)}, ptr {flag.ref}, align 1").ne(0)
+            d = mask.where(x - spread, 0.0)
+            self.sets[0][0].set(self.sets[0][0].get() + d * d)
+            self.turn()
+        self._turn_back(start, end)
+        squares = self._folded("+", [[v.get() for v in each] for each in self.sets])[0]
+        return [count, mean, squares]
+
+
+class Append:
+    """Rows that pass, one after another: compressed within a vector, then written at the end of the chunk's rows."""
+
+    def __init__(self, emitter: Emitter, builder: Builder) -> None:
+        self.emitter, self.builder = emitter, builder
+        self.count = emitter.slot("i64", self._record(0))
+        self.columns = [self._record(1 + k) for k in range(len(builder.dtypes))]
+
+    def _place(self, k: int) -> Value:
+        slot = self.emitter.plan.record[self.builder.id, k]
+        return self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
+
+    def _record(self, k: int) -> Value:
+        return self.emitter.code.value("i64", 0, f"load i64, ptr {self._place(k).ref}, align 8")
+
+    def keep(self) -> None:
+        """Write the count to the chunk's record."""
+        self.emitter.code.line(f"store i64 {self.count.get().ref}, ptr {self._place(0).ref}, align 8")
+
+    def merge(self, each: Merge, pred: Value | None) -> None:
+        """Append the lanes of which the predicate holds."""
+        emitter, code, lanes = self.emitter, self.emitter.code, self.emitter.lanes
+        mask = pred
+        if emitter.along is None:
+            only = emitter.iota().eq(0)
+            mask = only if mask is None else mask & only
+        count = self.count.get()
+        for k, value in enumerate(each.values):
+            x = emitter.values[value]
+            kind = "i8" if x.kind == "i1" else x.kind
+            if x.kind == "i1":
+                x = x.cast("zext", "i8")
+            if mask is not None:
+                if BITS[kind] < 32:
+                    x = x.cast("zext", "i32")
+                name = f"llvm.experimental.vector.compress.{x.suffix}"
+                rest = Value(code, "poison", x.kind, lanes)
+                x = code.call(x.kind, lanes, name, x, mask, rest)
+                if BITS[kind] < 32:
+                    x = x.cast("trunc", kind)
+            base = code.value("ptr", 0, f"inttoptr i64 {self.columns[k].ref} to ptr")
+            at = emitter.at(base, count, llvm_type(kind))
+            code.line(f"store {x.type} {x.ref}, ptr {at.ref}, align 1")
+        if mask is None:
+            self.count.set(count + lanes)
+            return
+        bits = code.value("i64", 0, f"bitcast <{lanes} x i1> {mask.ref} to i{lanes}")
+        wide = code.value("i64", 0, f"zext i{lanes} {bits.ref} to i64")
+        self.count.set(count + wide.intrinsic("ctpop"))
+
+
+class Table:
+    """Values by key, in private tables: one element after another, or as vectors where keys are neighbours."""
+
+    def __init__(self, emitter: Emitter, builder: Builder) -> None:
+        self.emitter, self.builder = emitter, builder
+        self.parts = parts_of(builder)
+        self.places = [[self._record(3 * k + j) for j in range(3)] for k in range(len(self.parts))]
+        assert builder.size is not None
+        self.size = emitter.size(builder.size)
+
+    def _record(self, k: int) -> Value:
+        slot = self.emitter.plan.record[self.builder.id, k]
+        at = self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
+        return self.emitter.code.value("i64", 0, f"load i64, ptr {at.ref}, align 8")
+
+    def keep(self) -> None:
+        """Nothing: the tables are memory."""
+
+    def merge(self, each: Merge, pred: Value | None) -> None:
+        """Merge each lane at its key."""
+        emitter = self.emitter
+        key = operations.cast(emitter.values[each.keys[0]], emitter.dtypes[each.keys[0]], "int64")
+        position = emitter.position(self.builder)
+        if emitter.along is not None and self.builder.id in emitter.plan.columns:
+            self.neighbours(each, key, pred, position)
+            return
+        if pred is not None:
+            key = pred.where(key, emitter.splat(self.size))  # the last element is nobody's
+        for lane in range(1 if emitter.along is None else emitter.lanes):
+            at = emitter.lane(key, emitter.int64(lane))
+            start = 0
+            for k, op in enumerate(self.builder.ops):
+                x = emitter.values[each.values[k]] if each.values else key
+                place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else at
+                new = alone(op, emitter.lane(x, emitter.int64(lane)), place)
+                self.update(op, self.builder.dtypes[k], start, at, lane % COPIES, new)
+                start += len(new)
+
+    def update(self, op: str, dtype: str, start: int, key: Value, copy: int, new: list[Value]) -> None:
+        """Merge into one element."""
+        code, where, before = self.emitter.code, [], []
+        for k in range(start, start + len(new)):
+            base, step, apart = self.places[k]
+            address = base + key * step
+            if copy:
+                address = address + apart * copy
+            pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
+            where.append(pointer)
+            before.append(self._read(pointer, new[k - start].kind, 0))
+        for pointer, value in zip(where, merged(op, dtype, before, new), strict=True):
+            self._write(pointer, value)
+
+    def neighbours(self, each: Merge, key: Value, pred: Value | None, position: Value) -> None:
+        """Merge lanes whose keys follow one another."""
+        emitter, code = self.emitter, self.emitter.code
+        begin = emitter.first(key)
+        start = 0
+        live = emitter.live
+        for k, op in enumerate(self.builder.ops):
+            new = alone(op, emitter.values[each.values[k]], position)
+            where, before = [], []
+            for j, part in enumerate(new):
+                item = 1 if part.kind == "i1" else BITS[part.kind] // 8
+                address = self.places[start + j][0] + begin * item
+                pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
+                where.append(pointer)
+                kind = "i8" if part.kind == "i1" else part.kind
+                if live is None:
+                    old = code.value(
+                        kind, part.lanes, f"load {llvm_type(kind, part.lanes)}, ptr {pointer.ref}, align 1"
+                    )
+                else:
+                    old = emitter.masked("load", kind, pointer)
+                before.append(old.ne(0) if part.kind == "i1" else old)
+            after = merged(op, self.builder.dtypes[k], before, new)
+            for pointer, old, value in zip(where, before, after, strict=True):
+                x = value if pred is None else pred.where(value, old)
+                x = x.cast("zext", "i8") if x.kind == "i1" else x
+                if live is None:
+                    code.line(f"store {x.type} {x.ref}, ptr {pointer.ref}, align 1")
+                else:
+                    emitter.masked_store("store", x, pointer, live)
+            start += len(new)
+
+    def _read(self, pointer: Value, kind: str, lanes: int) -> Value:
+        stored = "i8" if kind == "i1" else kind
+        found = self.emitter.code.value(stored, lanes, f"load {llvm_type(stored, lanes)}, ptr {pointer.ref}, align 1")
+        return found.ne(0) if kind == "i1" else found
+
+    def _write(self, pointer: Value, x: Value) -> None:
+        x = x.cast("zext", "i8") if x.kind == "i1" else x
+        self.emitter.code.line(f"store {x.type} {x.ref}, ptr {pointer.ref}, align 1")
+
+
+_PLACED = ("first", "last", "argmin", "argmax")

@@ -1,0 +1,549 @@
+"""From loop IR to the text of an LLVM module, in explicit vectors.
+
+Every value is a vector: of consecutive points along the last dimension of an innermost loop, or, outside of such loops,
+the same in all lanes. Loops end with a mask instead of a second copy of their body, which would double the time that
+compiling takes. Functions have the form `loop<k>(table, record, scratch, lo, hi, from, to)`: rows lo to hi, and along
+the last dimension the points between the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workbench.fusion.cpu import operations
+from workbench.fusion.cpu.builders import Append, State, Table, Vectors
+from workbench.fusion.cpu.ir import BITS, Code, Value, llvm_type
+from workbench.fusion.cpu.layout import BLOCK, Layout, LoopPlan, plan_loops
+from workbench.fusion.cpu.machine import Host
+from workbench.fusion.loop import Affine, Builder, Dim, For, If, Instr, Merge, Program, Statement, Store, statements
+
+__all__ = ["Emitter", "emit"]
+
+_HEAD = "define void @{name}(ptr %t, ptr %p, ptr %s, i64 %lo, i64 %hi, i64 %from, i64 %to) nounwind {{"
+
+
+def emit(program: Program, host: Host, prefix: str = "") -> tuple[str, Layout, list[LoopPlan]]:
+    """Return the text of a module, and how its functions are called.
+
+    Parameters
+    ----------
+    program : Program
+    host : Host
+        The processor.
+    prefix : str
+        Put before the functions' names.
+
+    Raises
+    ------
+    Unsupported
+        If there is something in it that is not compiled.
+    """
+    layout, plans = Layout(program), plan_loops(program)
+    module = operations.Module(host.target, program.exact)
+    functions = []
+    for plan in plans:
+        plan.name = prefix + plan.name
+        functions.append(Emitter(program, plan, layout, module, host).text())
+    parts = [*module.definitions.values(), *functions, *sorted(module.declared)]
+    return "\n".join(parts) + "\n", layout, plans
+
+
+class Emitter:
+    """Writes the function of one outermost loop.
+
+    Parameters
+    ----------
+    program : Program
+    plan : LoopPlan
+        Its loop.
+    layout : Layout
+        Of the table.
+    module : operations.Module
+        What it uses of others.
+    host : Host
+    """
+
+    def __init__(self, program: Program, plan: LoopPlan, layout: Layout, module: operations.Module, host: Host) -> None:
+        self.program, self.plan, self.layout, self.module, self.host = program, plan, layout, module, host
+        flags = "" if program.exact else "contract"
+        self.code = Code(fma=host.fma, flags=flags, scalef=host.target.scalef)
+        self.head = Code(fma=host.fma)  # allocations and what is read once
+        self.lanes = self._lanes()
+        self.values: dict[int, Value] = {}
+        self.dtypes: dict[int, str] = {}
+        self.instrs: dict[int, Instr] = {}
+        self.scalars: dict[str, Value] = {}  # dimension -> its value, or of the vector's dimension that of lane 0
+        self.sizes: dict[str, Value] = {}
+        self.along: str | None = None  # the dimension that vectors run along
+        self.live: Value | None = None  # lanes that are there; None: all
+        self.states: dict[int, State] = {}
+        self.tables: dict[int, Append | Table] = {}
+        self.loops: dict[int, For] = {}  # builder -> its loop
+        self.vectors: dict[tuple[int, int], Vectors] = {}
+        self.labels = 0
+
+    def _lanes(self) -> int:
+        """Return how many elements a vector has: as many as registers hold of the widest type."""
+        widest = 8
+        for each in statements(self.plan.loop.body):
+            if isinstance(each, Instr) and each.op not in ("index", "size"):
+                widest = max(widest, BITS[operations.kind_of(each.dtype)])
+            elif isinstance(each, Merge):
+                widest = max(widest, 64 if each.keys else 32)
+        return min(32, self.host.bits // max(16, widest))
+
+    # text
+
+    def text(self) -> str:
+        """Return the function."""
+        self.loop(self.plan.loop, outermost=True)
+        head = _HEAD.format(name=self.plan.name)
+        self.module.declared |= self.code.declared | self.head.declared
+        lines = [head, "entry:", *self.head.lines, *self.code.lines, "  ret void", "}"]
+        return "\n".join(lines) + "\n"
+
+    # small helpers
+
+    def label(self) -> str:
+        """Return a fresh label."""
+        self.labels += 1
+        return f"b{self.labels}"
+
+    def int64(self, number: int) -> Value:
+        """Return a scalar constant."""
+        return Value(self.code, str(number), "i64", 0)
+
+    def slot(self, kind: str, start: Value | str | None = None, lanes: int = 0) -> Variable:
+        """Return a variable in memory, which LLVM turns into registers."""
+        ref = self.head.name().replace("%v", "%m")
+        self.head.lines.append(f"  {ref} = alloca {llvm_type(kind, lanes)}, align 64")
+        variable = Variable(self, ref, kind, lanes)
+        if start is not None:
+            variable.set(start)
+        return variable
+
+    def array(self, kind: str, count: int) -> Value:
+        """Return the address of memory on the stack."""
+        ref = self.head.name().replace("%v", "%m")
+        self.head.lines.append(f"  {ref} = alloca [{count} x {llvm_type(kind)}], align 64")
+        return Value(self.code, ref, "ptr", 0)
+
+    def constant_of(self, slot: int) -> Value:
+        """Return what stands in a slot of the table, read once."""
+        at = self.head.name().replace("%v", "%h")
+        ref = self.head.name().replace("%v", "%h")
+        self.head.lines.append(f"  {at} = getelementptr i64, ptr %t, i64 {slot}")
+        self.head.lines.append(f"  {ref} = load i64, ptr {at}, align 8")
+        return Value(self.code, ref, "i64", 0)
+
+    def size(self, size: int | str) -> Value:
+        """Return a length."""
+        if isinstance(size, int):
+            return self.int64(size)
+        if size not in self.sizes:
+            self.sizes[size] = self.constant_of(self.layout.sizes[size])
+        return self.sizes[size]
+
+    def splat(self, x: Value) -> Value:
+        """Return a scalar in all lanes."""
+        vector = llvm_type(x.kind, self.lanes)
+        one = self.code.value(x.kind, self.lanes, f"insertelement {vector} poison, {x.type} {x.ref}, i32 0")
+        zeros = f"<{self.lanes} x i32> zeroinitializer"
+        return self.code.value(x.kind, self.lanes, f"shufflevector {vector} {one.ref}, {vector} poison, {zeros}")
+
+    def first(self, x: Value) -> Value:
+        """Return lane 0."""
+        return self.code.value(x.kind, 0, f"extractelement {x.type} {x.ref}, i32 0")
+
+    def iota(self) -> Value:
+        """Return 0, 1, 2, … as int64."""
+        items = ", ".join(f"i64 {k}" for k in range(self.lanes))
+        return Value(self.code, f"<{items}>", "i64", self.lanes)
+
+    def at(self, address: Value, offset: Value, by: str = "i8") -> Value:
+        """Return an address `offset` elements of `by` further."""
+        return self.code.value("ptr", 0, f"getelementptr {by}, ptr {address.ref}, i64 {offset.ref}")
+
+    @contextmanager
+    def counting(self, start: Value, end: Value, step: int) -> Iterator[Value]:
+        """Write a loop; the block in the `with` is its body."""
+        variable = self.slot("i64", start)
+        head, body, done = self.label(), self.label(), self.label()
+        self.code.line(f"br label %{head}")
+        self.code.label(head)
+        i = variable.get()
+        self.code.line(f"br i1 {i.lt(end).ref}, label %{body}, label %{done}")
+        self.code.label(body)
+        yield i
+        variable.set(i + step)
+        self.code.line(f"br label %{head}")
+        self.code.label(done)
+
+    @contextmanager
+    def only_if(self, condition: Value) -> Iterator[None]:
+        """Write a branch over a scalar condition."""
+        yes, done = self.label(), self.label()
+        self.code.line(f"br i1 {condition.ref}, label %{yes}, label %{done}")
+        self.code.label(yes)
+        yield
+        self.code.line(f"br label %{done}")
+        self.code.label(done)
+
+    # loops
+
+    def loop(self, loop: For, outermost: bool = False) -> None:
+        """Write a loop with its builders."""
+        for builder in loop.builders:
+            self.loops[builder.id] = loop
+            if builder.kind == "merge":
+                self.states[builder.id] = State(self, builder, outermost)
+            else:
+                self.tables[builder.id] = Append(self, builder) if builder.kind == "append" else Table(self, builder)
+        nested = any(isinstance(each, For) for each in statements(loop.body))
+        if nested or not loop.dims:
+            self.rows(loop, outermost)
+        else:
+            self.vector(loop, outermost)
+        if outermost:
+            for builder in loop.builders:
+                if builder.kind == "merge":
+                    self.states[builder.id].keep()
+                else:
+                    self.tables[builder.id].keep()
+
+    def rows(self, loop: For, outermost: bool) -> None:
+        """Write a loop that goes point by point."""
+        if not loop.dims:
+            self.block(loop.body)
+        elif outermost:
+            with self.counting(self.argument("lo"), self.argument("hi"), 1) as row:
+                self.unravel(loop.dims, row)
+                self.block(loop.body)
+        else:
+            self.over(list(loop.dims), lambda: self.block(loop.body))
+
+    def argument(self, name: str) -> Value:
+        """Return one of the function's numbers."""
+        return Value(self.code, f"%{name}", "i64", 0)
+
+    def unravel(self, dims: tuple[Dim, ...], row: Value) -> None:
+        """Set the dimensions from a row-major position."""
+        for dim in reversed(dims[1:]):
+            size = self.size(dim.size)
+            self.scalars[dim.name] = row.op("urem", size)
+            row = row.op("udiv", size)
+        if dims:
+            self.scalars[dims[0].name] = row
+
+    def over(self, dims: list[Dim], body: object) -> None:
+        """Write loops over dimensions, one inside the other."""
+        if not dims:
+            assert callable(body)
+            body()
+            return
+        with self.counting(self.int64(0), self.size(dims[0].size), 1) as i:
+            self.scalars[dims[0].name] = i
+            self.over(dims[1:], body)
+
+    def vector(self, loop: For, outermost: bool) -> None:
+        """Write an innermost loop: vectors along its last dimension."""
+        last = loop.dims[-1]
+        if outermost:
+            with self.counting(self.argument("lo"), self.argument("hi"), 1) as row:
+                self.unravel(loop.dims[:-1], row)
+                self.line(loop, last, self.argument("from"), self.argument("to"))
+        else:
+            self.over(list(loop.dims[:-1]), lambda: self.line(loop, last, self.int64(0), self.size(last.size)))
+
+    def line(self, loop: For, last: Dim, start: Value, end: Value) -> None:
+        """Write the vectors of one line: in blocks where lanes are folded."""
+        self.vectors = {}
+        merges = [each for each in statements(loop.body) if isinstance(each, Merge) and each.builder in self.states]
+        for each in merges:
+            for k in range(len(self.states[each.builder].builder.ops)):
+                if (each.builder, k) not in self.vectors:
+                    self.vectors[each.builder, k] = Vectors(self, self.states[each.builder], k)
+        if any(v.blocked for v in self.vectors.values()):
+            with self.counting(start, end, BLOCK) as begin:
+                bound = begin + BLOCK
+                stop = bound.lt(end).where(bound, end)
+                self.lines(loop, last, begin, stop)
+        else:
+            self.lines(loop, last, start, end)
+        self.vectors = {}
+
+    def lines(self, loop: For, last: Dim, start: Value, end: Value) -> None:
+        """Write the vectors between two points, then fold what they merged."""
+        for vectors in self.vectors.values():
+            vectors.begin(start)
+        self.along = last.name
+        before = dict(self.values)
+        if self.host.avx512 and self.host.bits == 512:
+            self.vectors_between(loop, last, start, end, masked=True)
+        else:
+            # Masks are slow here: whole vectors without, then one with.
+            count = end - start
+            whole = start + (count & -self.lanes)
+            self.vectors_between(loop, last, start, whole, masked=False)
+            self.values = dict(before)
+            self.vectors_between(loop, last, whole, end, masked=True)
+        self.along, self.live, self.values = None, None, before
+        for vectors in self.vectors.values():
+            vectors.fold(start, end)
+
+    def vectors_between(self, loop: For, last: Dim, start: Value, end: Value, masked: bool) -> None:
+        """Write the loop over vectors itself."""
+        with self.counting(start, end, self.lanes) as j:
+            self.scalars[last.name] = j
+            self.live = self.splat(end - j).compare("ugt", self.iota()) if masked else None
+            self.block(loop.body)
+            for vectors in self.vectors.values():
+                vectors.turn()
+
+    # statements
+
+    def block(self, body: tuple[Statement, ...]) -> None:
+        """Write a list of statements."""
+        for each in body:
+            if isinstance(each, For):
+                self.loop(each)
+            elif isinstance(each, If):
+                self.branch(each)
+            elif isinstance(each, Store):
+                self.store(each)
+            elif isinstance(each, Merge):
+                self.merge(each)
+            else:
+                self.values[each.id] = self.instr(each)
+                self.dtypes[each.id] = each.dtype
+                self.instrs[each.id] = each
+
+    def branch(self, each: If) -> None:
+        """Write a branch that is taken if any lane asks for it."""
+        mask = self.here(each.pred)
+        assert mask is not None
+        some = self.code.call("i1", 0, f"llvm.vector.reduce.or.v{self.lanes}i1", mask)
+        before, live = dict(self.values), self.live
+        with self.only_if(some):
+            self.live = mask
+            self.block(each.body)
+        self.values, self.live = before, live
+
+    def here(self, pred: int | None) -> Value | None:
+        """Return the lanes that are there and for which a value is true; None for all."""
+        if pred is None:
+            return self.live
+        return self.values[pred] if self.live is None else self.values[pred] & self.live
+
+    def merge(self, each: Merge) -> None:
+        """Write a merge into a builder of this loop or one around it."""
+        builder = next(b for b in self.loops[each.builder].builders if b.id == each.builder)
+        pred = self.here(each.pred)
+        if builder.kind == "merge":
+            for k, value in enumerate(each.values):
+                if self.along is None:
+                    self.states[builder.id].one(k, self.values[value], pred, self.position(builder))
+                else:
+                    self.vectors[builder.id, k].add(self.values[value], pred, self.position(builder))
+        else:
+            self.tables[builder.id].merge(each, pred)
+
+    def position(self, builder: Builder) -> Value:
+        """Return the row-major position in the dimensions of a builder's loop."""
+        total: Value | None = None
+        for dim in self.loops[builder.id].dims:
+            scalar = self.scalars[dim.name]
+            total = scalar if total is None else total * self.size(dim.size) + scalar
+        spread = self.splat(total if total is not None else self.int64(0))
+        if self.along is not None and any(d.name == self.along for d in self.loops[builder.id].dims):
+            return spread + self.iota()
+        return spread
+
+    def instr(self, each: Instr) -> Value:
+        """Write an instruction."""
+        kind = operations.kind_of(each.dtype)
+        if each.op == "const":
+            assert each.value is not None
+            return self.code.const(kind, self.lanes, each.value)
+        if each.op == "size":
+            return self.splat(self.size(each.name))
+        if each.op == "index":
+            spread = self.splat(self.scalars[each.name])
+            return spread + self.iota() if each.name == self.along else spread
+        if each.op == "load":
+            return self.load(each)
+        args = [self.values[arg] for arg in each.args]
+        if each.op == "cast":
+            return operations.cast(args[0], self.dtypes[each.args[0]], each.dtype)
+        if each.op == "select":
+            return args[0].where(args[1], args[2])
+        if each.op == "result":
+            return self.result(each)
+        if each.op == "scan":
+            return self.states[each.builder].scan(args[0], self.live)
+        dtypes = [self.dtypes[arg] for arg in each.args]
+        return operations.apply(self.module, self.code, each.op, dtypes, each.dtype, args)
+
+    def result(self, each: Instr) -> Value:
+        """Return what a loop merged that is finished: one of this function, or one that ran before."""
+        state = self.states.get(each.builder)
+        if state is not None:
+            return self.splat(state.variables[each.part].get())
+        kind = operations.kind_of(each.dtype)
+        return self.splat(self.narrow(self.constant_of(self.layout.results[each.builder, each.part]), kind))
+
+    def narrow(self, x: Value, kind: str) -> Value:
+        """Return the value that the first bytes of 8 hold."""
+        if kind == "f64":
+            return x.bits()
+        if kind == "f32":
+            return x.cast("trunc", "i32").bits()
+        return x if kind == "i64" else x.cast("trunc", kind)
+
+    def widened(self, x: Value) -> Value:
+        """Return a scalar as 8 bytes."""
+        if x.kind == "f64":
+            return x.bits()
+        if x.kind == "f32":
+            return x.bits().cast("zext", "i64")
+        return x if x.kind == "i64" else x.cast("zext", "i64")
+
+    # memory
+
+    def access(self, name: str, index: tuple[Affine | int, ...]) -> tuple[Value, Value | int | None, Value | None]:
+        """Return the address of lane 0, the step between lanes in bytes (None: the same), and offsets by lane."""
+        buffer = self.program.buffer(name)
+        item = BITS[operations.kind_of(buffer.dtype)] // 8 or 1
+        address = self.constant_of(self.layout.addresses[name])
+        if buffer.role == "tile":
+            start = self.at(Value(self.code, "%s", "ptr", 0), address)
+        else:
+            start = self.code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
+        step: Value | int | None = None
+        spread: Value | None = None
+        last = len(index) - 1
+        for k, each in enumerate(index):
+            near = k == last and (buffer.unit or buffer.role != "in")
+            stride = self.int64(item) if near else self.constant_of(self.layout.strides[name] + k)
+            if isinstance(each, int):
+                part = self.values[each] * self.splat(stride)
+                spread = part if spread is None else spread + part
+                continue
+            place = self.int64(each.offset)
+            for dim, by in each.terms:
+                place = self.scalars[dim] * by + place
+                if dim == self.along and by:
+                    if near and by == 1 and step is None:
+                        step = item
+                    else:
+                        before = self.int64(step) if isinstance(step, int) else step
+                        more = stride * by
+                        step = more if before is None else before + more
+            start = self.at(start, place * stride)
+        return start, step, spread
+
+    def pointers(self, start: Value, step: Value | int | None, spread: Value | None) -> Value:
+        """Return the address of each lane."""
+        if step is not None:
+            far = self.iota() * self.splat(self.int64(step) if isinstance(step, int) else step)
+            spread = far if spread is None else spread + far
+        assert spread is not None
+        return self.code.value(
+            "ptr", self.lanes, f"getelementptr i8, ptr {start.ref}, <{self.lanes} x i64> {spread.ref}"
+        )
+
+    def load(self, each: Instr) -> Value:
+        """Write a load: of one element, of neighbours, or from places apart."""
+        kind = operations.kind_of(each.dtype)
+        stored = "i8" if kind == "i1" else kind
+        item = BITS[stored] // 8
+        start, step, spread = self.access(each.name, each.index)
+        if spread is None and step is None:
+            found = self.splat(self.code.value(stored, 0, f"load {llvm_type(stored)}, ptr {start.ref}, align 1"))
+        elif spread is None and isinstance(step, int) and step == item:
+            vector = llvm_type(stored, self.lanes)
+            if self.live is None:
+                found = self.code.value(stored, self.lanes, f"load {vector}, ptr {start.ref}, align 1")
+            else:
+                found = self.masked("load", stored, start)
+        else:
+            found = self.masked("gather", stored, self.pointers(start, step, spread))
+        return found.ne(0) if kind == "i1" else found
+
+    def masked(self, how: str, kind: str, where: Value) -> Value:
+        """Write a masked load or gather, 0 where the mask is off."""
+        vector, lanes = llvm_type(kind, self.lanes), self.lanes
+        mask = self.live.ref if self.live is not None else "splat (i1 true)"
+        suffix = f"v{lanes}{kind}.p0" if how == "load" else f"v{lanes}{kind}.v{lanes}p0"
+        self.code.declared.add(f"declare {vector} @llvm.masked.{how}.{suffix}({where.type}, <{lanes} x i1>, {vector})")
+        return self.code.value(
+            kind,
+            lanes,
+            f"call {vector} @llvm.masked.{how}.{suffix}({where.type} align 1 {where.ref}, <{lanes} x i1> {mask},"
+            f" {vector} zeroinitializer)",
+        )
+
+    def store(self, each: Store) -> None:
+        """Write a store: of one element, of neighbours, or to places apart."""
+        x = self.values[each.value]
+        if x.kind == "i1":
+            x = x.cast("zext", "i8")
+        item = BITS[x.kind] // 8
+        start, step, spread = self.access(each.buffer, each.index)
+        pred = self.here(each.pred)
+        if spread is None and step is None:
+            self.store_one(x, start, pred)
+        elif spread is None and isinstance(step, int) and step == item:
+            if pred is None:
+                self.code.line(f"store {x.type} {x.ref}, ptr {start.ref}, align 1")
+            else:
+                self.masked_store("store", x, start, pred)
+        else:
+            self.masked_store("scatter", x, self.pointers(start, step, spread), pred)
+
+    def masked_store(self, how: str, x: Value, where: Value, pred: Value | None) -> None:
+        """Write a masked store or scatter."""
+        mask = pred.ref if pred is not None else "splat (i1 true)"
+        suffix = f"v{x.lanes}{x.kind}.p0" if how == "store" else f"v{x.lanes}{x.kind}.v{x.lanes}p0"
+        self.code.declared.add(f"declare void @llvm.masked.{how}.{suffix}({x.type}, {where.type}, <{x.lanes} x i1>)")
+        self.code.line(
+            f"call void @llvm.masked.{how}.{suffix}({x.type} {x.ref}, {where.type} align 1 {where.ref},"
+            f" <{x.lanes} x i1> {mask})"
+        )
+
+    def store_one(self, x: Value, where: Value, pred: Value | None) -> None:
+        """Write a store to one place: along a vector the last lane that is there wins."""
+        if pred is None or self.along is None:
+            lane = self.first(x) if self.along is None else self.lane(x, self.int64(self.lanes - 1))
+            if pred is None:
+                self.code.line(f"store {lane.type} {lane.ref}, ptr {where.ref}, align 1")
+                return
+            with self.only_if(self.first(pred)):
+                self.code.line(f"store {lane.type} {lane.ref}, ptr {where.ref}, align 1")
+            return
+        with self.counting(self.int64(0), self.int64(self.lanes), 1) as i, self.only_if(self.lane(pred, i)):
+            lane = self.lane(x, i)
+            self.code.line(f"store {lane.type} {lane.ref}, ptr {where.ref}, align 1")
+
+    def lane(self, x: Value, i: Value) -> Value:
+        """Return one lane."""
+        return self.code.value(x.kind, 0, f"extractelement {x.type} {x.ref}, i64 {i.ref}")
+
+
+class Variable:
+    """A scalar or vector in memory."""
+
+    def __init__(self, emitter: Emitter, ref: str, kind: str, lanes: int) -> None:
+        self.emitter, self.ref, self.kind, self.lanes = emitter, ref, kind, lanes
+
+    def get(self) -> Value:
+        """Read it."""
+        return self.emitter.code.value(
+            self.kind, self.lanes, f"load {llvm_type(self.kind, self.lanes)}, ptr {self.ref}, align 64"
+        )
+
+    def set(self, x: Value | str) -> None:
+        """Write it."""
+        ref = x if isinstance(x, str) else x.ref
+        self.emitter.code.line(f"store {llvm_type(self.kind, self.lanes)} {ref}, ptr {self.ref}, align 64")

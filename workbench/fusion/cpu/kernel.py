@@ -1,0 +1,317 @@
+"""Compiled programs: called over chunks, their parts put together in order."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import threading
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from workbench.fusion.cpu import combine, machine, memory, objects, threads
+from workbench.fusion.cpu.builders import identity
+from workbench.fusion.cpu.emit import emit
+from workbench.fusion.cpu.layout import CHUNK, Layout, LoopPlan, parts_of, plan_loops
+from workbench.fusion.loop import Builder, For, Program, Store, statements, text
+
+__all__ = ["Compiled", "compile"]
+
+#: below so many points the caller's thread does all
+SMALL = 32_768
+
+_SIGNATURE = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 4
+
+
+def compile(program: Program, *, bits: int | None = None) -> Compiled:
+    """Return a program as machine code: made now, or kept in the store from another time.
+
+    Raises
+    ------
+    NotImplementedError
+        If there is something in it that is not compiled.
+    """
+    return Compiled(program, machine.host(bits))
+
+
+class Compiled:
+    """Machine code of a program.
+
+    Attributes
+    ----------
+    program : Program
+    cache : str
+        "disk" if the code was in the store, else "miss".
+    """
+
+    def __init__(self, program: Program, host: machine.Host) -> None:
+        self.program, self.host = program, host
+        self.plans, self.layout = plan_loops(program), Layout(program)
+        content, self.cache = objects.get(text(program), host, lambda: emit(program, host)[0])
+        self._code = machine.load(content, host)
+        self._functions = [self._code.function(plan.name, *_SIGNATURE) for plan in self.plans]
+        self._partly = _partly_written(program)
+        self._scratch = threading.local()
+
+    @functools.cached_property
+    def asm(self) -> str:
+        """The assembly, made anew to be read."""
+        return str(machine.object_code(emit(self.program, self.host)[0], self.host, assembly=True))
+
+    def run(
+        self, buffers: Mapping[str, np.ndarray], sizes: Mapping[str, int], threads: int = 1, check: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Run the program.
+
+        Parameters
+        ----------
+        buffers : mapping of str to ndarray
+            Its inputs.
+        sizes : mapping of str to int
+        threads : int
+            How many may work; the result does not depend on it.
+        check : bool
+            Not used here: checking compares values.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Its outputs.
+        """
+        return _Run(self, buffers, sizes, threads).outputs()
+
+
+class _Run:
+    """One run: its table, its memory."""
+
+    def __init__(
+        self, code: Compiled, buffers: Mapping[str, np.ndarray], sizes: Mapping[str, int], workers: int
+    ) -> None:
+        self.code, self.sizes, self.workers = code, sizes, workers
+        self.program, self.layout = code.program, code.layout
+        self.table = np.zeros(max(1, self.layout.slots), np.int64)
+        self.arrays: dict[str, np.ndarray] = {}
+        self.scratch_bytes = 0
+        self.scratches: dict[int, np.ndarray] = {}
+        filled = {name for loop in self.program.loops for b in loop.builders for name in (*b.buffers, b.ids)}
+        for name, slot in self.layout.sizes.items():
+            self.table[slot] = sizes[name]
+        for buffer in self.program.buffers:
+            if buffer.role == "in":
+                self.bind(buffer.name, np.asarray(buffers[buffer.name]))
+            elif buffer.role == "tile":
+                shape = tuple([self.size(d) for d in buffer.shape])
+                self.table[self.layout.addresses[buffer.name]] = self.scratch_bytes
+                self.strides(buffer.name, _c_strides(shape, np.dtype(buffer.dtype).itemsize))
+                # A vector may reach beyond the end.
+                self.scratch_bytes += -(-(math.prod(shape) * 8 + 256) // 64) * 64
+            elif buffer.name not in filled:
+                make = memory.zeros if buffer.name in code._partly else memory.empty
+                self.bind(buffer.name, make(tuple([self.size(d) for d in buffer.shape]), buffer.dtype))
+
+    def size(self, size: int | str) -> int:
+        return size if isinstance(size, int) else int(self.sizes[size])
+
+    def bind(self, name: str, array: np.ndarray) -> None:
+        """Put an array's address and strides into the table, and keep the array."""
+        self.arrays[name] = array
+        self.table[self.layout.addresses[name]] = array.ctypes.data
+        self.strides(name, array.strides)
+
+    def strides(self, name: str, strides: tuple[int, ...]) -> None:
+        start = self.layout.strides[name]
+        for k, stride in enumerate(strides):
+            self.table[start + k] = stride
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        for plan, function in zip(self.code.plans, self.code._functions, strict=True):
+            self.loop(plan, function)
+        return {b.name: self.arrays[b.name] for b in self.program.buffers if b.role == "out"}
+
+    # one loop
+
+    def loop(self, plan: LoopPlan, function: Callable[..., None]) -> None:
+        """Run a loop over its chunks, and put together what they give."""
+        chunks, points = self.chunks(plan)
+        records = np.empty((1 if plan.ordered else len(chunks), max(1, plan.slots)), np.int64)
+        for builder in plan.loop.builders:
+            for k, (op, dtype, part) in enumerate(parts_of(builder) if builder.kind == "merge" else []):
+                records[:, plan.record[builder.id, k]] = combine.word(identity(op, dtype, part), dtype)
+        appends = {b.id: self.appended(plan, b, chunks, records) for b in plan.loop.builders if b.kind == "append"}
+        groups = 1 if plan.ordered else len(chunks)
+        tables = {}
+        if plan.tables and chunks:
+            groups = self.groups(plan, len(chunks))
+        per_group = -(-len(chunks) // groups) if chunks else 1
+        for builder in plan.tables:
+            tables[builder.id] = self.tables(plan, builder, groups, per_group, records)
+        record_at, width = records.ctypes.data, records.shape[1] * 8
+        table_at, ordered = self.table.ctypes.data, plan.ordered
+
+        def work(group: int, worker: int) -> None:
+            scratch = self.scratch(worker)
+            for k in range(group * per_group, min((group + 1) * per_group, len(chunks))):
+                lo, hi, start, stop = chunks[k]
+                function(table_at, record_at + (0 if ordered else k * width), scratch, lo, hi, start, stop)
+
+        if chunks:
+            threads.each(work, groups, 1 if plan.ordered or points < SMALL else self.workers)
+        self.results(plan, records)
+        for builder in plan.loop.builders:
+            if builder.kind == "append":
+                counts = records[:, plan.record[builder.id, 0]] if chunks else np.zeros(0, np.int64)
+                for name, (array, step) in zip(builder.buffers, appends[builder.id], strict=True):
+                    self.bind(name, _gathered(array, step, counts))
+            elif builder.kind in ("vecmerge", "dictmerge"):
+                self.finish(builder, tables[builder.id])
+
+    def chunks(self, plan: LoopPlan) -> tuple[list[tuple[int, int, int, int]], int]:
+        """Return the chunks of a loop, which depend on its sizes alone, and how many points it has."""
+        lengths = [self.size(dim.size) for dim in plan.loop.dims]
+        if plan.nested or not lengths:
+            rows = math.prod(lengths)
+            inner = max([1, *self.inner(plan.loop)])
+            step = max(1, CHUNK // inner)
+            return [(k, min(k + step, rows), 0, 0) for k in range(0, rows, step)], rows * inner
+        rows, last = math.prod(lengths[:-1]), lengths[-1]
+        if not rows or not last:
+            return [], 0
+        if last > CHUNK or rows == 1:
+            parts = [(k, min(k + CHUNK, last)) for k in range(0, last, CHUNK)]
+            return [(row, row + 1, start, stop) for row in range(rows) for start, stop in parts], rows * last
+        step = max(1, CHUNK // last)
+        return [(k, min(k + step, rows), 0, last) for k in range(0, rows, step)], rows * last
+
+    def inner(self, loop: For) -> list[int]:
+        """Return how many points the loops inside a loop have."""
+        found = []
+        for each in statements(loop.body):
+            if isinstance(each, For):
+                found.append(math.prod([self.size(dim.size) for dim in each.dims]))
+        return found
+
+    def scratch(self, worker: int) -> int:
+        """Return the address of a worker's memory for tiles."""
+        if not self.scratch_bytes:
+            return 0
+        found = self.scratches.get(worker)
+        if found is None:
+            found = self.scratches[worker] = np.empty(self.scratch_bytes + 64, np.uint8)
+        return -(-found.ctypes.data // 64) * 64
+
+    # builders
+
+    def results(self, plan: LoopPlan, records: np.ndarray) -> None:
+        """Put what a loop merged into the table."""
+        for builder in plan.loop.builders:
+            if builder.kind != "merge":
+                continue
+            start = 0
+            for op, dtype in zip(builder.ops, builder.dtypes, strict=True):
+                count = len(combine.dtypes(op, dtype))
+                slots = [plan.record[builder.id, start + k] for k in range(count)]
+                words = combine.merge(op, dtype, records[:, slots])
+                for k, each in enumerate(words):
+                    self.table[self.layout.results[builder.id, start + k]] = each
+                start += count
+
+    def appended(
+        self, plan: LoopPlan, builder: Builder, chunks: list[tuple[int, int, int, int]], records: np.ndarray
+    ) -> list[tuple[np.ndarray, int]]:
+        """Make room for what chunks append; return the columns, and the room of one chunk."""
+        most = max([(hi - lo) * max(1, stop - start) for lo, hi, start, stop in chunks], default=0)
+        if plan.nested:
+            most *= max([1, *self.inner(plan.loop)])
+        step = most + 64
+        if len(records):
+            records[:, plan.record[builder.id, 0]] = 0
+        columns = []
+        for k, dtype in enumerate(builder.dtypes):
+            count = step * len(records)
+            array = memory.empty((count,), dtype)
+            at = np.arange(len(records), dtype=np.int64) * (step * array.itemsize) + array.ctypes.data
+            records[:, plan.record[builder.id, 1 + k]] = at
+            columns.append((array, step))
+        return columns
+
+    def groups(self, plan: LoopPlan, count: int) -> int:
+        """Return how many sets of private tables there are: depends on sizes alone."""
+        size = sum((self.size(b.size or 0) + 1) * 8 * len(parts_of(b)) for b in plan.tables)
+        most = max(1, min(combine.GROUPS, combine.MOST_BYTES // size))
+        per_group = -(-count // min(most, count))
+        return -(-count // per_group)
+
+    def tables(
+        self, plan: LoopPlan, builder: Builder, groups: int, per_group: int, records: np.ndarray
+    ) -> list[np.ndarray]:
+        """Make private tables of a builder; return for each part an array of groups, keys and copies."""
+        size = self.size(builder.size or 0)
+        made = []
+        copies = 1 if builder.id in plan.columns else combine.copies(builder, size)
+        for k, (op, dtype, part) in enumerate(parts_of(builder)):
+            array = memory.empty((groups, size + 1, copies), dtype)
+            array[...] = (
+                np.asarray(identity(op, dtype, part)).astype(dtype)
+                if dtype != "uint64"
+                else np.uint64(identity(op, dtype, part))
+            )
+            which = np.minimum(np.arange(len(records)) // per_group, groups - 1)
+            records[:, plan.record[builder.id, 3 * k]] = array.ctypes.data + which * array.strides[0]
+            records[:, plan.record[builder.id, 3 * k + 1]] = array.strides[1]
+            records[:, plan.record[builder.id, 3 * k + 2]] = array.itemsize if copies > 1 else 0
+            made.append(array)
+        return made
+
+    def finish(self, builder: Builder, made: list[np.ndarray]) -> None:
+        """Merge private tables into the builder's buffers."""
+        size = self.size(builder.size or 0)
+        found: list[np.ndarray] = []
+        start = 0
+        for op, dtype in zip(builder.ops, builder.dtypes, strict=True):
+            count = len(combine.dtypes(op, dtype))
+            found += combine.tables(op, dtype, [each[:, :size] for each in made[start : start + count]])
+            start += count
+        if builder.kind == "dictmerge":
+            found.insert(0, np.arange(size))
+        for name, array in zip(builder.buffers, found, strict=True):
+            buffer = self.program.buffer(name)
+            shape = tuple([self.size(d) if not isinstance(d, str) or d in self.sizes else size for d in buffer.shape])
+            self.bind(name, np.ascontiguousarray(array.astype(buffer.dtype, copy=False).reshape(shape)))
+
+
+def _gathered(array: np.ndarray, step: int, counts: np.ndarray) -> np.ndarray:
+    """Return what chunks appended as one array."""
+    total = int(counts.sum())
+    if len(counts) == 1:
+        # A copy where most of the room was not needed: the rest would stay taken.
+        return array[:total].copy() if total < len(array) // 2 else array[:total]
+    found = memory.empty((total,), array.dtype)
+    at = 0
+    for k, count in enumerate(counts.tolist()):
+        found[at : at + count] = array[k * step : k * step + count]
+        at += count
+    return found
+
+
+def _c_strides(shape: tuple[int, ...], item: int) -> tuple[int, ...]:
+    found, step = [], item
+    for size in reversed(shape):
+        found.append(step)
+        step *= size
+    return tuple(reversed(found))
+
+
+def _partly_written(program: Program) -> set[str]:
+    """Return the buffers of which a run may leave elements unset."""
+    found = set()
+    for loop in program.loops:
+        for each in statements(loop.body):
+            if isinstance(each, Store) and (each.pred is not None or any(isinstance(i, int) for i in each.index)):
+                found.add(each.buffer)
+            elif isinstance(each, Store):
+                terms = [t for i in each.index if not isinstance(i, int) for t in i.terms]
+                plain = all(not isinstance(i, int) and i.offset == 0 and len(i.terms) == 1 for i in each.index)
+                if each.index and (not plain or any(by != 1 for _, by in terms)):
+                    found.add(each.buffer)
+    return found

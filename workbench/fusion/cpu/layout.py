@@ -1,0 +1,177 @@
+"""Where a kernel finds what it works on: a table of addresses, strides and sizes, and a record for each chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from workbench.fusion.loop import PARTS, Builder, For, Instr, Merge, Program, statements
+
+__all__ = ["BLOCK", "CHUNK", "LANES", "Layout", "LoopPlan", "Unsupported", "parts_of", "plan_loops"]
+
+#: rows of a chunk, which is what a thread takes at a time
+CHUNK = 65_536
+#: rows after which lanes of float sums are folded
+BLOCK = 8_192
+#: logical lanes of float sums, whatever the width of vectors
+LANES = 32
+
+
+class Unsupported(NotImplementedError):
+    """A program that this back end does not compile; the reference interpreter runs it."""
+
+
+def parts_of(builder: Builder) -> list[tuple[str, str, int]]:
+    """Return the parts of what a builder merges: for each its op, dtype and number within the op."""
+    found = []
+    for op, dtype in zip(builder.ops, builder.dtypes, strict=True):
+        if op == "moments":
+            found += [(op, "float64", part) for part in range(3)]
+        elif op in PARTS:
+            found += [(op, dtype, 0), (op, "int64", 1)]
+        else:
+            found.append((op, dtype, 0))
+    return found
+
+
+class Layout:
+    """The table that all loops of a program share, in slots of 8 bytes.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Symbol -> slot.
+    addresses : dict of str to int
+        Buffer -> slot of its address; of tiles, of its offset in scratch memory.
+    strides : dict of str to int
+        Buffer -> slot of its first stride in bytes; the others follow.
+    results : dict of (int, int) to int
+        Builder and part -> slot of what an outermost loop merged.
+    slots : int
+        How many there are.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.slots = 0
+        self.sizes: dict[str, int] = {name: self._take(1) for name in program.sizes}
+        self.addresses: dict[str, int] = {}
+        self.strides: dict[str, int] = {}
+        for buffer in program.buffers:
+            self.addresses[buffer.name] = self._take(1)
+            self.strides[buffer.name] = self._take(len(buffer.shape))
+        self.results: dict[tuple[int, int], int] = {}
+        for loop in program.loops:
+            for builder in loop.builders:
+                if builder.kind == "merge":
+                    for part in range(len(parts_of(builder))):
+                        self.results[builder.id, part] = self._take(1)
+
+    def _take(self, count: int) -> int:
+        start = self.slots
+        self.slots += count
+        return start
+
+
+@dataclass
+class LoopPlan:
+    """How one outermost loop runs.
+
+    Attributes
+    ----------
+    loop : For
+    name : str
+        Of its function.
+    nested : bool
+        Whether there are loops inside: then it goes row by row, else along its last dimension.
+    ordered : bool
+        Whether its chunks go one after another.
+    record : dict of (int, int) to int
+        Builder and part -> slot in the record of a chunk: a merged value; of an append the count, then the addresses
+        of its columns; of a table for each part its address, bytes between keys, and bytes between copies.
+    slots : int
+    columns : set of int
+        Tables whose keys follow one another along the vectors.
+    """
+
+    loop: For
+    name: str
+    nested: bool
+    ordered: bool
+    record: dict[tuple[int, int], int] = field(default_factory=dict)
+    slots: int = 0
+    columns: set[int] = field(default_factory=set)
+
+    def take(self, builder: int, count: int) -> None:
+        """Give a builder its slots."""
+        for part in range(count):
+            self.record[builder, part] = self.slots
+            self.slots += 1
+
+    @property
+    def tables(self) -> list[Builder]:
+        """The builders with a table by key."""
+        return [b for b in self.loop.builders if b.kind in ("vecmerge", "dictmerge") and b.size is not None]
+
+
+def plan_loops(program: Program) -> list[LoopPlan]:
+    """Return how each outermost loop runs.
+
+    Raises
+    ------
+    Unsupported
+        If there is something in it that is not compiled.
+    """
+    found = []
+    for number, loop in enumerate(program.loops):
+        inside = list(statements(loop.body))
+        nested = any(isinstance(each, For) for each in inside)
+        scans = any(isinstance(each, Instr) and each.op == "scan" for each in inside)
+        scattered = any(
+            isinstance(index, int) for each in inside if hasattr(each, "buffer") for index in getattr(each, "index", ())
+        )
+        plan = LoopPlan(loop, f"loop{number}", nested, scans or scattered)
+        for builder in loop.builders:
+            if builder.kind == "append":
+                plan.take(builder.id, 1 + len(builder.dtypes))
+            elif builder.kind == "merge":
+                if program.exact and any(
+                    op in ("+", "moments") and dtype.startswith("float")
+                    for op, dtype in zip(builder.ops, builder.dtypes, strict=True)
+                ):
+                    raise Unsupported("exact sums of floats")
+                plan.take(builder.id, len(parts_of(builder)))
+            elif builder.kind in ("vecmerge", "dictmerge") and builder.size is not None and builder.ids is None:
+                plan.take(builder.id, 3 * len(parts_of(builder)))
+                if _neighbours(loop, builder):
+                    plan.columns.add(builder.id)
+            else:
+                raise Unsupported(builder.kind)
+        for each in inside:
+            if isinstance(each, For) and any(b.kind != "merge" for b in each.builders):
+                raise Unsupported("a table inside a loop")
+        found.append(plan)
+    return found
+
+
+def _neighbours(loop: For, builder: Builder) -> bool:
+    """Return whether the keys of a builder go up by one along the last dimension of its loop."""
+    if not loop.dims or any(isinstance(each, For) for each in statements(loop.body)):
+        return False
+    along = loop.dims[-1].name
+    #: value -> how much it grows along the dimension, None if that is not known
+    steps: dict[int, int | None] = {}
+    keys: list[int | None] = []
+    for each in statements(loop.body):
+        if isinstance(each, Merge) and each.builder == builder.id:
+            keys += [steps.get(key) for key in each.keys]
+        elif isinstance(each, Instr):
+            given = [steps.get(arg) for arg in each.args]
+            if each.op == "index":
+                steps[each.id] = int(each.name == along)
+            elif each.op == "load":
+                moves = any(isinstance(i, int) or any(d == along for d, _ in i.terms) for i in each.index)
+                steps[each.id] = None if moves else 0
+            elif each.op == "add" and each.dtype == "int64" and None not in given:
+                steps[each.id] = sum(step for step in given if step is not None)
+            else:
+                steps[each.id] = 0 if all(step == 0 for step in given) else None
+    return bool(keys) and all(step == 1 for step in keys)
