@@ -67,21 +67,21 @@ def test_c37_rows_are_sampled_in_proportion_to_their_weights(size: int, panes: l
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=6), st.integers(1, 12), st.sampled_from([0.0, 0.1, 0.5, 0.95]),
-    st.data(),
 )  # fmt: skip
-def test_how_rows_are_divided_into_calls_does_not_matter(
-    panes: list[int], size: int, decay: float, data: st.DataObject
+def test_a_state_goes_on_in_the_same_way_and_what_came_after_a_mark_is_undone(
+    panes: list[int], size: int, decay: float
 ) -> None:
     whole, parts = Reservoir(size, 2, 3, decay), Reservoir(size, 2, 3, decay)
     at = 0
-    for pane in panes:
+    for number, pane in enumerate(panes):
         rows = np.arange(at, at + 2 * pane, dtype=float).reshape(-1, 2)
         at += 2 * pane
-        whole.add(rows)
-        cut = data.draw(st.integers(0, pane))
-        parts.add(rows[:cut])
-        parts = Reservoir.from_state(parts.state())  # and a state kept in between does not either
-        parts.add(rows[cut:])
+        if number % 2:
+            parts = Reservoir.from_state(parts.state())
+        mark = parts.mark()
+        parts.add(rows[::-1] + 1000.0), parts.end_pane(), parts.add(rows)
+        parts.back(mark)
+        whole.add(rows), parts.add(rows)
         whole.end_pane(), parts.end_pane()
         np.testing.assert_array_equal(np.sort(whole.values, axis=0), np.sort(parts.values, axis=0))
         assert len(whole) == min(size, at // 2) == len(whole.values)

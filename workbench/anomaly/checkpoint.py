@@ -23,12 +23,11 @@ import pyarrow as pa
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
-    from workbench.anomaly.dictionary import Dictionary
     from workbench.anomaly.stream import OutlierStream
 
 __all__ = ["load", "save"]
 
-VERSION = 2
+VERSION = 3
 
 
 def save(stream: OutlierStream, path: str | os.PathLike[str]) -> None:
@@ -120,17 +119,18 @@ def _state_of(stream: OutlierStream) -> dict[str, Any]:
         options["score"] = _season(options["score"])
     made: dict[str, Any] = {
         "options": options, "name": stream.name, "panes": stream.panes.state(), "history": stream._rows,
-        "columns": stream._columns,
-        "closed": [[p.number, p.start, p.end, p.table, p.origin, p.late] for p in stream._closed],
+        "columns": stream._columns, "asked": stream._asked, "tried": stream._tried, "left_out": stream._left_out,
+        "closed": [[p.number, p.start, p.end, p.table, p.origin, p.late, p.timeless] for p in stream._closed],
     }  # fmt: skip
     if stream.request is not None:
-        assert stream._state is not None
         request = {field.name: getattr(stream.request, field.name) for field in fields(stream.request)}
         if hasattr(request["score"], "period"):
             request["score"] = _season(request["score"])
+        made["request"] = request
+    if stream._state is not None:
         inner = stream._state.state()
-        inner["dictionaries"] = [_dictionary(each) for each in inner["dictionaries"]]
-        made |= {"request": request, "state": inner}
+        inner["dictionaries"] = [each.state() for each in inner["dictionaries"]]
+        made["state"] = inner
     return made
 
 
@@ -147,6 +147,8 @@ def _stream_of(kind: type[OutlierStream], made: dict[str, Any]) -> OutlierStream
     stream = kind(name=made["name"], **options)
     stream.panes = Panes.from_state(stream.panes.cut, made["panes"])
     stream._rows, stream._columns = made["history"], made["columns"]
+    stream._asked, stream._tried = made["asked"], made["tried"]
+    stream._left_out = [(number, note) for number, note in made["left_out"]]
     stream._closed = [Pane(*each) for each in made["closed"]]
     if "request" in made:
         asked = made["request"]
@@ -155,13 +157,9 @@ def _stream_of(kind: type[OutlierStream], made: dict[str, Any]) -> OutlierStream
         if isinstance(asked["score"], dict):
             asked["score"] = seasonal_of(asked["score"])
         stream.request = replace(Request(), **asked)
+    if "state" in made:
         inner = made["state"]
-        restored = []
-        for each in inner["dictionaries"]:
-            dictionary = Dictionary(each["name"], each["bins"])
-            dictionary.restore(each["edges"], each["values"], each["started"])
-            restored.append(dictionary)
-        inner["dictionaries"] = restored
+        inner["dictionaries"] = [Dictionary.from_state(each) for each in inner["dictionaries"]]
         stream._make_state()
         assert stream._state is not None
         stream._state.restore(inner)
@@ -174,12 +172,6 @@ def _season(score: Any) -> dict[str, Any]:
 
 def _by(by: Any) -> Any:
     return by if isinstance(by, str) else [tuple(item) if isinstance(item, list) else item for item in by]
-
-
-def _dictionary(each: Dictionary) -> dict[str, Any]:
-    return {
-        "name": each.name, "bins": each.bins, "edges": each.edges, "values": each.values, "started": each.started,
-    }  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------------- as JSON holds

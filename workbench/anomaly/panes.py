@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from workbench.anomaly.stream_tables import put_together
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Pane:
         Number of each row among all rows that were pushed.
     late : int
         Rows that were dropped since the pane before, as theirs was closed.
+    timeless : int
+        Rows that were dropped since the pane before, as they have no time.
     """
 
     number: int
@@ -60,6 +63,7 @@ class Pane:
     table: pa.Table
     origin: NDArray[np.int64]
     late: int = 0
+    timeless: int = 0
 
 
 @dataclass(eq=False)
@@ -73,12 +77,15 @@ class Panes:
 
     cut: Cut
     pushed: int = 0
-    #: rows without a time, in all
-    timeless: int = 0
+    _timeless: int = 0
     _late: int = 0
     _first: int | None = None
     _next: int = 0  # the earliest pane that is still open; panes of time: since the epoch
     _latest: int | None = None
+    _base: tuple[int, int] = (
+        0,
+        0,
+    )  # a pane of rows, and its first row: panes after one that was closed short follow it
     _open: dict[int, list[tuple[pa.Table, Any]]] = field(default_factory=dict)
 
     def add(self, table: pa.Table, times: NDArray[np.int64] | None = None) -> list[Pane]:
@@ -98,14 +105,18 @@ class Panes:
         if self.cut.kind == "time":
             assert times is not None
             return self._by_time(table, times, origin)
-        where = origin // self.cut.length
+        number, start = self._base
+        where = (origin - start) // self.cut.length + number
         for number, begin, end in _stretches(where):
             self._open.setdefault(number, []).append((table.slice(begin, end - begin), origin[begin:end]))
-        return [self._closed(number) for number in sorted(self._open) if (number + 1) * self.cut.length <= self.pushed]
+        return [self._closed(number) for number in sorted(self._open) if self._start(number + 1) <= self.pushed]
 
     def close(self) -> list[Pane]:
-        """Close what is open, full or not."""
-        return [self._closed(number) for number in sorted(self._open)]
+        """Close what is open, full or not; the rows that come next are in the pane after that."""
+        closed = [self._closed(number) for number in sorted(self._open)]
+        if closed and self.cut.kind == "rows":
+            self._base = closed[-1].number + 1, self.pushed
+        return closed
 
     def state(self) -> dict[str, Any]:
         """Return all there is to know, as tables and plain data."""
@@ -114,8 +125,8 @@ class Panes:
             for table, origin in parts:
                 tables.append((number, table, origin.tolist()))
         return {
-            "pushed": self.pushed, "timeless": self.timeless, "late": self._late, "first": self._first,
-            "next": self._next, "latest": self._latest, "open": tables,
+            "pushed": self.pushed, "timeless": self._timeless, "late": self._late, "first": self._first,
+            "next": self._next, "latest": self._latest, "base": list(self._base), "open": tables,
         }  # fmt: skip
 
     @classmethod
@@ -123,6 +134,7 @@ class Panes:
         """Return the panes that gave a state."""
         made = cls(cut, int(state["pushed"]), int(state["timeless"]), int(state["late"]), state["first"])
         made._next, made._latest = int(state["next"]), state["latest"]
+        made._base = state["base"][0], state["base"][1]
         for number, table, origin in state["open"]:
             made._open.setdefault(number, []).append((table, np.array(origin, np.int64)))
         return made
@@ -131,7 +143,7 @@ class Panes:
 
     def _by_time(self, table: pa.Table, times: NDArray[np.int64], origin: NDArray[np.int64]) -> list[Pane]:
         known = times != np.iinfo(np.int64).min
-        self.timeless += int(len(times) - np.count_nonzero(known))
+        self._timeless += int(len(times) - np.count_nonzero(known))
         if not known.any():
             return []
         where = times // self.cut.length
@@ -152,13 +164,20 @@ class Panes:
 
     def _closed(self, number: int) -> Pane:
         parts = self._open.pop(number)
-        table = pa.concat_tables([part for part, _ in parts], promote_options="permissive")
+        table = put_together([part for part, _ in parts])
         late, self._late = self._late, 0
+        timeless, self._timeless = self._timeless, 0
         self._next = max(self._next, number + 1)
-        length, first = self.cut.length, self._first or 0
         origin = np.concatenate([rows for _, rows in parts])
-        end = (number + 1) * length if self.cut.kind == "time" else number * length + table.num_rows
-        return Pane(number - first, number * length, end, table, origin, late)
+        start = self._start(number)
+        end = start + self.cut.length if self.cut.kind == "time" else start + table.num_rows
+        return Pane(number - (self._first or 0), start, end, table, origin, late, timeless)
+
+    def _start(self, number: int) -> int:
+        """Return where a pane begins."""
+        if self.cut.kind == "time":
+            return number * self.cut.length
+        return self._base[1] + (number - self._base[0]) * self.cut.length
 
 
 def _stretches(where: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -176,9 +195,11 @@ def nanoseconds(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
     Raises
     ------
     WorkbenchError
-        If it holds no timestamps.
+        If it holds no timestamps, or one that nanoseconds cannot count.
     """
     kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.iinfo(np.int64).min)
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("s"))
         kind = column.type
@@ -188,5 +209,9 @@ def nanoseconds(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
         )
     scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[kind.unit]
     missing = column.is_null().to_numpy(zero_copy_only=False)
-    whole = column.cast(pa.int64()).fill_null(0).to_numpy() * scale
-    return np.where(missing, np.iinfo(np.int64).min, whole)
+    whole = column.cast(pa.int64()).fill_null(0).to_numpy()
+    if (np.abs(whole) > np.iinfo(np.int64).max // scale).any():
+        raise WorkbenchError(
+            f'"{name}" holds times before 1678 or after 2262.', "Leave these rows out: panes are cut in nanoseconds."
+        )
+    return np.where(missing, np.iinfo(np.int64).min, whole * scale)

@@ -269,7 +269,8 @@ class ArrayPasses(Additive):
     _widths = (3.5, math.inf)
 
     def __init__(self, x: np.ndarray) -> None:
-        super().__init__([survey(x)])
+        # where the whole is partitioned, nothing is asked of a sample
+        super().__init__([survey(x, None if len(x) >= selection.LARGE else 0.0)])
         self.x = x
 
     def each(self, task: Callable[[np.ndarray, int], T]) -> list[T]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import math
 import time as clock
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.anomaly import checks
-from workbench.anomaly.panes import Cut, Pane, Panes, nanoseconds
-from workbench.engine.errors import WorkbenchError
+from workbench.anomaly.panes import Pane, Panes, nanoseconds
+from workbench.anomaly.stream_guard import uninterrupted
+from workbench.anomaly.stream_options import bytes_of, check_options, cut_of, length_of
+from workbench.engine.errors import one_line
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OutlierStream", "outliers_stream", "start_follow"]
 
-_ROWS = re.compile(r"^\s*([0-9][0-9_,]*)\s*rows?\s*$")
 #: entries of the question that `language.request` checks
 _ASKED = ("score", "top", "tail", "where", "min_support", "min_ratio", "max_combo", "compare", "seed")
 
@@ -118,7 +118,7 @@ class OutlierStream:
 
     def __init__(self, *, source: Any = None, name: str = "the stream", **options: Any) -> None:
         self.source, self.name, self.options = source, name, options
-        self.panes = Panes(_cut(options))
+        self.panes = Panes(cut_of(options))
         self.result: Explanations | None = None
         self.labels: NDArray[np.bool_] = np.zeros(0, bool)
         self.request: Request | None = None
@@ -126,39 +126,48 @@ class OutlierStream:
         self._rows: list[dict[str, Any]] = []
         self._closed: list[Pane] = []
         self._columns: list[str] = []
-        _check(options)
+        self._asked = False  # whether the question has been checked on a whole pane
+        self._tried: int | None = None  # the pane that failed
+        self._left_out: list[tuple[int, str]] = []  # panes that failed twice
+        check_options(options)
 
     def push(self, data: Any) -> Explanations | None:
         """Take rows; return the result of the last pane that they closed, None if they closed none.
 
         Parameters
         ----------
-        data : DataFrame, Arrow table, path
-            As in `outliers`.
+        data : DataFrame, table, relation, path, dict or list of dicts
+            As in `outliers`; a dict of columns, or rows as dicts, too.
 
         Raises
         ------
         WorkbenchError
-            For a mistake in the question (at the first push), or rows with other columns than the first.
+            For a mistake in the question (at the first push), or rows that do not fit it; these are not taken then. If
+            a pane cannot be answered, its rows are: the next push tries again, and then goes on without that pane.
         """
-        from workbench.anomaly.frames import read
+        from workbench.anomaly.stream_tables import frame_of
 
-        frame = read(data, name=self.name)
+        frame = frame_of(data, self.name)
         table = self._table(frame)
-        if not table.num_rows:
-            self.labels = np.zeros(0, bool)
-            return None
         times = None
-        if self.panes.cut.kind == "time":
+        if table.num_rows and self.panes.cut.kind == "time":
             times = nanoseconds(table.column(self.options["time"]), self.options["time"])
         begin = self.panes.pushed
-        self.labels = np.zeros(table.num_rows, bool)
-        return self._take(self.panes.add(table, times), begin)
+        with uninterrupted():
+            self.labels = np.zeros(table.num_rows, bool)
+            if table.num_rows:
+                self._closed += self.panes.add(table, times)
+        return self._take(begin)
 
     def close(self) -> Explanations | None:
-        """Close the pane that is open, full or not, and return its result; None if no row waits."""
+        """Close the pane that is open, full or not, and return its result; None if no row waits.
+
+        The stream can be used further: the rows that come next are in the pane after that.
+        """
         begin = self.panes.pushed - len(self.labels)
-        return self._take(self.panes.close(), begin)
+        with uninterrupted():
+            self._closed += self.panes.close()
+        return self._take(begin)
 
     def __iter__(self) -> Iterator[Explanations]:
         """Take in the source, and yield the result of each pane as it closes."""
@@ -225,133 +234,133 @@ class OutlierStream:
             frame.check(name)
         for name in self.request.metrics:
             check_number(name, frame.schema[name])
-        return pa.table({name: frame.column(name) for name in self._columns})
+        # the rows behind the answer of a window are whole, and "*" chooses among all columns of a pane
+        whole = self.options["window"] is not None or not self._asked
+        names = list(frame.schema) if whole else self._columns
+        frame.want(names)
+        return pa.table({name: frame.column(name) for name in names})
 
     def _begin(self, frame: Any) -> None:
-        from workbench.anomaly.language import request
-
-        options = self.options
+        """Check the question on the rows that came first."""
+        options, every = self.options, self.options["by"] == "*" and self.panes.cut.kind != "push"
         time = options["time"]
         if time is not None:
             frame.check(time)
-        self.request = request(frame, options["metric"], options["by"], **{key: options[key] for key in _ASKED})
-        if options["window"] is None:
-            used = [*self.request.metrics, *(name for name, _ in self.request.by), *([time] if time else [])]
-            if self.request.where is not None:
-                from workbench.anomaly.predicate import checked_columns
+        # a few rows do not tell which columns are fit for "*": that waits for a whole pane
+        by = (
+            options["by"] if not every else [name for name in frame.schema if name not in _names(options["metric"])][:1]
+        )
+        asked = self._request(frame, by)
+        used = [*asked.metrics, *(name for name, _ in asked.by if not every), *([time] if time else [])]
+        if asked.where is not None:
+            from workbench.anomaly.predicate import checked_columns
 
-                used += checked_columns(frame, self.request.where)
-            self._columns = list(dict.fromkeys(used))
-        else:
-            self._columns = list(frame.schema)  # the rows behind an answer are whole
+            used += checked_columns(frame, asked.where)
+        score: Any = asked.score
+        if hasattr(score, "period"):
+            used.append(score.time)
+        self._columns = list(dict.fromkeys(used))
+        self._asked = self.panes.cut.kind == "push"
+        self.request = asked
+        if self._asked:
+            self._make_state()
+
+    def _request(self, data: Any, by: Any) -> Request:
+        from workbench.anomaly.language import request
+
+        return request(data, self.options["metric"], by, **{key: self.options[key] for key in _ASKED})
+
+    def _ask(self, pane: Pane) -> None:
+        """Check the question on the first pane: what it says of columns is said of whole panes."""
+        from workbench.anomaly.frames import read
+
+        self.request = self._request(read(pane.table, name=self.name), self.options["by"])
+        self._columns = list(dict.fromkeys([*self._columns, *(name for name, _ in self.request.by)]))
         self._make_state()
+        self._asked = True
 
     def _make_state(self) -> None:
         from workbench.anomaly.stream_fade import FadeState
         from workbench.anomaly.stream_window import WindowState
 
         assert self.request is not None
-        options, memory = self.options, _bytes(self.options["memory"])
+        options, memory = self.options, bytes_of(self.options["memory"])
         if options["window"] is None:
             self._state = FadeState(self.request, options["decay"], options["reservoir"], memory, self.name)
         else:
-            panes = _length(options["window"], "window")[1] // self.panes.cut.length
+            panes = length_of(options["window"], "window")[1] // self.panes.cut.length
             self._state = WindowState(self.request, panes, memory, self.name)
 
-    def _take(self, closed: list[Pane], begin: int) -> Explanations | None:
+    def _take(self, begin: int) -> Explanations | None:
+        """Answer the panes that are closed; one that fails, or is interrupted, waits for the next push."""
         result = None
-        self._closed += closed
-        while self._closed:  # a pane whose answer fails, or is interrupted, waits for the next push
+        while self._closed:
             pane = self._closed[0]
-            started = clock.perf_counter()
-            assert self._state is not None
-            assert self.request is not None
-            notes = list(self.request.notes) if not self._rows else []
-            if pane.late:
-                rows, lateness = "row" if pane.late == 1 else "rows", self.options["lateness"]
-                were = "was" if pane.late == 1 else "were"
-                notes.append(f"{pane.late} {rows} older than the window {were} dropped (allowed lateness {lateness}).")
-            result, flags, cutoff = self._state.close(pane, notes)
-            del self._closed[0]
-            self.result = result
-            mine = pane.origin >= begin
-            self.labels[pane.origin[mine] - begin] = flags[mine]
-            self._rows.append(
-                {
-                    "pane": pane.number, "start": pane.start, "end": pane.end, "rows": pane.table.num_rows,
-                    "outliers": int(np.count_nonzero(flags)), "late": pane.late,
-                    "cutoff_low": np.nan if cutoff is None else cutoff.low,
-                    "cutoff_high": np.nan if cutoff is None else cutoff.high, "seconds": clock.perf_counter() - started,
-                }
-            )  # fmt: skip
+            try:
+                result = self._answer(pane, begin)
+            except Exception as error:
+                if self._tried != pane.number:
+                    self._tried = pane.number
+                    raise
+                self._leave_out(pane, error)
         return result
 
+    def _answer(self, pane: Pane, begin: int) -> Explanations:
+        started = clock.perf_counter()
+        if not self._asked:
+            self._ask(pane)
+        state = self._state
+        assert state is not None
+        result, flags, cutoff = state.close(pane, self._notes(pane))
+        with uninterrupted():
+            state.keep(pane)
+            del self._closed[0]
+            self.result, self._tried = result, None
+            # of a window later answers tell too which of its panes are missing
+            self._left_out = [each for each in self._left_out if 0 < pane.number - each[0] < self._reach - 1]
+            mine = pane.origin >= begin
+            self.labels[pane.origin[mine] - begin] = flags[mine]
+            limits = (np.nan, np.nan) if cutoff is None else (cutoff.low, cutoff.high)
+            self._record(pane, int(np.count_nonzero(flags)), limits, clock.perf_counter() - started)
+        return result
 
-# -------------------------------------------------------------------------------------------------------------- checks
+    @property
+    def _reach(self) -> float:
+        """Panes in a window."""
+        return float(getattr(self._state, "panes", 0)) or math.inf
 
+    def _leave_out(self, pane: Pane, error: Exception) -> None:
+        """Go on without a pane that has failed twice: it would fail for ever."""
+        rows = f"{pane.table.num_rows:,} row{'' if pane.table.num_rows == 1 else 's'}"
+        with uninterrupted():
+            self._left_out.append((pane.number, f"Pane {pane.number} ({rows}) was left out: {one_line(error)}."))
+            del self._closed[0]
+            self._tried = None
+            self._record(pane, 0, (np.nan, np.nan), 0.0)
 
-def _check(options: dict[str, Any]) -> None:
-    options["decay"] = checks.check_decay(options["decay"])
-    if options["window"] is not None and options["decay"]:
-        raise WorkbenchError(
-            "window and decay exclude each other.", "Use window for exact windows, decay for fading memory."
-        )
-    if options["metric"] is None and options["where"] is None:
-        raise WorkbenchError("No metric, where or labels given.", "Name a metric, or mark the rows with where.")
-    if hasattr(options["score"], "period") and options["window"] is None:
-        raise WorkbenchError("A Seasonal score needs whole periods of rows.", "Give a window of several periods.")
-    if options["compare"] in ("mean_shift", "mean_deviation") and options["window"] is None:
-        raise WorkbenchError(f"{options['compare']} needs all rows it compares.", "Give a window.")
-    options["reservoir"] = checks.check_count("reservoir", options["reservoir"], "a number of rows", 1, 10_000)
-    _bytes(options["memory"])
+    def _notes(self, pane: Pane) -> list[str]:
+        """Return what is to be said of how a pane came about."""
+        assert self.request is not None
+        notes = list(self.request.notes) if not self._rows else []
+        notes += [note for number, note in self._left_out if number > pane.number - self._reach]
+        if pane.timeless:
+            verb = ("row has", "was") if pane.timeless == 1 else ("rows have", "were")
+            notes.append(f"{pane.timeless:,} {verb[0]} no {self.options['time']} and {verb[1]} left out.")
+        if pane.late:
+            rows, were = ("row", "was") if pane.late == 1 else ("rows", "were")
+            lateness = self.options["lateness"]
+            notes.append(f"{pane.late} {rows} older than the window {were} dropped (allowed lateness {lateness}).")
+        return notes
 
-
-def _cut(options: dict[str, Any]) -> Cut:
-    """Return where panes end, from window, slide, time and lateness."""
-    window, slide = options["window"], options["slide"]
-    if window is None and slide is None:
-        return Cut()
-    kind, length = _length(slide if slide is not None else window, "slide" if slide is not None else "window")
-    if window is not None:
-        other, whole = _length(window, "window")
-        if other != kind:
-            raise WorkbenchError(
-                "window and slide are of two kinds.", 'Give both in rows or both as times: "10m", "1m".'
-            )
-        if whole % length:
-            raise WorkbenchError(
-                f"window {window} is not a multiple of slide {slide}.", 'Give such as window="10m", slide="1m".'
-            )
-    if kind == "time" and options["time"] is None:
-        raise WorkbenchError(
-            f'"{window if window is not None else slide}" is a time, and time= is not given.',
-            'Name a timestamp column: time="ts"; or count rows: "100000rows".',
-        )
-    lateness = _duration(options["lateness"], "lateness") if kind == "time" else 0
-    return Cut("time" if kind == "time" else "rows", length, lateness)
-
-
-def _length(value: Any, name: str) -> tuple[str, int]:
-    """Return ("rows", n) or ("time", nanoseconds)."""
-    match = _ROWS.match(value) if isinstance(value, str) else None
-    if match:
-        rows = int(match[1].replace("_", "").replace(",", ""))
-        return "rows", checks.check_count(name, rows, "a number of rows", 1, 100_000)
-    if isinstance(value, (int, float)):
-        raise WorkbenchError(f"{name}={value!r} has no unit.", f'Write {name}="10m" or {name}="{value}rows".')
-    length = _duration(value, name)
-    if length <= 0:
-        raise WorkbenchError(f"{name} is {value!r}; it is a length of time.", f'Write {name}="10m".')
-    return "time", length
+    def _record(self, pane: Pane, outliers: int, limits: tuple[float, float], seconds: float) -> None:
+        self._rows.append(
+            {
+                "pane": pane.number, "start": pane.start, "end": pane.end, "rows": pane.table.num_rows,
+                "outliers": outliers, "late": pane.late, "cutoff_low": limits[0], "cutoff_high": limits[1],
+                "seconds": seconds,
+            }
+        )  # fmt: skip
 
 
-def _duration(value: Any, name: str) -> int:
-    from workbench.anomaly.durations import as_nanoseconds
-
-    return as_nanoseconds(value, name)
-
-
-def _bytes(memory: Any) -> int:
-    from workbench.engine.units import as_bytes
-
-    return as_bytes(memory, "memory") if isinstance(memory, str) else int(memory)
+def _names(metric: Any) -> list[str]:
+    return [] if metric is None else [metric] if isinstance(metric, str) else list(metric)

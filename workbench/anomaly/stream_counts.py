@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.anomaly import loading, sketch
-from workbench.anomaly.counting import Rows, rows_of
+from workbench.anomaly.counting import rows_of
 from workbench.anomaly.stream_search import Tracker
-from workbench.anomaly.stream_sets import Counted
+from workbench.anomaly.stream_sets import Coded, Counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,30 +26,24 @@ FORGOTTEN = 2.0**-20
 PATIENCE = 16
 
 
-@dataclass(eq=False)
 class PaneRows:
     """What is kept of a live pane.
 
-    Attributes
+    Parameters
     ----------
     number : int
-    outliers : list of unsigned integer arrays
-        Codes of its outlier rows, an array a column.
+    codes : uint32 (columns, outliers)
+        Of its outlier rows.
     n : int
         Rows.
-    rows : list of unsigned integer arrays or None
+    rows : Coded or None
         Codes of all rows, while memory lasts.
     """
 
-    number: int
-    outliers: list[NDArray[Any]]
-    n: int
-    rows: list[NDArray[Any]] | None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the codes of all rows."""
-        return 0 if self.rows is None else sum(codes.nbytes for codes in self.rows)
+    def __init__(self, number: int, codes: NDArray[np.uint32], n: int, rows: Coded | None) -> None:
+        self.number, self.codes, self.n, self.rows = number, np.ascontiguousarray(codes, np.uint32), n, rows
+        self.outliers = Coded(list(self.codes))
+        self.nbytes = 0 if rows is None else rows.nbytes
 
 
 class FadingCounts:
@@ -131,13 +124,32 @@ class FadingCounts:
                 sums[mine] = held[codes[mine]]
         return np.asarray(self.settled(self.true(sums), self.N))
 
+    def outliers_in(self, columns: NDArray[np.int32], codes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return how many live outliers are in each of some sets, in the units of the sums."""
+        found = np.zeros(len(columns), self._type)
+        arrays, weights, _ = self.outliers()
+        n = len(arrays[0])
+        step = max(1, (1 << 20) // max(n, 1))
+        for begin in range(0, len(columns) if n else 0, step):
+            mine = slice(begin, begin + step)
+            inside: NDArray[np.bool_] = np.ones((len(columns[mine]), n), bool)
+            for c, array in enumerate(arrays):
+                set_at, place = (columns[mine] == c).nonzero()
+                inside[set_at] &= array == codes[mine][set_at, place][:, None].astype(np.uint32)
+            found[mine] = np.count_nonzero(inside, axis=1) if weights is None else inside @ weights
+        return np.asarray(self.in_units(found))
+
+    def unit_weight(self, number: int) -> float:
+        """Return what a row of a live pane weighs, in the units of the sums."""
+        return self._weight * self._age_weight(number)
+
     def counted_back(self, sets: Counted) -> tuple[NDArray[Any], int]:
         """Return the sums of sets over all panes whose codes are there, and the first of these panes."""
         sums, since = np.zeros(len(sets), self._type), self.number + 1
         for pane in self.panes:
             if pane.rows is not None:
                 counted = sets.count(pane.rows, self.cards)
-                sums += counted * (self._weight * self._age_weight(pane.number)) if self.decay else counted
+                sums += counted * self.unit_weight(pane.number) if self.decay else counted
                 since = min(since, pane.number)
         return sums, since
 
@@ -179,7 +191,14 @@ class FadingCounts:
 
     # ------------------------------------------------------------------------------------------------------ the panes
 
-    def add(self, number: int, codes: list[NDArray[Any]], cards: Sequence[int], flags: NDArray[np.bool_]) -> None:
+    def add(
+        self,
+        number: int,
+        codes: list[NDArray[Any]],
+        cards: Sequence[int],
+        flags: NDArray[np.bool_],
+        values: Sequence[NDArray[np.int64] | None] | None = None,
+    ) -> None:
         """Take a pane.
 
         Parameters
@@ -191,6 +210,8 @@ class FadingCounts:
             How many codes each column has by now.
         flags : bool (n,)
             Which rows are outliers.
+        values : sequence of int64 arrays, optional
+            How many rows have each code, of the columns for which that is known.
         """
         if self.number >= 0 and self.decay:
             self._weight /= (1.0 - self.decay) ** (number - self.number)
@@ -199,16 +220,21 @@ class FadingCounts:
             self._weight = 1.0
         n = len(flags)
         chosen = np.flatnonzero(flags)
-        pane = PaneRows(number, [each[chosen] for each in codes], n, codes)
+        marked = np.empty((len(codes), len(chosen)), np.uint32)
+        for c, each in enumerate(codes):
+            marked[c] = each[chosen]
+        pane = PaneRows(number, marked, n, Coded(codes))
         self.panes.append(pane)
         self._held += pane.nbytes
         self._rows += self.in_units(n)
         self.outlier_sum += self.in_units(len(chosen))
-        rows = rows_of(codes, self.cards, loading.kernels(n)) if codes else None
+        assert pane.rows is not None
+        rows = rows_of(pane.rows.columns, self.cards, loading.kernels(n)) if codes else None
         for c, array in enumerate(codes):
-            self._count_values(c, array, 1, rows=rows)
+            known = None if values is None else values[c]
+            self._count_values(c, array, 1, 1.0, known if known is not None or rows is None else rows.histogram(c))
         if len(self._totals):
-            self._totals = self._totals + self.in_units(self._sets().count(codes, self.cards))
+            self._totals = self._totals + self.in_units(self._sets().count(pane.rows, self.cards))
         if self.tracker is not None:
             self.tracker.add(self, pane)
         self._forget()
@@ -218,11 +244,9 @@ class FadingCounts:
 
     def outliers(self) -> tuple[list[NDArray[Any]], NDArray[np.float64] | None, NDArray[np.int64]]:
         """Return codes of all live outlier rows, their weights (None where all weigh 1), and their panes."""
-        columns = [
-            np.concatenate([pane.outliers[c] for pane in self.panes]) if self.panes else np.zeros(0, np.uint32)
-            for c in range(len(self.cards))
-        ]
-        counts = [len(pane.outliers[0]) for pane in self.panes]
+        every = [pane.codes for pane in self.panes] or [np.zeros((len(self.cards), 0), np.uint32)]
+        columns = list(np.concatenate(every, axis=1))
+        counts = [pane.outliers.n for pane in self.panes]
         numbers = np.repeat([pane.number for pane in self.panes], counts).astype(np.int64)
         weights = (1.0 - self.decay) ** (self.number - numbers).astype(np.float64) if self.decay else None
         return columns, weights, numbers
@@ -237,7 +261,7 @@ class FadingCounts:
         return (1.0 - self.decay) ** (self.number - number) if self.decay else 1
 
     def _count_values(
-        self, c: int, codes: NDArray[Any], sign: int, share: float = 1.0, rows: Rows | None = None
+        self, c: int, codes: NDArray[Any], sign: int, share: float = 1.0, counted: NDArray[np.int64] | None = None
     ) -> None:
         held = self._dense[c]
         if isinstance(held, sketch.Counter):
@@ -253,7 +277,8 @@ class FadingCounts:
                 self._count_values(c, codes, sign, share)  # by the sketch
                 return
             held = self._dense[c] = np.concatenate([held, np.zeros(room - len(held), self._type)])
-        counted = np.bincount(codes, minlength=card) if rows is None else rows.histogram(c)
+        if counted is None:
+            counted = np.bincount(codes, minlength=card)
         held[:card] += sign * (counted * (self._weight * share) if self.decay else counted)
 
     def _sketched(self, held: NDArray[Any]) -> sketch.Counter:
@@ -297,11 +322,11 @@ class FadingCounts:
             share = float(self._age_weight(pane.number))
             self._held -= pane.nbytes
             self._rows -= pane.n * self._weight * share
-            self.outlier_sum -= len(pane.outliers[0]) * self._weight * share if pane.outliers else 0
+            self.outlier_sum -= pane.outliers.n * self._weight * share
             if self.tracker is not None:
                 self.tracker.forget(self, pane, self._weight * share)
             if pane.rows is not None:
-                for c, codes in enumerate(pane.rows):
+                for c, codes in enumerate(pane.rows.columns):
                     self._count_values(c, codes, -1, share)
                 if len(self._totals):
                     counted = self._sets().count(pane.rows, self.cards)
@@ -321,7 +346,7 @@ class FadingCounts:
             if self._held <= self.memory // 2:
                 break
             self._held -= pane.nbytes
-            pane.rows = None
+            pane.rows, pane.nbytes = None, 0
 
     def _rescale(self) -> None:
         by = self._weight
@@ -347,7 +372,10 @@ class FadingCounts:
             "dense": [each if isinstance(each, np.ndarray) else each.state() for each in self._dense],
             "sets": [self._columns, self._codes, self._totals, self._since, self._asked],
             "tracker": None if self.tracker is None else self.tracker.state(),
-            "panes": [[pane.number, pane.n, pane.outliers, pane.rows] for pane in self.panes],
+            "panes": [
+                [pane.number, pane.n, pane.codes, None if pane.rows is None else pane.rows.columns]
+                for pane in self.panes
+            ],
         }  # fmt: skip
 
     @classmethod
@@ -366,7 +394,8 @@ class FadingCounts:
         made._asked = np.array(asked, np.int64)
         made._place = {key: at for at, key in enumerate(_keys(made._columns, made._codes))}
         made.panes = deque(
-            PaneRows(int(number), outliers, int(n), rows) for number, n, outliers, rows in state["panes"]
+            PaneRows(int(number), codes, int(n), None if rows is None else Coded(rows))
+            for number, n, codes, rows in state["panes"]
         )
         made._held = sum(pane.nbytes for pane in made.panes)
         made.outlier_sum = state["outliers"]

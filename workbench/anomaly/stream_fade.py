@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,15 +12,16 @@ from workbench.anomaly import compare, remarks
 from workbench.anomaly.dictionary import Dictionary
 from workbench.anomaly.execution import Question
 from workbench.anomaly.explain import Found, Rules, search
-from workbench.anomaly.frames import read
 from workbench.anomaly.marking import chosen, usable
+from workbench.anomaly.memory import ArrowData
 from workbench.anomaly.plan import Actuals
 from workbench.anomaly.sets import Sets
 from workbench.anomaly.stream_counts import FadingCounts
+from workbench.anomaly.stream_found import found_of
+from workbench.anomaly.stream_guard import uninterrupted
 from workbench.anomaly.stream_marks import Follower
 from workbench.anomaly.stream_result import PaneExplanations
-from workbench.anomaly.stream_search import Level, found_of
-from workbench.anomaly.stream_sparks import Sparks
+from workbench.anomaly.stream_sparks import Parts, Sparks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,21 @@ __all__ = ["FadeState"]
 class _Searched(NamedTuple):
     """Sets with their values, and what puts them together."""
 
-    levels: Sequence[Level | Sets]
+    parts: Callable[[], Parts]
     found: Callable[[], tuple[Found, NDArray[np.int64]]]
+
+
+@dataclass(eq=False)
+class _Labelled:
+    """A pane: codes of the rows used, how many rows have each code (where known), and which are outliers."""
+
+    number: int
+    codes: list[NDArray[Any]]
+    values: list[NDArray[np.int64] | None]
+    flags: NDArray[np.bool_]
+    used: NDArray[np.bool_] | None = None
+    cutoff: Cutoff | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 class FadeState:
@@ -67,6 +81,7 @@ class FadeState:
         )  # fmt: skip
         self.counts = FadingCounts(len(request.by), decay, memory, self.rules)
         self.sparks = Sparks()
+        self._labelled: _Labelled | None = None  # a pane that is counted, and waits for its answer
 
     def close(self, pane: Pane, notes: Sequence[str]) -> tuple[Explanations, NDArray[np.bool_], Cutoff | None]:
         """Label a pane, count it, and explain what is live.
@@ -78,46 +93,25 @@ class FadeState:
             Which rows of the pane are outliers.
         Cutoff, optional
         """
-        data, actuals, request = read(pane.table, name=self.name), Actuals(), self.request
-        said = list(notes)
-        # first what may fail: a dictionary that knows more values than it needs has not gone wrong
-        with actuals.step("Encode", rows=float(data.n_rows)):
-            codes = [each.encode(pane.table.column(each.name)) for each in self.dictionaries]
-        if self.counts.number >= 0:
-            self.follower.end_pane(pane.number - self.counts.number)
-        used: NDArray[np.bool_] | None = None
-        cutoff: Cutoff | None = None
-        with actuals.step("Score", rows=float(data.n_rows)):
-            if request.where is not None:
-                flags = np.asarray(data.where(request.where), bool)
-            else:
-                columns = [data.numbers(name) for name in request.metrics]
-                used = usable(columns)
-                x = chosen(columns[0] if len(columns) == 1 else np.column_stack(columns), used)
-                if used is not None:
-                    left_out = int(len(used) - np.count_nonzero(used))
-                    said.append(remarks.left_out(left_out, len(used), request.metrics))
-                flags = np.zeros(0, bool)
-                if len(x):
-                    flags, cutoff, more = self.follower.label(x)
-                    said += more
-        codes = [chosen(each, used) for each in codes]
-        with actuals.step("Collect", rows=float(np.count_nonzero(flags))):
-            self.counts.add(pane.number, codes, [each.card for each in self.dictionaries], flags)
-        with actuals.step("Count"):
+        data, actuals, request = ArrowData(pane.table, self.name), Actuals(), self.request
+        labelled = self._counted(pane, data, actuals)
+        said, cutoff, used, flags = [*notes, *labelled.notes], labelled.cutoff, labelled.used, labelled.flags
+        if not self.counts.outlier_sum and not labelled.notes:
+            said.append(self._nothing(data))
+        with actuals.step("Count"), uninterrupted():
             searched = self._searched()
         extra = {
             "rows": None, "name": self.name, "cutoff": cutoff, "weighted": bool(self.decay),
             "n_left_out": 0 if used is None else int(len(used) - np.count_nonzero(used)),
             "marked_by": request.where or "",
         }  # fmt: skip
-        sparks = self.sparks.after([(each.columns, each.codes, each.value) for each in searched.levels])
+        self.sparks = sparks = self.sparks.after(searched.parts)
         seconds = actuals.seconds
         known = [(each, each.card) for each in self.dictionaries]
 
         def explanations() -> Explanations:
             found, since = searched.found()
-            more = {**extra, "since": since, "sparks": sparks(found.answers)}
+            more = {**extra, "since": since, "sparks": sparks.of(found.answers)}
             question = Question(data, replace(request, notes=()), actuals, None, None, said, more)
             made = question.explanations([each.column(card=card) for each, card in known], found)
             made._answer.seconds = seconds  # not those until somebody looked
@@ -134,18 +128,19 @@ class FadeState:
         """Search; the findings are put together when they are looked at, where they can wait."""
         counts = self.counts
         assert counts.tracker is not None
-        levels = counts.tracker.search(counts)
+        known = counts.tracker.search(counts)
         outliers, rows, first = counts.true(counts.outlier_sum), counts.N, counts.panes[0].number
-        if levels is None or (not len(levels[0].o) and outliers):  # a new search tells what is nearest
+        if known is None or (outliers and not known.chosen[: known.bounds[1]].any()):  # a new one tells what is nearest
             found, since = self._anew()
-        elif all((each.since <= first).all() for each in levels):
-            return _Searched(levels, lambda: found_of(levels, outliers, rows))
+        elif (known.since[known.chosen] <= first).all():
+            return _Searched(known.parts, lambda: found_of(known, outliers, rows))
         else:
-            found, since = found_of(levels, outliers, rows)
+            found, since = found_of(known, outliers, rows)
         young = np.flatnonzero(since > first)
         if len(young):
             found, since = self._recounted(found, since, young, *counts.outliers())
-        return _Searched([found.answers], lambda: (found, since))
+        answers = found.answers
+        return _Searched(lambda: [(answers.columns, answers.codes, answers.value)], lambda: (found, since))
 
     def _anew(self) -> tuple[Found, NDArray[np.int64]]:
         counts = self.counts
@@ -182,6 +177,63 @@ class FadeState:
         kept = np.flatnonzero((value >= request.min_ratio) & (support >= request.min_support) & (o > 0))
         sets = Sets(answers.columns, answers.codes, o, answers.t, value, support).take(kept)
         return replace(found, answers=sets, tested_index=found.tested_index[kept]), since[kept]
+
+    def keep(self, pane: Pane) -> None:
+        """Go on after a pane: it has been counted in `close`."""
+        self._labelled = None
+
+    def _counted(self, pane: Pane, data: ArrowData, actuals: Actuals) -> _Labelled:
+        """Label and count a pane, once: one whose answer failed comes again."""
+        if self._labelled is not None and self._labelled.number == pane.number:
+            return self._labelled
+        before = self.follower.mark()
+        try:
+            labelled = self._label(pane, data, actuals)
+            with actuals.step("Collect", rows=float(np.count_nonzero(labelled.flags))), uninterrupted():
+                self.counts.add(
+                    pane.number, labelled.codes, [each.card for each in self.dictionaries], labelled.flags,
+                    labelled.values,
+                )  # fmt: skip
+                self._labelled = labelled
+        except BaseException:
+            if self._labelled is None or self._labelled.number != pane.number:
+                self.follower.back(before)
+            raise
+        return labelled
+
+    def _label(self, pane: Pane, data: ArrowData, actuals: Actuals) -> _Labelled:
+        """Encode a pane and mark its outliers."""
+        request = self.request
+        with actuals.step("Encode", rows=float(data.n_rows)):
+            codes = [each.encode(pane.table.column(each.name)) for each in self.dictionaries]
+            values: list[NDArray[np.int64] | None] = [each.counts for each in self.dictionaries]
+        with actuals.step("Score", rows=float(data.n_rows)):
+            if request.where is not None:
+                return _Labelled(pane.number, codes, values, np.asarray(data.where(request.where), bool))
+            columns = [data.numbers(name) for name in request.metrics]
+            used = usable(columns)
+            x = chosen(columns[0] if len(columns) == 1 else np.column_stack(columns), used)
+            if self.counts.number >= 0:
+                self.follower.end_pane(pane.number - self.counts.number)
+            flags, cutoff, notes = np.zeros(0, bool), None, []
+            if used is not None:
+                notes.append(remarks.left_out(len(used) - len(x), len(used), request.metrics))
+                codes, values = [chosen(each, used) for each in codes], [None] * len(codes)
+            if len(x):
+                flags, cutoff, more = self.follower.label(x)
+                notes += more
+        return _Labelled(pane.number, codes, values, flags, used, cutoff, notes)
+
+    def _nothing(self, data: ArrowData) -> str:
+        """Return the note of a stream without an outlier so far."""
+        request = self.request
+        if request.where is not None:
+            from workbench.anomaly.marking import extreme
+
+            return remarks.no_row_satisfies(request.where, extreme(data, request.where))
+        if not self.counts.N:
+            return remarks.no_metric(request.metrics)
+        return "No row has been above the cutoff so far, so there is nothing to explain."
 
     def state(self) -> dict[str, Any]:
         """Return all there is to know, as arrays and plain data."""

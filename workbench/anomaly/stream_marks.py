@@ -84,6 +84,16 @@ class Follower:
             high = scored.model.center + reach if request.tail != "low" else math.inf
         return scores > min(cut, LARGEST), Cutoff(low, high, cut), scored.notes
 
+    def mark(self) -> Any:
+        """Return what `back` needs to undo all that comes."""
+        return self.started, self.metrics.mark(), self.scores.mark()
+
+    def back(self, mark: Any) -> None:
+        """Be as at a mark."""
+        self.started = mark[0]
+        self.metrics.back(mark[1])
+        self.scores.back(mark[2])
+
     def end_pane(self, panes: int = 1) -> None:
         """Let the samples fade."""
         for _ in range(min(panes, 10_000)):

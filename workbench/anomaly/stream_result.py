@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.anomaly.results import Explanations
+from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.anomaly.answer import Answer
@@ -37,5 +38,19 @@ class PaneExplanations(Explanations):
         assert self._made is not None
         return self._made
 
+    @property
+    def _rows(self) -> Any:
+        raise _no_rows()
+
+    def _again(self, i: int, keep: bool, changes: dict[str, Any]) -> Explanations:
+        raise _no_rows()
+
     def __reduce__(self) -> Any:
         return Explanations, (self._answer,)
+
+
+def _no_rows() -> WorkbenchError:
+    return WorkbenchError(
+        "A stream without a window keeps no rows.",
+        'Give a window, such as window="100000rows", or filter your own table by r.sql(i) or r.code(i).',
+    )

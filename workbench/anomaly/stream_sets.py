@@ -8,13 +8,43 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly import loading
-from workbench.anomaly.compiled import CompiledRows
+from workbench.anomaly.compiled import MAPPED, NOTHING, address
+from workbench.anomaly.counting import BITS, ROWS_LEAST, ROWS_MOST
 from workbench.anomaly.set_counts import count_sets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Counted", "hashes", "item_hashes"]
+__all__ = ["Coded", "Counted", "hashes", "item_hashes"]
+
+
+class Coded:
+    """Codes of some rows, and where they lie: what is looked up once for all that is counted in them.
+
+    Parameters
+    ----------
+    columns : sequence of uint8, uint16 or uint32 arrays (n,)
+    """
+
+    def __init__(self, columns: Sequence[NDArray[Any]]) -> None:
+        self.columns = [np.ascontiguousarray(each) for each in columns]
+        self.n = len(columns[0]) if len(columns) else 0
+        self.sizes = np.array([each.itemsize for each in self.columns], np.int64)
+        self.addresses = np.array([address(each) for each in self.columns], np.int64)
+        self.key = self.sizes.tobytes()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes."""
+        return sum(each.nbytes for each in self.columns)
+
+    def widened(self, cards: Sequence[int]) -> Coded:
+        """Return the rows with codes in types that hold all codes there are by now."""
+        from workbench.anomaly.dictionary import narrow
+
+        return Coded(
+            [a if card <= 1 << 8 * a.itemsize else narrow(a, card) for a, card in zip(self.columns, cards, strict=True)]
+        )
 
 
 class Counted:
@@ -34,51 +64,76 @@ class Counted:
         if not m:
             return
         # A shorter set repeats its last item: then one call counts sets of all sizes.
-        last = np.maximum(np.count_nonzero(columns >= 0, axis=1) - 1, 0)
-        places = np.minimum(np.arange(k), last[:, None])
-        whole = np.take_along_axis(columns.astype(np.int64) << 32 | np.maximum(codes, 0), places, axis=1)
+        whole = columns.astype(np.int64) << 32 | np.maximum(codes, 0)
+        for place in range(1, k):
+            short = columns[:, place] < 0
+            whole[short, place] = whole[short, place - 1]
         keys, items = np.unique(whole, return_inverse=True)
         items = items.reshape(m, k).astype(np.int32)
         self._order = np.lexsort(items.T[::-1])  # sets that share their first items follow one another
         self._sets = np.ascontiguousarray(items[self._order])
-        self._codes = keys & 0xFFFFFFFF
-        self._columns = (keys >> 32).astype(np.int32)
+        self._codes, self._columns = keys & 0xFFFFFFFF, (keys >> 32).astype(np.int32)
+        self._first = self._columns.searchsorted(np.arange(width + 1))
+        self._largest = np.full(width, -1)
+        np.maximum.at(self._largest, self._columns, self._codes)
+        self._fitting: dict[bytes, bool] = {}
+        self._tables: dict[bytes, tuple[NDArray[np.int64], list[tuple[int, NDArray[np.int32]]]]] = {}
 
     def __len__(self) -> int:
         return len(self.columns)
 
-    def count(self, arrays: Sequence[NDArray[Any]], cards: Sequence[int]) -> NDArray[np.int64]:
+    def count(self, rows: Coded, cards: Sequence[int]) -> NDArray[np.int64]:
         """Return how many rows are in each set.
 
         Parameters
         ----------
-        arrays : sequence of uint8, uint16 or uint32 arrays (n,)
-            Codes of the rows, an array a column.
+        rows : Coded
         cards : sequence of int
             How many codes each column has.
         """
-        n = len(arrays[0]) if arrays else 0
+        n = rows.n
         if not len(self) or not n:
             return np.zeros(len(self), np.int64)
-        arrays = [np.ascontiguousarray(_fits(a, card)) for a, card in zip(arrays, cards, strict=True)]
+        if not self._fits(rows):  # older panes knew fewer codes
+            rows = rows.widened(cards)
         kernels = loading.kernels(n)
         if kernels is None:
-            return count_sets(
-                [_fits(a, card) for a, card in zip(arrays, cards, strict=True)], cards, self.columns, self.codes
-            )
-        arrays = [np.ascontiguousarray(_fits(a, card)) for a, card in zip(arrays, cards, strict=True)]
+            return count_sets(rows.columns, cards, self.columns, self.codes)
         found, counts = np.zeros(len(self), np.int64), np.empty(len(self), np.int64)
-        nothing = np.empty((len(self), 0), np.int64)
-        CompiledRows(arrays, cards, (), kernels)._run(self._columns, self._codes, self._sets, 0, n, found, nothing)
+        many, k = len(self._codes), self._sets.shape[1]
+        block = min(ROWS_MOST, max(ROWS_LEAST, BITS // many // 512 * 512), (n + 511) // 512 * 512)
+        maps = np.empty((many + 1 + k, block // 64), np.uint64)
+        slots = self._slots(rows, cards)
+        kernels.count_sets(
+            rows.addresses, rows.sizes, self._first, self._codes, slots, self._sets, 0, n, maps, found, NOTHING,
+            _NO_SUMS[: len(self)] if len(self) <= len(_NO_SUMS) else np.empty((len(self), 0), np.int64),
+        )  # fmt: skip
         counts[self._order] = found
         return counts
 
+    def _fits(self, rows: Coded) -> bool:
+        """Return whether all codes of the sets can stand in the columns of some rows."""
+        if rows.key not in self._fitting:
+            self._fitting[rows.key] = bool((self._largest < np.left_shift(1, 8 * rows.sizes)).all())
+        return self._fitting[rows.key]
 
-def _fits(codes: NDArray[Any], card: int) -> NDArray[Any]:
-    """Return codes in a type in which the sets' codes can be written too: older panes knew fewer of them."""
-    from workbench.anomaly.dictionary import narrow
+    def _slots(self, rows: Coded, cards: Sequence[int]) -> NDArray[np.int64]:
+        """Return addresses of tables from codes to bitmaps, for columns with many values; they are kept."""
+        kept = self._tables.get(rows.key)
+        if kept is not None and all(len(table) >= cards[c] for c, table in kept[1]):
+            return kept[0]
+        slots, tables, many = np.zeros(self.width, np.int64), [], len(self._codes)
+        for c in (self._first[1:] - self._first[:-1] > np.array(MAPPED)[rows.sizes]).nonzero()[0].tolist():
+            table = np.full(max(2 * cards[c], 256), many, np.int32)
+            low, high = self._first[c : c + 2]
+            table[self._codes[low:high]] = np.arange(low, high)
+            tables.append((c, table))
+            slots[c] = address(table)
+        self._tables[rows.key] = slots, tables
+        return slots
 
-    return codes if card <= 1 << 8 * codes.itemsize else narrow(codes, card)
+
+_NO_SUMS = np.empty((1 << 12, 0), np.int64)
 
 
 def item_hashes(columns: NDArray[Any], codes: NDArray[Any]) -> NDArray[np.uint64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,44 +19,50 @@ __all__ = ["Sparks"]
 #: panes that are shown at most
 SHOWN = 30
 
-Parts = Sequence[tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]]
+#: columns, codes and values of sets
+Part = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float64]"]
+Parts = Sequence[Part]
 
 
 class Sparks:
-    """Sets and their values in the last panes; nothing is looked up before somebody asks."""
+    """Sets and their values in the last panes; nothing is looked up before somebody asks.
 
-    def __init__(self) -> None:
-        self._panes: deque[_Values] = deque(maxlen=SHOWN)
+    Parameters
+    ----------
+    panes : tuple
+        As of another one.
+    """
 
-    def after(self, parts: Parts) -> Callable[[Sets], list[list[float | None]]]:
-        """Take a pane: columns, codes and values of sets, in parts; codes mean the same in all panes.
+    def __init__(self, panes: tuple[_Values, ...] = ()) -> None:
+        self._panes = panes
 
-        Returns
-        -------
-        callable
-            Gives for each of some sets its values up to this pane, None where a pane had none.
+    def after(self, parts: Callable[[], Parts]) -> Sparks:
+        """Return what is known with one pane more.
+
+        Parameters
+        ----------
+        parts : callable
+            Gives columns, codes and values of its sets, in parts; codes mean the same in all panes.
         """
-        self._panes.append(_Values(parts))
-        panes = tuple(self._panes)
+        return Sparks((*self._panes, _Values(parts))[-SHOWN:])
 
-        def values(sets: Sets) -> list[list[float | None]]:
-            keys = hashes(sets.columns, sets.codes).tolist()
-            found = [each.by_key for each in panes]
-            return [[each.get(key) for each in found] for key in keys]
-
-        return values
+    def of(self, sets: Sets) -> list[list[float | None]]:
+        """Return for each of some sets its values up to the last pane, None where a pane had none."""
+        keys = hashes(sets.columns, sets.codes).tolist()
+        found = [each.by_key for each in self._panes]
+        return [[each.get(key) for each in found] for key in keys]
 
 
 class _Values:
-    def __init__(self, parts: Parts) -> None:
-        self._parts: Parts | None = parts
+    def __init__(self, parts: Callable[[], Parts]) -> None:
+        self._parts: Callable[[], Parts] | None = parts
         self._by_key: dict[int, float] = {}
 
     @property
     def by_key(self) -> dict[int, float]:
         parts, made = self._parts, self._by_key
         if parts is not None:
-            for columns, codes, value in parts:
+            for columns, codes, value in parts():
                 made.update(zip(hashes(columns, codes).tolist(), value.tolist(), strict=True))
             self._parts = None
         return made

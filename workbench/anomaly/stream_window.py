@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from workbench.anomaly.dictionary import Dictionary
-from workbench.anomaly.execution import Question, explain_marked
+from workbench.anomaly.execution import Question, Work, explain_marked
 from workbench.anomaly.frames import read
 from workbench.anomaly.marking import chosen, mark
 from workbench.anomaly.plan import Actuals
+from workbench.anomaly.stream_sparks import Sparks
+from workbench.anomaly.stream_tables import as_text, put_together
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.units import format_bytes
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from workbench.anomaly.score import Cutoff
 
 __all__ = ["WindowState"]
+
+#: panes: number, rows, and the codes of these
+_Held: TypeAlias = "deque[tuple[int, pa.Table, list[NDArray[Any]]]]"
 
 
 class WindowState:
@@ -47,7 +52,9 @@ class WindowState:
     def __init__(self, request: Request, panes: int, memory: int, name: str) -> None:
         self.request, self.panes, self.memory, self.name = request, panes, memory, name
         self.dictionaries = [Dictionary(column, bins) for column, bins in request.by]
-        self.held: deque[tuple[int, pa.Table, list[NDArray[Any]]]] = deque()
+        self.held: _Held = deque()
+        self.sparks = Sparks()
+        self._next: tuple[_Held, Sparks] | None = None
 
     def close(self, pane: Pane, notes: Sequence[str]) -> tuple[Explanations, NDArray[np.bool_], Cutoff | None]:
         """Answer the question on the window that ends with a pane.
@@ -69,26 +76,45 @@ class WindowState:
                 f"The rows of the window take {format_bytes(size)}; memory is {format_bytes(self.memory)}.",
                 "Give a larger memory, or a shorter window.",
             )
-        whole = pa.concat_tables([part for _, part, _ in held], promote_options="permissive")
-        data, actuals = read(whole, name=self.name), Actuals()
+        data, actuals = read(self._together([part for _, part, _ in held]), name=self.name), Actuals()
         said = [*notes, *self._not_full(pane)]
         marked = mark(data, self.request, actuals)
-        columns = []
-        with actuals.step("Encode", rows=float(whole.num_rows)):
+        columns, numbers = [], []
+        with actuals.step("Encode", rows=float(data.n_rows)):
             for c, dictionary in enumerate(self.dictionaries):
                 every = np.concatenate([arrays[c] for _, _, arrays in held])
                 column = dictionary.column(every)
                 columns.append(replace(column, codes=chosen(column.codes, marked.used)))
+                numbers.append(dictionary.occurring(every))
         request = replace(self.request, notes=())
         question = Question(data, request, actuals, None, marked, [*said, *marked.notes])
-        question.extra["since"] = held[0][0]
+        question.extra |= {"since": held[0][0], "rerun": Work(data, request).rerun}
         found = explain_marked(
             columns, marked.flags, data=data, request=request, weights=marked.weights,
             outlier_weights=marked.outlier_weights, metric=marked.metric, actuals=actuals, question=question,
         )  # fmt: skip
-        self.held = held  # a pane that fails is not in
-        flags = marked.source_flags()[whole.num_rows - table.num_rows :] == 1
+        answers = found._answer.found.answers
+        codes_then = _numbered(answers.columns, answers.codes, numbers)
+        sparks = self.sparks.after(lambda: [(answers.columns, codes_then, answers.value)])
+        found._answer.sparks = sparks.of(replace(answers, codes=codes_then))
+        self._next = held, sparks
+        flags = marked.source_flags()[data.n_rows - table.num_rows :] == 1
         return found, flags, marked.cutoff
+
+    def keep(self, pane: Pane) -> None:
+        """Keep the pane that was closed last: one that fails is not in."""
+        assert self._next is not None
+        self.held, self.sparks = self._next
+        self._next = None
+
+    def _together(self, tables: list[pa.Table]) -> pa.Table:
+        """Return the rows of the window; columns that have become text are text."""
+        whole = put_together(tables)
+        for each in self.dictionaries:
+            place = whole.schema.get_field_index(each.name)
+            if each.text:
+                whole = whole.set_column(place, each.name, as_text(whole.column(place)))
+        return whole
 
     def _not_full(self, pane: Pane) -> list[str]:
         had = pane.number + 1
@@ -105,3 +131,14 @@ class WindowState:
         self.dictionaries = state["dictionaries"]
         for number, table in state["held"]:
             self.held.append((number, table, [each.encode(table.column(each.name)) for each in self.dictionaries]))
+
+
+def _numbered(
+    columns: NDArray[np.int32], codes: NDArray[np.int64], numbers: Sequence[NDArray[np.int64]]
+) -> NDArray[np.int64]:
+    """Return codes among the values of a window as codes of the stream, which mean the same in all windows."""
+    found = codes.copy()
+    for c, each in enumerate(numbers):
+        mine = columns == c
+        found[mine] = each[codes[mine]]
+    return found
