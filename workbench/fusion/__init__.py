@@ -6,29 +6,71 @@ Names are loaded on first use, so importing the subpackage costs next to nothing
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.fusion.api import array, cache_clear, compute, explain, plans
+    from workbench.fusion.capture.array import LazyArray
+    from workbench.fusion.capture.frame import LazyFrame, frame
+    from workbench.fusion.capture.series import LazySeries
     from workbench.fusion.errors import FusionError, FusionKeyError, FusionShapeError, FusionTypeError
+    from workbench.fusion.fuse import fuse
+    from workbench.fusion.plan.model import DeviceModel
     from workbench.fusion.result import FusionPlan, Kernel
 
 __all__ = [
+    "DeviceModel",
     "FusionError",
     "FusionKeyError",
     "FusionPlan",
     "FusionShapeError",
     "FusionTypeError",
     "Kernel",
+    "LazyArray",
+    "LazyFrame",
+    "LazySeries",
+    "array",
+    "cache_clear",
+    "compute",
+    "explain",
+    "frame",
+    "fuse",
+    "plans",
 ]
 
 _LAZY = {
+    "DeviceModel": "workbench.fusion.plan.model",
     "FusionError": "workbench.fusion.errors",
     "FusionKeyError": "workbench.fusion.errors",
     "FusionPlan": "workbench.fusion.result",
     "FusionShapeError": "workbench.fusion.errors",
     "FusionTypeError": "workbench.fusion.errors",
     "Kernel": "workbench.fusion.result",
+    "LazyArray": "workbench.fusion.capture.array",
+    "LazyFrame": "workbench.fusion.capture.frame",
+    "LazySeries": "workbench.fusion.capture.series",
+    "array": "workbench.fusion.api",
+    "cache_clear": "workbench.fusion.api",
+    "compute": "workbench.fusion.api",
+    "explain": "workbench.fusion.api",
+    "frame": "workbench.fusion.capture.frame",
+    "fuse": "workbench.fusion.fuse",
+    "plans": "workbench.fusion.api",
 }
+
+
+class _Package(types.ModuleType):
+    """A package some of whose functions have the name of the module that they, or others, live in."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # importing `workbench.fusion.explain` binds the module here; the public name stays the function
+        if not (name in _LAZY and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -112,6 +112,8 @@ class Expr:
         Of a leaf the array, of a constant the scalar, of an extern the call: `data(*values)`.
     valid : Expr or None
         Which elements are there, for masked dtypes.
+    rows : Size or None
+        Of a mask: how many elements hold, once a filter has asked.
     where : tuple or None
         Source position: code object and instruction, or (file, line).
     calls : int
@@ -121,8 +123,8 @@ class Expr:
     """
 
     __slots__ = (
-        "__weakref__", "attrs", "call", "calls", "data", "dtype", "inputs", "kind", "name", "number", "shape", "valid",
-        "where",
+        "__weakref__", "attrs", "call", "calls", "data", "dtype", "inputs", "kind", "name", "number", "rows",
+        "shape", "valid", "where",
     )  # fmt: skip
 
     def __init__(
@@ -145,6 +147,7 @@ class Expr:
         self.where = where
         self.data = data
         self.valid: Expr | None = None
+        self.rows: Size | None = None
         self.calls = 1
         self.call: Any = None
         self.number = next(_numbers)

@@ -180,16 +180,19 @@ class _Lowering:
                 if (id(node), along) in seen or node.kind == "Const":
                     continue
                 seen.add((id(node), along))
-                if self.parts.inline(node) and not self.loaded(node, root):
+                if self.inside(node, root):
                     inputs = node.inputs[1:] if node.kind == "Gather" else node.inputs
                     stack.extend((each, along) for each in inputs)
                 elif id(node) not in self.parts.where or self.parts.where[id(node)] is not self.group:
                     self.source(node, along)
 
-    def loaded(self, node: Expr, root: Root) -> bool:
-        """Whether an inline node that is also kept is loaded: it was stored by an earlier kernel."""
+    def inside(self, node: Expr, root: Root) -> bool:
+        """Whether a node is computed in the loop of a root; not if an earlier kernel has stored it."""
+        if node is root.node and root.kind == "store":
+            return True
         home = self.parts.where.get(id(node))
-        return home is not None and home.level < self.group.level and id(node) not in self.parts.virtual
+        stored = home is not None and home.level < self.group.level and id(node) not in self.parts.virtual
+        return self.parts.inline(node) and not stored
 
     def axes_of(self, root: Root) -> tuple[int, ...]:
         """Return the axes of the space that the axes of a root's values go along, -1 for those of length 1."""
@@ -483,7 +486,7 @@ class _Lowering:
             key = ("node", id(each), axes)
             if self.find(key) is not None:
                 continue
-            if not ready and self.parts.inline(each) and not self.loaded(each, root):
+            if not ready and self.inside(each, root):
                 stack.append((each, axes, True))
                 for below in each.inputs[1:] if each.kind == "Gather" else each.inputs:
                     if below.kind == "Const" and each.kind in ("Map", "Select", "Cast"):
@@ -508,7 +511,7 @@ class _Lowering:
     def compute(self, node: Expr, axes: tuple[int, ...], root: Root) -> int:
         if node.kind == "Const":
             return self.const(node.data, node.dtype)
-        if not self.parts.inline(node) or self.loaded(node, root):
+        if not self.inside(node, root):
             return self.load(node, axes)
         known = [self.find(("node", id(x), self.fitting(x, axes))) for x in node.inputs]
         if node.kind in ("Filter", "Broadcast"):

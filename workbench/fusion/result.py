@@ -254,15 +254,15 @@ class FusionPlan(Result):
         """Show the plan: "text", "html" or "dict"."""
         if format == "dict":
             return self.to_dict()
-        from workbench.fusion import explain
+        from workbench.fusion.explain import explain_plan  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        return explain.explain_plan(self, format)
+        return explain_plan(self, format)
 
     def view_data(self) -> dict[str, Any]:
         """Return the blocks that widget, report and page are drawn from."""
-        from workbench.fusion import view
+        from workbench.fusion.view import plan_blocks  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        return view.plan_blocks(self)
+        return plan_blocks(self)
 
     def same(self) -> tuple[Any, ...]:
         """Return what equal plans share: all but times and caches."""

@@ -95,6 +95,7 @@ class Partition:
     """
 
     order: list[Expr]
+    #: ids of nodes that have to be in memory
     outputs: set[int]
     cuts: set[int] = field(default_factory=set)
     virtual: dict[int, dict[Any, Any]] = field(default_factory=dict)
@@ -122,7 +123,11 @@ class Partition:
         loads: list[Expr] = []
         through: set[int] = set()
         seen: set[int] = set()
-        stack: list[tuple[Expr, bool]] = [(each, False) for each in reversed(_reads(root, self))]
+        stack: list[tuple[Expr, bool]] = [(each, False) for each in reversed(root.inputs)]
+        if is_inline(root):
+            stack.insert(0, (root, True))
+            if root.kind == "Gather":
+                through.add(id(base_of(root.inputs[0])))
         while stack:
             node, done = stack.pop()
             if done:
@@ -208,11 +213,6 @@ def _reduces(node: Expr) -> bool:
     return len(x.shape) == 1 or not any(isinstance(d, Size) for d in x.shape)
 
 
-def _reads(node: Expr, parts: Partition) -> Sequence[Expr]:
-    """Return what the loop of a root starts from: of a stored inline node itself, else its inputs."""
-    return (node,) if is_inline(node) and node.kind not in ("Reduce", "Scan") else node.inputs
-
-
 def partition(roots: Sequence[Expr]) -> Partition:
     """Return the kernels that compute the roots."""
     order = walk(roots)
@@ -261,10 +261,8 @@ def _cut_needed(parts: Partition) -> None:
             parts.cuts.add(id(node))
             if node.kind == "Scan":
                 continue
-        for each in needed:
-            base = base_of(each)
-            if is_inline(base):
-                parts.cuts.add(id(base))
+        # whoever else uses it may compute it again in its own loop
+        parts.outputs.update(id(base_of(each)) for each in needed)
 
 
 def _cut_mixed(parts: Partition) -> bool:

@@ -1,0 +1,152 @@
+"""The functions of `workbench.fusion`: wrap, compute, explain."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.fusion import cache
+from workbench.fusion.capture.array import LazyArray, now
+from workbench.fusion.errors import cannot_fuse, dtype_unsupported, requires_grad
+from workbench.fusion.ops import supported
+
+if TYPE_CHECKING:
+    from workbench.fusion.result import FusionPlan
+
+__all__ = ["array", "cache_clear", "compute", "explain", "plans"]
+
+
+def array(x: Any, *, copy: bool = False, name: str | None = None) -> Any:
+    """Return a lazy array over an array.
+
+    Parameters
+    ----------
+    x : ndarray, number, list, tensor, dask Array or LazyArray
+        bool, integers, float32 or float64. It is borrowed: read when the work runs.
+    copy : bool
+        Take a snapshot instead.
+    name : str, optional
+        How messages and plans call it.
+
+    Returns
+    -------
+    LazyArray
+
+    Raises
+    ------
+    FusionTypeError
+        For another type, or another dtype.
+    """
+    if type(x) is LazyArray:
+        return x
+    if isinstance(x, (np.ndarray, bool | int | float | np.generic | list | tuple)):
+        data = np.asarray(x)
+    elif _is_tensor(x):
+        if x.requires_grad:
+            raise requires_grad()
+        data = x.detach().cpu().numpy()
+    elif type(x).__module__.partition(".")[0] == "dask":
+        from workbench.fusion import dask  # type: ignore[attr-defined,unused-ignore]
+
+        return dask.array(x, name=name)
+    else:
+        raise cannot_fuse(x)
+    if not supported(data.dtype):
+        raise dtype_unsupported(data.dtype)
+    from workbench.fusion.capture import storage
+
+    leaf = storage.leaf_of(data.copy() if copy else data)
+    leaf.name = name or ""
+    return LazyArray(leaf)
+
+
+def compute(
+    *lazies: Any, device: str = "auto", threads: int | None = None, exact: bool = False, check: bool = False
+) -> tuple[Any, ...]:
+    """Compute lazy objects in one plan.
+
+    Parameters
+    ----------
+    *lazies : LazyArray, LazyFrame, LazySeries
+        Other values are returned as they are.
+    device : {"auto", "cpu", "cuda", "interpreter", "eager"}
+    threads : int, optional
+        Default: the CPUs that this process may use.
+    exact : bool
+        No reassociation and no contraction: the same bits whatever the partitions.
+    check : bool
+        Compute the captured calls one by one too, and compare.
+
+    Returns
+    -------
+    tuple
+        What eager code gives for each.
+
+    Raises
+    ------
+    FusionError
+        If a check fails or the device is not there.
+    """
+    return computed(lazies, device=device, threads=threads, exact=exact, check=check)[0]
+
+
+def computed(lazies: Any, **options: Any) -> tuple[tuple[Any, ...], FusionPlan | None]:
+    """Return the values of lazy objects, and the plan of the run; None if there was nothing to do."""
+    from workbench.fusion.run import force
+
+    waiting = [each for each in lazies if hasattr(each, "_parts")]
+    if not waiting:
+        return tuple(lazies), None
+    parts = [each._parts() for each in waiting]
+    flat = [expr for part in parts for expr in part]
+    values, plan = force(flat, **options)
+    found: dict[int, Any] = {}
+    at = 0
+    for each, part in zip(waiting, parts, strict=True):
+        value = each._finish(values[at : at + len(part)])
+        at += len(part)
+        each._keep(value)
+        if type(each) is LazyArray:
+            value = each._value
+            each._plan = plan
+        found[id(each)] = value
+    return tuple([found.get(id(each), each) for each in lazies]), plan
+
+
+def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPlan:
+    """Return the plan of lazy objects without running it; of one that was computed, the plan that ran.
+
+    Parameters
+    ----------
+    *lazies : LazyArray, LazyFrame, LazySeries
+    device : str
+        As in `compute`.
+    exact : bool
+
+    Returns
+    -------
+    FusionPlan
+    """
+    from workbench.fusion.run import plan_of
+
+    if len(lazies) == 1 and type(lazies[0]) is LazyArray and lazies[0].plan is not None:
+        now(lazies[0])
+        return lazies[0].plan
+    return plan_of([part for each in lazies for part in each._parts()], device=device, exact=exact)
+
+
+def plans() -> list[FusionPlan]:
+    """Return the plans that ran in this process, oldest first, at most 64."""
+    return list(cache.history)
+
+
+def cache_clear(*, disk: bool = True) -> None:
+    """Forget plans, kernels and pooled buffers; with `disk` also the kernels in the store."""
+    cache.clear(disk=disk)
+
+
+def _is_tensor(x: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)

@@ -1,0 +1,165 @@
+"""Buffers: memory that several lazy arrays may look at, and that writes go to in program order."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import numpy as np
+
+from workbench.fusion import expr as ir
+from workbench.fusion.expr import Expr
+
+__all__ = ["Store", "leaf_of", "store_of"]
+
+#: id of the array that owns memory -> stores over it; and leaves over it
+_stores: dict[int, list[weakref.ref[Store]]] = {}
+_leaves: dict[int, list[weakref.ref[Expr]]] = {}
+
+
+class Store:
+    """A buffer with versions.
+
+    Attributes
+    ----------
+    expr : Expr
+        Its content as it is now.
+    memory : ndarray or None
+        The user's array that writes go to in the end; None for what a plan computes.
+    version : int
+        Goes up with each write.
+    dirty : bool
+        Whether there are writes that `memory` does not have yet.
+    """
+
+    def __init__(self, expr: Expr, memory: np.ndarray | None) -> None:
+        self.expr, self.memory = expr, memory
+        self.version = 0
+        self.dirty = False
+
+    def seen_through(self, chain: tuple[Any, ...]) -> Expr:
+        """Return the content as a view sees it."""
+        found = self.expr
+        for how, spec, shape, where in chain:
+            found = ir.view(found, how, spec, shape, where)
+        return found
+
+    def write(self, expr: Expr) -> None:
+        """Give the buffer another content."""
+        if self.memory is not None and not self.memory.flags.writeable:
+            raise ValueError("assignment destination is read-only")
+        self.expr = expr
+        self.version += 1
+        self.dirty = True
+        if self.memory is not None and _others(self):
+            self.flush()
+
+    def settled(self, leaf: Expr) -> None:
+        """Remember that the content was computed."""
+        self.expr = leaf
+
+    def flush(self) -> None:
+        """Compute what was written, and put it where the user's array is."""
+        if not self.dirty:
+            return
+        from workbench.fusion.run import force
+
+        self.put(force([self.expr])[0][0])
+
+    def put(self, value: Any) -> None:
+        """Put computed content into the user's array."""
+        self.dirty = False
+        if self.memory is None:
+            self.expr = ir.leaf(np.asarray(value))
+            return
+        spare(self.memory)
+        self.memory[...] = value
+        self.expr = leaf_of(self.memory)
+        for other in _others(self):
+            other.expr = leaf_of(other.memory)  # type: ignore[arg-type]
+            other.version += 1
+
+    def write_back(self, array: Any, value: Any) -> Any:
+        """Put what was computed of a lazy array into the buffer, and return what the array is then."""
+        if array._chain:
+            self.flush()
+            array._seen = self.version
+            array._expr = self.seen_through(array._chain)
+            return value if self.memory is None else _look(self.memory, array._chain)
+        self.put(value)
+        array._seen = self.version
+        array._expr = self.expr
+        return self.expr.data
+
+
+def _look(memory: np.ndarray, chain: tuple[Any, ...]) -> Any:
+    from workbench.fusion.eager import view_of
+
+    found: Any = memory
+    for how, spec, _, _ in chain:
+        found = view_of(found, how, spec)
+    return found
+
+
+def owner(array: np.ndarray) -> Any:
+    """Return the array that owns the memory."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def leaf_of(array: np.ndarray) -> Expr:
+    """Return a leaf over an array: the content of its buffer where it has writes that are not in memory yet."""
+    found = ir.leaf(array)
+    home = id(owner(array))
+    known = _leaves.setdefault(home, [])
+    known.append(weakref.ref(found))
+    if len(known) > 64:
+        _leaves[home] = [each for each in known if each() is not None]
+        if len(_leaves) > 4096:
+            _sweep()
+    for each in _stores.get(home, ()):
+        store = each()
+        if store is not None and store.dirty and store.memory is not None and np.may_share_memory(store.memory, array):
+            store.flush()
+    return found
+
+
+def store_of(array: np.ndarray, expr: Expr) -> Store:
+    """Return a store over the user's array, known to others that share its memory."""
+    found = Store(expr, array)
+    home = id(owner(array))
+    alive = [each for each in _stores.get(home, []) if each() is not None]
+    _stores[home] = [*alive, weakref.ref(found)]
+    return found
+
+
+def _others(store: Store) -> list[Store]:
+    assert store.memory is not None
+    found = []
+    for each in _stores.get(id(owner(store.memory)), ()):
+        other = each()
+        if other is None or other is store or other.memory is None:
+            continue
+        if np.may_share_memory(other.memory, store.memory):
+            found.append(other)
+    return found
+
+
+def spare(memory: np.ndarray) -> None:
+    """Give the expressions that still read this memory a copy of it, before it is written to."""
+    for each in _leaves.get(id(owner(memory)), ()):
+        leaf = each()
+        # the reference of this frame, the argument, and one for whoever waits
+        if leaf is None or not isinstance(leaf.data, np.ndarray) or sys.getrefcount(leaf) <= 2:
+            continue
+        if np.may_share_memory(leaf.data, memory):
+            leaf.data = leaf.data.copy()
+
+
+def _sweep() -> None:
+    for home in [home for home, known in _leaves.items() if all(each() is None for each in known)]:
+        del _leaves[home]
+    for home in [home for home, stores in _stores.items() if all(each() is None for each in stores)]:
+        del _stores[home]
