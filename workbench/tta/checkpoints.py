@@ -35,6 +35,9 @@ def checkpoint_dir(tracking: Tracking) -> Path:
     settings = tracking.settings
     store = tracking.store if tracking.store is not None else open_store()
     place = store.checkpoint_dir(settings.name, settings.seed)
+    if tracking.rank:
+        tracking.checkpoints = place
+        return place  # rank 0 looks after it
     if tracking.previous is None and (owner := _owner(place)) is not None and owner["run"] != tracking.id:
         if _goes_on(owner):
             place = place.with_name(f"{place.name}-{tracking.id}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
+from contextlib import suppress
 from time import perf_counter_ns, process_time_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +51,7 @@ def begin(t: Tracking) -> LiveRun:
         t.warn(*SPOT, stacklevel=5)
     for message, hint in settings.eval_set.warnings(honest=settings.honest, fresh=settings.fresh is not None):
         t.warn(message, hint, stacklevel=5)
+    t.rank = _rank()
     _find_sink(t)
     with _lock:
         t.first_in_process = _begun == 0
@@ -149,6 +152,7 @@ def _close(t: Tracking, state: str, reason: str) -> None:
         t.gate[0] = -1
         t.changed()
     t.points.drain(t.sink.points)
+    t.points.over = True
     beside.finish()
     moved = (time_ns() - t.started_ns) - (perf_counter_ns() - t.zero)
     if abs(moved) > 1_000_000_000:
@@ -163,7 +167,7 @@ def _close(t: Tracking, state: str, reason: str) -> None:
     }  # fmt: skip
     t.sink.end(state, row)
     t.sink.close()
-    if t.checkpoints is not None:
+    if t.checkpoints is not None and not t.rank:
         from workbench.tta.checkpoints import own
 
         own(t.checkpoints, t.id, state)
@@ -183,6 +187,18 @@ def _start_row(t: Tracking) -> dict[str, Any]:
         "rank": t.rank, "first_in_process": t.first_in_process, "environment": dict(t.beside.environment),
         "warnings": list(t.warnings),
     }  # fmt: skip
+
+
+def _rank() -> int:
+    """Return the rank of this process in distributed training: runs are those of rank 0."""
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    with suppress(Exception):  # torch without it, or half imported
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            return int(distributed.get_rank())
+    with suppress(ValueError):
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return int(os.environ.get("RANK", "0"))
+    return 0
 
 
 def _of_set(t: Tracking) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class PointLog:
         The time, as the caller reads it, at which the attempt began.
     count : int
         Points that were drained.
+    over : bool
+        Whether the run has ended, and nothing more is drained.
     keep : bool
         Whether they are kept in memory; not where the sink can give them back.
     """
@@ -35,6 +37,7 @@ class PointLog:
         self.zero = 0
         self.count = 0
         self.keep = True
+        self.over = False
         self._lock = threading.Lock()
         self._names: dict[str, tuple[array, array, array, array]] = {}
 

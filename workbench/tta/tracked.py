@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
 import threading
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
+    from workbench.tta.pointlog import PointLog
+    from workbench.tta.reading import Log
+    from workbench.tta.target import Target
     from workbench.tta.tracking import Tracking
 
 __all__ = ["LiveRun", "record"]
@@ -65,7 +69,9 @@ class LiveRun(Run):
             self._tracking = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Run, (self.record,)
+        found = self.record
+        plain = {field.name: getattr(found, field.name) for field in dataclasses.fields(Record)}
+        return Run, (Record(**plain),)
 
 
 def _fresh(made: float) -> bool:
@@ -73,8 +79,11 @@ def _fresh(made: float) -> bool:
 
 
 def record(tracking: Tracking) -> Record:
-    """Return a run under way, or one that has just ended, as plain data."""
-    from workbench.tta.reading import Log
+    """Return a run under way, or one that has just ended, as plain data.
+
+    Its tables are made when they are asked for, so leaving a block does not wait for pandas.
+    """
+    from workbench.tta.reading import Log, StoredRecord
 
     t, settings, target = tracking, tracking.settings, tracking.target
     with t.lock:
@@ -82,16 +91,20 @@ def record(tracking: Tracking) -> Record:
         beside = t.beside
         environment = {} if beside is None else dict(beside.environment)
         anchor = t.previous.started_ns if t.joined and t.previous is not None else t.started_ns
-        return Record(
+        return StoredRecord(
+            functools.partial(_tables, log, target),
             id=t.id, name=settings.name, seed=settings.seed, attempt=t.attempt, state=t.state, task=settings.task,
             clock=settings.clock, clocks=CLOCKS, goal=target.goal, metric=target.metric, target=target.value,
             confirm=settings.confirm, steps=t.steps, schedule=t.schedule, price=settings.price, environment=environment,
             notes=tuple(t.notes), warnings=tuple(t.warnings), eval_hash=settings.eval_set.hash,
-            eval_count=settings.eval_set.count, gap=t.gap,
-            evals=log.evals_frame(target=target.value, goal=target.goal, unit=target.unit), spans=log.spans_frame(),
-            points=points_of(t), started=dt.datetime.fromtimestamp(anchor / 1e9, dt.UTC) if anchor else None,
+            eval_count=settings.eval_set.count, gap=t.gap, points=points_of(t),
+            started=dt.datetime.fromtimestamp(anchor / 1e9, dt.UTC) if anchor else None,
             contended=beside is not None and beside.contention.contended, first_in_process=t.first_in_process,
         )  # fmt: skip
+
+
+def _tables(log: Log, target: Target) -> tuple[DataFrame, DataFrame]:
+    return log.evals_frame(target=target.value, goal=target.goal, unit=target.unit), log.spans_frame()
 
 
 def points_of(tracking: Tracking) -> Any:
@@ -100,10 +113,25 @@ def points_of(tracking: Tracking) -> Any:
 
     if type(tracking.store) is Store:  # one that stands in for it on a worker has no database
         return functools.partial(_stored, tracking.store.folder, tracking.id)
-    sink, kept = tracking.sink, tracking.points
-    if tracking.state == "running":
-        tracking.points.drain(sink.points)
-    return functools.partial(_table, tuple(sink.read_points() if hasattr(sink, "read_points") else kept.rows()))
+    return _InMemory(tracking.points, tracking.sink)
+
+
+class _InMemory:
+    """The dense points of a run whose sink has no database."""
+
+    def __init__(self, log: PointLog, sink: Any) -> None:
+        self._log, self._sink = log, sink
+
+    def __call__(self) -> DataFrame:
+        return _table(self._rows())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial, (_table, self._rows())
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        if not self._log.over:
+            self._log.drain(self._sink.points)
+        return self._log.rows() if self._log.keep else list(self._sink.read_points())
 
 
 def _stored(folder: Path, run: str) -> DataFrame:
@@ -115,6 +143,6 @@ def _stored(folder: Path, run: str) -> DataFrame:
     return points_frame(store, chain, store.log(chain).offsets if len(chain) > 1 else [0])
 
 
-def _table(rows: tuple[tuple[Any, ...], ...]) -> DataFrame:
+def _table(rows: list[tuple[Any, ...]]) -> DataFrame:
     names, steps, times, values = ([row[place] for row in rows] for place in (0, 1, 2, 3))
     return points_table({"step": steps, "metric": names, "wall_s": [t / 1e9 for t in times], "value": values})
