@@ -367,3 +367,21 @@ def test_c52_batches_in_any_order_give_the_same_run() -> None:
     records = {record.id: record for record in one.store.records("told")}
     assert records["C"].evals.drop(columns="cpu_s").equals(records["D"].evals.drop(columns="cpu_s"))
     assert records["C"].state == records["D"].state == "finished"
+
+
+# ----------------------------------------------------------------------------------------------------------- ladder
+
+
+def test_c35_a_ladder_of_two_factors() -> None:
+    def configured(tracker: Any, seed: int, *, late: int, slow: float) -> None:
+        for step in range(6):
+            with tracker.span("train"):
+                time.sleep(slow)
+            tracker.eval(step=step, top1=lambda: 98.0 if step >= late else 1.0)  # noqa: B023
+
+    base, changed = {"late": 4, "slow": 0.03}, {"late": 1, "slow": 0.01}
+    frame = wb.tta.ladder(configured, base, changed, seeds=range(2), target=TARGET)
+    assert frame["factor"].tolist() == ["late", "slow"]
+    assert (frame["seconds_ratio"] > 1).all()
+    assert float(np.log(frame["seconds_ratio"]).sum()) == pytest.approx(frame["shapley"].sum())
+    assert len(wb.tta.runs("configured late=1, slow=0.01")) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.util
 import os
@@ -122,7 +123,7 @@ def _limited(threads: int | None) -> Any:
     if threads is None:
         return None
     try:
-        from threadpoolctl import threadpool_limits
+        threadpoolctl = importlib.import_module("threadpoolctl")
     except ImportError:
         return None
-    return threadpool_limits(threads)
+    return threadpoolctl.threadpool_limits(threads)
