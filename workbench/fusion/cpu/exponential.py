@@ -38,6 +38,8 @@ EXP2_RANGE = {"f64": (-1076.0, 1025.0), "f32": (-151.0, 129.0)}
 #: bits of the fraction, and bias of the exponent
 FRACTION = {"f64": 52, "f32": 23}
 BIAS = {"f64": 1023, "f32": 127}
+#: adding and taking this away again rounds to a whole number
+MAGIC = {"f64": 6755399441055744.0, "f32": 12582912.0}
 TINY = {"f64": 2.2250738585072014e-308, "f32": 1.1754943508222875e-38}
 INFINITY = math.inf
 NAN = math.nan
@@ -95,7 +97,7 @@ def quotient(a: Value, b: Value) -> Value:
 def exp_of_sum(x: Value, low: Value | None = None, halvings: int = 0) -> Value:
     """Return exp(x + low) / 2^halvings, where `low` is far smaller than x; x is within range or NaN."""
     kind = x.kind
-    k = (x * LOG2E).intrinsic("rint")
+    k = x.fma(LOG2E, MAGIC[kind]) - MAGIC[kind]
     high, rest = LN2[kind]
     r = k.fma(-rest, k.fma(-high, x))
     if low is not None:

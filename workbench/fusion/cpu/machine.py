@@ -14,6 +14,19 @@ from workbench.fusion.cpu.vmath import Target
 
 __all__ = ["Host", "LoadedCode", "host", "load", "object_code"]
 
+#: the code is in vectors as it is written: what is left of O2 makes the same object code in a quarter of the time
+_PASSES = (
+    "always_inliner",
+    "global_dead_code_eliminate",
+    "sroa",
+    "simplify_cfg",
+    "instruction_combine",
+    "new_gvn",
+    "loop_rotate",
+    "simplify_cfg",
+    "dead_code_elimination",
+)
+
 _lock = threading.RLock()  # LLVM's contexts and engines are not made for several threads at once
 
 
@@ -111,12 +124,11 @@ def object_code(text: str, machine: Host, *, assembly: bool = False) -> bytes | 
         tm = _machine(machine.cpu, machine.features)
         module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = False  # the code is in vectors as it is written
-        options.slp_vectorization = False
-        options.loop_unrolling = False
-        builder = llvm.create_pass_builder(tm, options)
-        builder.getModulePassManager().run(module, builder)
+        builder = llvm.create_pass_builder(tm, llvm.create_pipeline_tuning_options(speed_level=2))
+        passes = llvm.create_new_module_pass_manager()
+        for name in _PASSES:
+            getattr(passes, f"add_{name}_pass")()
+        passes.run(module, builder)
         return tm.emit_assembly(module) if assembly else tm.emit_object(module)
 
 

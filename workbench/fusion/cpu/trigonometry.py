@@ -32,34 +32,47 @@ def exact_product(a: Value, b: Value) -> tuple[Value, Value]:
     return product, ((ah * bh - product) + ah * bl + al * bh) + al * bl
 
 
+#: adding and taking this away again rounds to a whole number, whose last digits are then the last bits of the sum
+MAGIC = 6755399441055744.0
+
+
+def _turns(x: Value) -> tuple[Value, Value]:
+    """Return how many quarter turns an angle has, as a floating number, and with it in its last bits. Double only."""
+    moved = x.fma(TWO_OVER_PI, MAGIC)
+    return moved - MAGIC, moved.bits()
+
+
 def _reduce(x: Value) -> tuple[Value, Value, Value]:
-    """Return n, r, s with x = n * pi/2 + r + s, |r| <= pi/4, s far smaller; n as integers. Double only."""
-    k = (x * TWO_OVER_PI).intrinsic("rint")
+    """Return n, r, s with x = n * pi/2 + r + s, |r| <= pi/4, s far smaller; n modulo 4 in its last bits.
+
+    Infinities and NaN give NaN; beyond LARGE, where scalar code answers, it is a number without meaning.
+    """
+    if x.kind == "f32":
+        wide = x.cast("fpext", "f64")
+        k, n = _turns(wide)
+        r = k.fma(-HALF_PI[1], k.fma(-HALF_PI[0], wide)) if x.code.fma else _whole(_parts(wide, k))
+        return n.cast("trunc", "i32"), r.cast("fptrunc", "f32"), x.like(0.0)
+    k, n = _turns(x)
+    return n, *_parts(x, k)
+
+
+def _parts(x: Value, k: Value) -> tuple[Value, Value]:
+    """Return x - k * pi/2 as a sum of two parts."""
     high, error = exact_product(k, x.like(HALF_PI[0]))
     first = (x - high) - error  # exact: both are whole multiples of the last digit of x
     step, lost = exact_product(k, x.like(HALF_PI[1]))
     r = first - step
-    s = ((first - r) - step) - lost - k * HALF_PI[2]
-    return k.cast("fptosi", "i32"), r, s
+    return r, ((first - r) - step) - k.fma(HALF_PI[2], lost)
 
 
-def _reduce_any(x: Value) -> tuple[Value, Value, Value]:
-    """Reduce any argument: NaN for inf and NaN; beyond LARGE, where scalar code answers, it only must not trap."""
-    inside = x.abs().lt(LARGE[x.kind])
-    otherwise = x - x
-    x = inside.where(x, 0.0)
-    if x.kind == "f64":
-        n, r, s = _reduce(x)
-        return n, inside.where(r, otherwise), s
-    wide = x.cast("fpext", "f64")
-    k = (wide * TWO_OVER_PI).intrinsic("rint")
-    r = k.fma(-HALF_PI[1], k.fma(-HALF_PI[0], wide)) if x.code.fma else _whole(_reduce(wide))
-    return k.cast("fptosi", "i32"), inside.where(r.cast("fptrunc", "f32"), otherwise), x.like(0.0)
+def _whole(parts: tuple[Value, Value]) -> Value:
+    return parts[0] + parts[1]
 
 
-def _whole(parts: tuple[Value, Value, Value]) -> Value:
-    """Return r + s of a reduction."""
-    return parts[1] + parts[2]
+def _turned(result: Value, n: Value) -> Value:
+    """Return the result, negated where the second bit of n is set."""
+    top = 62 if result.kind == "f64" else 30
+    return (result.bits() ^ ((n & 2) << top)).bits()
 
 
 def _sine(r: Value, s: Value) -> Value:
@@ -73,33 +86,29 @@ def _sine(r: Value, s: Value) -> Value:
 def _cosine(r: Value, s: Value) -> Value:
     z = r * r
     half = z * 0.5
-    one = 1.0 - half
     p = (z * z) * z.poly(table.COS[r.kind], 2)
-    if r.kind == "f32":
-        return one + (((1.0 - one) - half) + p)
-    return one + (((1.0 - one) - half) + (p - r * s))
+    return 1.0 - (half - (p if r.kind == "f32" else p - r * s))
 
 
 def sin(x: Value) -> Value:
     """Return the sine, for |x| < LARGE."""
-    n, r, s = _reduce_any(x)
+    n, r, s = _reduce(x)
     odd = (n & 1).ne(0)
     result = odd.where(_cosine(r, s), _sine(r, s))
-    flipped = (n & 2).ne(0).where(-result, result)
-    return x.eq(0.0).where(x, flipped)
+    return x.eq(0.0).where(x, _turned(result, n))
 
 
 def cos(x: Value) -> Value:
     """Return the cosine, for |x| < LARGE."""
-    n, r, s = _reduce_any(x)
+    n, r, s = _reduce(x)
     odd = (n & 1).ne(0)
     result = odd.where(_sine(r, s), _cosine(r, s))
-    return ((n + 1) & 2).ne(0).where(-result, result)
+    return _turned(result, n + 1)
 
 
 def tan(x: Value) -> Value:
     """Return the tangent, for |x| < LARGE."""
-    n, r, s = _reduce_any(x)
+    n, r, s = _reduce(x)
     sine, cosine = _sine(r, s), _cosine(r, s)
     odd = (n & 1).ne(0)
     result = odd.where(-cosine, sine) / odd.where(sine, cosine)
