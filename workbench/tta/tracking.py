@@ -18,7 +18,7 @@ from workbench.tta.budget import Budgets
 from workbench.tta.judge import Judge
 from workbench.tta.pointlog import PointLog
 from workbench.tta.problems import TTAWarning
-from workbench.tta.projection import Earlier, Projection, arrived, pace
+from workbench.tta.projection import LEAST, Earlier, Projection, arrived, pace
 from workbench.tta.sink import new_id
 from workbench.tta.spanlog import Open, SpanLog
 from workbench.tta.status import Status, StopTraining
@@ -319,4 +319,5 @@ class Tracking:
             return arrived(self.crossed_at, known.runs, known.reached)
         if not self.judged_steps:
             return known.project(None)
-        return known.project(self.judged_steps[-1], seconds, pace(self.judged_steps, self.judged_seconds))
+        rate = pace(self.judged_steps, self.judged_seconds) if known.runs >= LEAST else math.nan
+        return known.project(self.judged_steps[-1], seconds, rate)
