@@ -1,0 +1,312 @@
+"""Columns: how a pandas array is computed with, and how it is made again from what was computed.
+
+Numbers and booleans are themselves; times are int64 with NaT; masked dtypes carry a second array of what is there;
+strings are codes into a dictionary. Whatever is none of these is carried along by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.fusion import expr as ir
+from workbench.fusion.ops import supported
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.fusion.capture.domains import Domain
+    from workbench.fusion.expr import Expr
+
+__all__ = ["NAT", "Column", "Source", "Words", "plain", "storage"]
+
+#: a missing time
+NAT = np.iinfo(np.int64).min
+
+
+def storage(dtype: Any) -> np.dtype | None:
+    """Return the dtype in which values of a pandas dtype are computed with, None if they are only carried along."""
+    if isinstance(dtype, np.dtype):
+        if dtype.kind in "mM":
+            return np.dtype(np.int64)
+        return dtype if supported(dtype) else None
+    inner = getattr(dtype, "numpy_dtype", None)
+    if inner is not None and type(dtype).__name__ not in ("StringDtype", "ArrowDtype"):  # Int64, Float64, boolean
+        return np.dtype(inner) if supported(np.dtype(inner)) else None
+    return None
+
+
+def plain(dtype: Any) -> bool:
+    """Return whether a column of this dtype is a NumPy array of numbers or booleans."""
+    return isinstance(dtype, np.dtype) and supported(dtype)
+
+
+class Words:
+    """The dictionary of a column of strings: pandas strings, missing ones among them if an operation made them so.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        Of dtype `str`, without an index of its own.
+    distinct : bool
+        Whether no two are equal and none is missing.
+    """
+
+    __slots__ = ("_codes", "distinct", "values")
+
+    def __init__(self, values: pd.Series, distinct: bool) -> None:
+        self.values, self.distinct = values, distinct
+        self._codes: tuple[np.ndarray, Words] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def unified(self) -> tuple[np.ndarray, Words]:
+        """Return for each word the number of the first equal to it (-1 if missing), and the distinct words."""
+        if self._codes is None:
+            import pandas as pd
+
+            codes, found = pd.factorize(self.values)
+            words = Words(pd.Series(found, dtype=self.values.dtype), True)
+            self._codes = codes.astype(np.int32), words
+        return self._codes
+
+
+class Source:
+    """A column that a frame holds, as others borrow it.
+
+    The Series is kept, not its array alone: pandas then copies before anyone writes into it.
+    """
+
+    __slots__ = ("_leaf", "_valid", "_words", "array", "home", "name", "note", "series")
+
+    def __init__(self, series: pd.Series, home: Domain, name: str = "") -> None:
+        self.series, self.home, self.name = series, home, name
+        self.array: Any = series.array
+        if type(self.array).__name__ == "NumpyExtensionArray":
+            self.array = self.array._ndarray
+        #: of a column that pandas made: what is told of it
+        self.note: Any = None
+        self._leaf: Expr | None = None
+        self._valid: Expr | None = None
+        self._words: tuple[Expr, Words] | None = None
+
+    def leaf(self) -> Expr:
+        """Return the leaf of its numbers."""
+        if self._leaf is None:
+            array = self.array
+            if isinstance(array, np.ndarray):
+                found = array
+            elif hasattr(array, "_mask"):
+                found = array._data
+            else:
+                found = array._ndarray
+            if found.dtype.kind in "mM":
+                found = found.view(np.int64)
+            self._leaf = ir.leaf(found, self.name)
+            self._leaf.call = self.note
+        return self._leaf
+
+    def valid(self) -> Expr | None:
+        """Return the leaf of what is there, None if everything is."""
+        if self._valid is None and hasattr(self.array, "_mask") and self.array._mask.any():
+            self._valid = ir.leaf(~self.array._mask, f"{self.name} is there")
+        return self._valid
+
+    def missing_words(self) -> bool:
+        """Return whether a string is missing."""
+        return bool((self.array.isna()).any())
+
+    def missing_times(self) -> bool:
+        """Return whether a time is missing."""
+        return bool((self.leaf().data == NAT).any())
+
+    def words(self) -> tuple[Expr, Words] | None:
+        """Return codes and dictionary of a column of strings, None if a dictionary would not be smaller."""
+        if self._words is None and len(self.array):
+            if not _repeats(self.array):
+                return None
+            codes, words = _encode(self.array)
+            self._words = ir.leaf(codes, self.name), words
+        return self._words
+
+
+class Column:
+    """Values over the rows of a domain.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype or ExtensionDtype
+        As pandas gives it.
+    domain : Domain
+    expr : Expr, optional
+        Its values in the form they are computed with; of strings the codes.
+    valid : Expr, optional
+        Where a masked column is not missing; None if nowhere.
+    words : Words, optional
+        Of strings.
+    source : Source, optional
+        Of a column that is as it stands in a frame: its array, at home or below.
+    """
+
+    __slots__ = ("_expr", "domain", "dtype", "picked", "source", "valid_", "words")
+
+    def __init__(
+        self,
+        dtype: Any,
+        domain: Domain,
+        expr: Expr | None = None,
+        *,
+        valid: Expr | None = None,
+        words: Words | None = None,
+        source: Source | None = None,
+        picked: bool = False,
+    ) -> None:
+        #: whether `expr` is positions in the source's array
+        self.picked = picked
+        self.dtype, self.domain, self._expr = dtype, domain, expr
+        self.valid_, self.words, self.source = valid, words, source
+
+    @classmethod
+    def of(cls, series: pd.Series, domain: Domain) -> Column:
+        """Return the column of a Series that is there."""
+        return cls(series.dtype, domain, source=Source(series, domain, str(series.name)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is numbers or booleans without missing values but NaN."""
+        return plain(self.dtype)
+
+    @property
+    def computes(self) -> bool:
+        """Whether its values can be computed with."""
+        return (self._expr is not None and not self.picked) or (
+            not self.picked and self.source is not None and storage(self.dtype) is not None
+        )
+
+    @property
+    def text(self) -> bool:
+        """Whether it is strings of the default dtype."""
+        return str(self.dtype) == "str"
+
+    @property
+    def time(self) -> bool:
+        """Whether it is datetime64 or timedelta64."""
+        return isinstance(self.dtype, np.dtype) and self.dtype.kind in "mM"
+
+    @property
+    def masked(self) -> bool:
+        """Whether missing values are told apart by a mask."""
+        return not isinstance(self.dtype, np.dtype) and storage(self.dtype) is not None
+
+    @property
+    def expr(self) -> Expr:
+        """Its values, in the form they are computed with."""
+        if self._expr is None:
+            assert self.source is not None
+            self._expr = self.domain.lift(self.source.leaf(), self.source.home, fill=missing(self.dtype))
+        return self._expr
+
+    @property
+    def valid(self) -> Expr | None:
+        """Where a masked column is not missing; None if nowhere is."""
+        if self.valid_ is None and self.source is not None and self.masked:
+            found = self.source.valid()
+            if found is not None:
+                self.valid_ = self.domain.lift(found, self.source.home, fill=False)
+        return self.valid_
+
+    def coded(self) -> tuple[Expr, Words] | None:
+        """Return codes (int32, -1 missing) and dictionary of strings; None if there is no dictionary."""
+        if self.words is not None:
+            return self.expr, self.words
+        if not self.text or self.source is None:
+            return None
+        found = self.source.words()
+        if found is None:
+            return None
+        if self.picked:
+            return ir.gather(found[0], self.expr, fill=-1), found[1]
+        return self.domain.lift(found[0], self.source.home, fill=-1), found[1]
+
+    def on(self, domain: Domain) -> Column:
+        """Return it over rows that were made of its own."""
+        if domain is self.domain:
+            return self
+        if self.picked:
+            places = domain.lift(self.expr, self.domain, fill=-1)
+            return Column(self.dtype, domain, places, source=self.source, picked=True)
+        if self.source is not None:
+            return Column(self.dtype, domain, source=self.source)
+        valid = None if self.valid_ is None else domain.lift(self.valid_, self.domain, fill=False)
+        expr = domain.lift(self.expr, self.domain, fill=-1 if self.words is not None else missing(self.dtype))
+        return Column(self.dtype, domain, expr, valid=valid, words=self.words)
+
+    def as_it_stands(self) -> bool:
+        """Return whether its rows are those of the frame that it stands in, so that nothing is computed."""
+        return self.source is not None and not self.picked and self.domain.unmoved(self.source.home)
+
+    def carried(self) -> bool:
+        """Return whether its values are taken from the frame they stand in by position, and not computed."""
+        return self.source is not None and (self.picked or storage(self.dtype) is None)
+
+    def exprs(self) -> list[Expr]:
+        """Return what has to be computed for its values."""
+        if self.as_it_stands():
+            return []
+        if self.carried():
+            assert self.source is not None
+            return [self.expr if self.picked else self.domain.places(self.source.home)]
+        valid = self.valid
+        return [self.expr] if valid is None else [self.expr, valid]
+
+    def build(self, values: Sequence[Any]) -> Any:
+        """Return the pandas array, or ndarray, or a Series under other labels, from what was computed."""
+        import pandas as pd
+
+        if self.source is not None and not values:
+            return self.source.series
+        found = values[0]
+        if self.carried():
+            assert self.source is not None
+            return pd.api.extensions.take(self.source.array, found, allow_fill=True)
+        if self._expr is not None and self._expr.kind in ("Leaf", "View", "Broadcast"):
+            found = found.copy()  # a result of its own, that may be written to
+        if self.words is not None:
+            return pd.api.extensions.take(self.words.values.array, found, allow_fill=True)
+        if self.time:
+            return found.view(self.dtype)
+        if self.masked:
+            there = values[1] if len(values) > 1 else np.ones(len(found), bool)
+            return self.dtype.construct_array_type()(found, ~there)
+        return found
+
+
+def missing(dtype: Any) -> Any:
+    """Return what stands for a missing value in the form that values are computed with."""
+    if not isinstance(dtype, np.dtype):
+        return False if storage(dtype) == np.dtype(bool) else 0
+    if dtype.kind == "f":
+        return np.nan
+    return NAT if dtype.kind in "mM" else 0
+
+
+def _repeats(array: Any) -> bool:
+    """Return whether strings repeat, by 4,096 of them."""
+    count = len(array)
+    if count <= 4096:
+        return True
+    some = array.take(np.linspace(0, count - 1, 4096).astype(np.int64))
+    import pandas as pd
+
+    return len(pd.unique(some)) <= 2048
+
+
+def _encode(array: Any) -> tuple[np.ndarray, Words]:
+    """Return codes and dictionary of pandas strings, words in order of first appearance."""
+    import pandas as pd
+
+    codes, words = pd.factorize(array)
+    return codes.astype(np.int32), Words(pd.Series(words, dtype=array.dtype), True)

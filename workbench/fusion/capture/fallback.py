@@ -1,0 +1,125 @@
+"""Work that pandas does itself: on forced inputs, at the call, wrapped again and told in the plan."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from workbench.fusion.errors import warn_fallback
+from workbench.fusion.expr import Fallback
+
+__all__ = ["Quiet", "forced", "is_lazy", "notes_of", "place", "run_in_pandas", "told", "wrap"]
+
+_PACKAGE = str(Path(__file__).resolve().parents[2])
+
+#: (op, place) of warnings that were given; a cell empties it when it ends
+_warned: set[tuple[str, Any]] = set()
+_silent = 0
+
+
+class Quiet:
+    """Within it fallbacks are not warned of, only noted: a cell tells them in its summary."""
+
+    def __enter__(self) -> None:
+        global _silent
+        _silent += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        global _silent
+        _silent -= 1
+        _warned.clear()
+
+
+def place() -> tuple[str, int]:
+    """Return where the user's code calls: the nearest file outside this package, and the line in it."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return ("?", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+
+
+def told(op: str, reason: str, **figures: Any) -> Fallback:
+    """Return the note on an operation called now, and warn of it, once at each place."""
+    where = place()
+    if not _silent and (op, where) not in _warned:
+        _warned.add((op, where))
+        warn_fallback(op, where[1])
+    return Fallback(op, reason, where, **figures)
+
+
+def is_lazy(value: Any) -> bool:
+    """Return whether a value is one of the lazy objects."""
+    return hasattr(type(value), "_fusion_value") or type(value).__name__ == "LazyArray"
+
+
+def forced(value: Any) -> Any:
+    """Return a value with its lazy objects computed, also those one level inside lists, tuples, dicts and slices."""
+    if hasattr(type(value), "_fusion_value"):
+        return value._fusion_value()
+    if type(value).__name__ == "LazyArray":
+        return value.compute()
+    if type(value) in (list, tuple) and any(is_lazy(each) for each in value):
+        return type(value)(forced(each) for each in value)
+    if type(value) is dict and any(is_lazy(each) or type(each) in (list, tuple) for each in value.values()):
+        return {key: forced(each) for key, each in value.items()}
+    if type(value) is slice:
+        return slice(forced(value.start), forced(value.stop), forced(value.step))
+    return value
+
+
+def run_in_pandas(
+    op: str, call: Callable[..., Any], *args: Any, reason: str = "unsupported operation", **kwargs: Any
+) -> Any:
+    """Run a call of pandas on forced arguments, and wrap what it returns.
+
+    Parameters
+    ----------
+    op : str
+        How the operation is told.
+    call : callable
+        Takes the forced arguments; its exceptions are the caller's.
+    reason : str
+        Why it did not fuse.
+    """
+    notes = sum((notes_of(each) for each in (*args, *kwargs.values())), ())
+    plain, named = [forced(each) for each in args], {key: forced(each) for key, each in kwargs.items()}
+    begun = time.perf_counter()
+    value = call(*plain, **named)
+    took = time.perf_counter() - begun
+    read = sum(_size(each) for each in (*plain, *named.values()))
+    note = told(op, reason, ms=1e3 * took, bytes_read=read, bytes_written=_size(value))
+    return wrap(value, (*notes, note))
+
+
+def wrap(value: Any, notes: tuple[Fallback, ...] = ()) -> Any:
+    """Return what pandas gave as a lazy object if it is a table or a column, else as it is."""
+    import pandas as pd
+
+    from workbench.fusion.capture.frame import LazyFrame
+    from workbench.fusion.capture.series import LazySeries
+
+    if isinstance(value, pd.DataFrame):
+        return LazyFrame._of(value, notes=notes)
+    if isinstance(value, pd.Series):
+        return LazySeries._of(value, notes=notes)
+    return value
+
+
+def notes_of(value: Any) -> tuple[Fallback, ...]:
+    """Return what ran unfused on the way to a lazy object."""
+    return getattr(value, "_notes", ()) if hasattr(type(value), "_fusion_value") else ()
+
+
+def _size(value: Any) -> int:
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, pd.DataFrame):
+        return int(value.memory_usage(index=False).sum())
+    return int(value.nbytes) if isinstance(value, (pd.Series, np.ndarray)) else 0
