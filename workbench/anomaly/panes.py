@@ -52,9 +52,9 @@ class Pane:
     origin : int64 (n,)
         Number of each row among all rows that were pushed.
     late : int
-        Rows that were dropped since the pane before, as theirs was closed.
+        Rows that were dropped since a pane before told of some, as theirs was closed.
     timeless : int
-        Rows that were dropped since the pane before, as they have no time.
+        Rows that were dropped since then, as they have no time.
     """
 
     number: int
@@ -113,7 +113,8 @@ class Panes:
 
     def close(self) -> list[Pane]:
         """Close what is open, full or not; the rows that come next are in the pane after that."""
-        closed = [self._closed(number) for number in sorted(self._open)]
+        numbers = sorted(self._open)
+        closed = [self._closed(number, number == numbers[-1]) for number in numbers]
         if closed and self.cut.kind == "rows":
             self._base = closed[-1].number + 1, self.pushed
         return closed
@@ -158,15 +159,18 @@ class Panes:
             rows = kept[where[kept] == number]
             self._open.setdefault(number, []).append((table.take(rows), origin[rows]))
         bound = (self._latest - self.cut.lateness) // self.cut.length  # this pane and later ones are open
-        closed = [self._closed(number) for number in sorted(self._open) if number < bound]
+        ended = [number for number in sorted(self._open) if number < bound]
+        closed = [self._closed(number, number == ended[-1]) for number in ended]
         self._next = max(self._next, bound)
         return closed
 
-    def _closed(self, number: int) -> Pane:
+    def _closed(self, number: int, last: bool = True) -> Pane:
+        """Close a pane; the last of those closed at once tells of the rows that were dropped: its answer is seen."""
         parts = self._open.pop(number)
         table = put_together([part for part, _ in parts])
-        late, self._late = self._late, 0
-        timeless, self._timeless = self._timeless, 0
+        late = timeless = 0
+        if last:
+            late, timeless, self._late, self._timeless = self._late, self._timeless, 0, 0
         self._next = max(self._next, number + 1)
         origin = np.concatenate([rows for _, rows in parts])
         start = self._start(number)

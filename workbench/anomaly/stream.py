@@ -174,12 +174,10 @@ class OutlierStream:
         from workbench.anomaly.follow import frames_of
 
         for frame in frames_of(self.source):
-            result = self.push(frame)
-            if result is not None:
-                yield result
-        result = self.close()
-        if result is not None:
-            yield result
+            self.push(frame)
+            yield from self._results
+        self.close()
+        yield from self._results
 
     @property
     def history(self) -> pd.DataFrame:
@@ -293,17 +291,17 @@ class OutlierStream:
 
     def _take(self, begin: int) -> Explanations | None:
         """Answer the panes that are closed; one that fails, or is interrupted, waits for the next push."""
-        result = None
+        self._results: list[Explanations] = []
         while self._closed:
             pane = self._closed[0]
             try:
-                result = self._answer(pane, begin)
+                self._results.append(self._answer(pane, begin))
             except Exception as error:
                 if self._tried != pane.number:
                     self._tried = pane.number
                     raise
                 self._leave_out(pane, error)
-        return result
+        return self._results[-1] if self._results else None
 
     def _answer(self, pane: Pane, begin: int) -> Explanations:
         started = clock.perf_counter()

@@ -96,8 +96,8 @@ class FadeState:
         data, actuals, request = ArrowData(pane.table, self.name), Actuals(), self.request
         labelled = self._counted(pane, data, actuals)
         said, cutoff, used, flags = [*notes, *labelled.notes], labelled.cutoff, labelled.used, labelled.flags
-        if not self.counts.outlier_sum and not labelled.notes:
-            said.append(self._nothing(data))
+        if not self.counts.outlier_sum:
+            said += self._nothing(data)
         with actuals.step("Count"), uninterrupted():
             searched = self._searched()
         extra = {
@@ -224,16 +224,18 @@ class FadeState:
                 notes += more
         return _Labelled(pane.number, codes, values, flags, used, cutoff, notes)
 
-    def _nothing(self, data: ArrowData) -> str:
-        """Return the note of a stream without an outlier so far."""
+    def _nothing(self, data: ArrowData) -> list[str]:
+        """Return the note of a stream without an outlier so far, where the score has not said it."""
         request = self.request
         if request.where is not None:
             from workbench.anomaly.marking import extreme
 
-            return remarks.no_row_satisfies(request.where, extreme(data, request.where))
+            return [remarks.no_row_satisfies(request.where, extreme(data, request.where))]
         if not self.counts.N:
-            return remarks.no_metric(request.metrics)
-        return "No row has been above the cutoff so far, so there is nothing to explain."
+            return [remarks.no_metric(request.metrics)]
+        if len(self.counts.panes) == 1:
+            return []
+        return ["No row has been above the cutoff so far, so there is nothing to explain."]
 
     def state(self) -> dict[str, Any]:
         """Return all there is to know, as arrays and plain data."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.anomaly.marking import nothing_beyond
 from workbench.anomaly.passes import ArrayPasses, Identity
 from workbench.anomaly.reservoir import Reservoir
 from workbench.anomaly.score import fit
-from workbench.anomaly.scorers import LARGEST, Cutoff, DistanceModel, PercentileModel
+from workbench.anomaly.scorers import LARGEST, Cutoff, DistanceModel, PercentileModel, Scored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +59,14 @@ class Follower:
         tuple of str
             Notes.
         """
+        begins = not self.started
+        flags, cutoff, scored, passes = self._labelled(x)
+        notes = scored.notes
+        if begins and not flags.any():
+            notes = (*notes, nothing_beyond(self.request, passes, scored))
+        return flags, cutoff, notes
+
+    def _labelled(self, x: NDArray[np.float64]) -> tuple[NDArray[np.bool_], Cutoff, Scored, ArrayPasses]:
         self.metrics.add(x)
         sample = x if not self.started else self._shaped(self.metrics.values, x)
         self.started = True
@@ -68,21 +77,22 @@ class Follower:
         }  # fmt: skip
         if callable(request.score):
             return self._of_function(x, given)
-        scored = fit(ArrayPasses(sample), **given)
+        passes = ArrayPasses(sample)
+        scored = fit(passes, **given)
         scores = scored.model.score(x) if not isinstance(scored.model, PercentileModel) else None
         if scores is None or request.threshold is not None:  # the cutoff stands on the metric itself, or is given
-            return np.asarray(scored.model.flags(x)), scored.cutoff, scored.notes
+            return np.asarray(scored.model.flags(x)), scored.cutoff, scored, passes
         first = len(self.scores) == 0
         self.scores.add(scores)
         if first:
-            return np.asarray(scored.model.flags(x)), scored.cutoff, scored.notes
+            return np.asarray(scored.model.flags(x)), scored.cutoff, scored, passes
         cut = ArrayPasses(self.scores.values[:, 0]).quantiles(Identity(), [1.0 - request.top])[0]
         low = high = math.nan
         if isinstance(scored.model, DistanceModel):
             reach = cut * scored.model.scale if scored.model.scale > 0 else 0.0
             low = scored.model.center - reach if request.tail != "high" else -math.inf
             high = scored.model.center + reach if request.tail != "low" else math.inf
-        return scores > min(cut, LARGEST), Cutoff(low, high, cut), scored.notes
+        return scores > min(cut, LARGEST), Cutoff(low, high, cut), scored, passes
 
     def mark(self) -> Any:
         """Return what `back` needs to undo all that comes."""
@@ -102,16 +112,17 @@ class Follower:
 
     def _of_function(
         self, x: NDArray[np.float64], given: dict[str, Any]
-    ) -> tuple[NDArray[np.bool_], Cutoff, tuple[str, ...]]:
-        scored = fit(ArrayPasses(x), **given)
+    ) -> tuple[NDArray[np.bool_], Cutoff, Scored, ArrayPasses]:
+        passes = ArrayPasses(x)
+        scored = fit(passes, **given)
         scores = np.asarray(scored.model.score(x), np.float64)
         first = len(self.scores) == 0
         self.scores.add(np.where(np.isnan(scores), -math.inf, scores))
         if first or self.request.threshold is not None:
-            return np.asarray(scored.model.flags(x)), scored.cutoff, scored.notes
+            return np.asarray(scored.model.flags(x)), scored.cutoff, scored, passes
         cut = ArrayPasses(self.scores.values[:, 0]).quantiles(Identity(), [1.0 - self.request.top])[0]
         with np.errstate(invalid="ignore"):
-            return scores > min(cut, LARGEST), Cutoff(math.nan, math.nan, cut), scored.notes
+            return scores > min(cut, LARGEST), Cutoff(math.nan, math.nan, cut), scored, passes
 
     def _shaped(self, sample: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
         return sample[:, 0] if like.ndim == 1 else sample
