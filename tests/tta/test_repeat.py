@@ -20,6 +20,7 @@ import pytest
 import workbench as wb
 from workbench.engine import session
 from workbench.engine.errors import WorkbenchError
+from workbench.tta.problems import TTAWarning
 from workbench.tta.repeat import _Driver, repeat
 from workbench.tta.runs import Runs
 from workbench.tta.store import open_store
@@ -179,7 +180,7 @@ def test_c12_seeds_of_a_known_schedule_are_projected() -> None:
         for step in range(10):
             with tracker.span("train"):
                 time.sleep(0.005)
-            status = tracker.eval(step=step, top1=lambda: 99.0 if step >= 5 + seed % 3 else 1.0)  # noqa: B023
+            status = tracker.eval(step=step, top1=lambda: 99.0 if step >= 5 + seed % 3 else 91.0)  # noqa: B023
             tracker.note(status.projection.text)
 
     first = repeat(told, range(4), target=TARGET, concurrent=1)
@@ -189,6 +190,31 @@ def test_c12_seeds_of_a_known_schedule_are_projected() -> None:
     assert later.notes[2].endswith("from 4 earlier runs; 4 reached")
     (other,) = repeat(told, [7], target={"top1": 98})
     assert other.notes[2] == "cannot tell: fewer than 3 earlier runs with this schedule"
+
+
+def test_c11_a_seed_past_all_hope_is_left() -> None:
+    def late(tracker: Any, seed: int) -> None:
+        tracker.plan(steps=20, schedule="known")
+        for step in range(20):
+            tracker.eval(step=step, top1=lambda: 99.0 if step >= 4 and seed < 8 else 91.0)  # noqa: B023
+
+    repeat(late, range(7), target=TARGET)
+    (seventh,) = repeat(late, [90], target=TARGET, hopeless=True)
+    assert (seventh.state, len(seventh.evals)) == ("finished", 20)  # 7 earlier runs are too few
+    repeat(late, [7], target=TARGET)
+    (run,) = repeat(late, [91], target=TARGET, hopeless=True)
+    assert run.state == "hopeless"
+    assert run.evals["step"].iloc[-1] == 6  # the first past 1.25 times 4
+
+
+def test_warnings_of_workers_are_told_here_once() -> None:
+    def outside(tracker: Any, seed: int) -> None:
+        tracker.eval(top1=98.0)
+
+    with pytest.warns(TTAWarning, match="eval got a value outside an eval span") as told:
+        runs = repeat(outside, range(3), target=TARGET)
+    assert len(told) == 1
+    assert all(len(run.warnings) == 1 for run in runs)
 
 
 # --------------------------------------------------------------------------------------------------- not waiting
@@ -377,7 +403,7 @@ def test_c35_a_ladder_of_two_factors() -> None:
         for step in range(6):
             with tracker.span("train"):
                 time.sleep(slow)
-            tracker.eval(step=step, top1=lambda: 98.0 if step >= late else 1.0)  # noqa: B023
+            tracker.eval(step=step, top1=lambda: 98.0 if step >= late else 91.0)  # noqa: B023
 
     base, changed = {"late": 4, "slow": 0.03}, {"late": 1, "slow": 0.01}
     frame = wb.tta.ladder(configured, base, changed, seeds=range(2), target=TARGET)

@@ -13,7 +13,7 @@ import pytest
 
 import workbench as wb
 from workbench.engine import session
-from workbench.engine.errors import WorkbenchWarning
+from workbench.tta.problems import TTAWarning
 from workbench.tta.repeat import repeat
 
 TARGET = {"top1": 97}
@@ -92,7 +92,8 @@ def test_c21_a_killed_worker_s_seed_is_begun_again(tmp_path: Path) -> None:
 
 
 def test_c21_a_resumed_seed_is_one_run_with_time_down(tmp_path: Path) -> None:
-    runs = repeat(Doomed(tmp_path, 1, resumes=True), [1, 2], target=TARGET, name="resumed")
+    with pytest.warns(TTAWarning, match="Run resumed after"):
+        runs = repeat(Doomed(tmp_path, 1, resumes=True), [1, 2], target=TARGET, name="resumed")
     assert [run.state for run in runs] == ["finished"] * 2
     run = runs[0]
     assert run.attempt == 2
@@ -107,7 +108,7 @@ def test_c21_a_resumed_seed_is_one_run_with_time_down(tmp_path: Path) -> None:
 
 
 def test_c21_a_seed_is_given_up_after_its_retries(tmp_path: Path) -> None:
-    with pytest.warns(WorkbenchWarning, match="1 seed is missing: 1"):
+    with pytest.warns(TTAWarning, match="Not all seeds came to an end: Seed 1 is missing: its worker died 2 times"):
         runs = repeat(Doomed(tmp_path, 99), range(3), target=TARGET, retries=1, name="hopeless")
     assert [run.seed for run in runs] == [0, 2]
     assert runs.missing == ("Seed 1 is missing: its worker died 2 times.",)

@@ -12,16 +12,18 @@ import queue
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine import session as engine_session
-from workbench.engine.errors import Stopped, WorkbenchError, one_line, suggest, warn
+from workbench.engine.errors import Stopped, WorkbenchError, one_line, suggest
 from workbench.engine.run import Run as Work
 from workbench.engine.tasks import Outcome, stream
 from workbench.tta.outcomes import COUNTED
+from workbench.tta.problems import TTAWarning
 from workbench.tta.worker_sink import Replay
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ __all__ = ["repeat"]
 GRACE = 3.0
 #: seconds between two looks at what has come, and between two clearings of what the scheduler keeps of it
 LOOK, CLEAR = 0.1, 10.0
+#: different warnings of trackers that are told again
+MOST_TOLD = 5
 
 
 def repeat(
@@ -104,7 +108,11 @@ def repeat(
         driver, kind="repeat", title=f"{driver.recipe.name}, {_count(len(driver.seeds))}"[:80], unit="seeds",
         total=float(len(driver.seeds)),
     )  # fmt: skip
-    return _waited(work) if wait else work
+    if not wait:
+        return work
+    runs = _waited(work)
+    _tell(runs)
+    return runs
 
 
 # --------------------------------------------------------------------------------------------------------- arguments
@@ -208,6 +216,18 @@ def _waited(work: Work[Runs]) -> Runs:
         ) from None
 
 
+def _tell(runs: Runs) -> None:
+    """Warn of what is missing, and of what trackers on the workers have warned of, each once."""
+    if runs.missing:
+        warnings.warn(TTAWarning(f"Not all seeds came to an end: {runs.missing[0]}", _SEE), stacklevel=3)
+    told = dict.fromkeys(text for run in runs for text in run.warnings)
+    for text in list(told)[:MOST_TOLD]:
+        warnings.warn(TTAWarning(text), stacklevel=3)
+
+
+_SEE = "All are in .missing; what they logged is in wb.tta.runs()."
+
+
 # ------------------------------------------------------------------------------------------------------------- driver
 
 
@@ -263,7 +283,6 @@ class _Driver:
         with self.lock:
             for attempt in self.attempts.values():
                 attempt.replay.end("interrupted" if work.cancelled.is_set() else "lost")
-        self._tell_lost(work)
         return self.runs(final=True)
 
     # seeds
@@ -409,14 +428,6 @@ class _Driver:
         for reason, seeds in why.items():
             is_missing = "Seed {} is" if len(seeds) == 1 else "Seeds {} are"
             yield f"{is_missing.format(', '.join(map(str, seeds)))} missing: {reason}."
-
-    def _tell_lost(self, work: Work[Runs]) -> None:
-        if self.lost and not work.cancelled.is_set():
-            seeds = ", ".join(map(str, self.lost))
-            warn(
-                f"{_count(len(self.lost), 'seed is', 'seeds are')} missing: {seeds}.",
-                f"The first: {next(iter(self.lost.values()))}.",
-            )
 
     def _earlier(self) -> list[Record]:
         return [record for record in self.store.records(self.recipe.name) if record.state in COUNTED]

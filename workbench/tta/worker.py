@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import one_line
 from workbench.tta import liveness
+from workbench.tta.problems import TTAWarning
 from workbench.tta.seeding import cores, seed_all, set_up
 from workbench.tta.store import Store
 from workbench.tta.worker_sink import Batch, Operation, Replay, WorkerSink, clean, owner, spool_path, spooled
@@ -126,7 +128,10 @@ def train_seed(recipe: Recipe, item: tuple[int, Sequence[Past]]) -> Told:
     worker: Any = get_worker()
     key = worker.get_current_task()
     folder = Path(worker.local_directory).parent / SPOOLS
-    with _turn:
+    with _turn, warnings.catch_warnings():
+        warnings.simplefilter("ignore", TTAWarning)  # kept with the run, and told by the driver
+        if not _wanted(worker, key):
+            return Told(None)
         attempts = _Attempts(worker, recipe.topic, seed)
         found = list(_left_behind(folder / recipe.group, seed))
         for batch in found:
@@ -320,7 +325,12 @@ def _left_behind(folder: Path, seed: int) -> Iterator[Batch]:
 def _watch(worker: Any, key: str, tracker: Any, over: threading.Event) -> None:
     """Stop a run whose task is not wanted any more."""
     while not over.wait(LOOK):
-        task = worker.state.tasks.get(key)
-        if task is None or task.state in ("cancelled", "released", "forgotten"):
+        if not _wanted(worker, key):
             tracker.stop()
             return
+
+
+def _wanted(worker: Any, key: str) -> bool:
+    """Return whether the driver still waits for a task."""
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state not in ("cancelled", "released", "forgotten")

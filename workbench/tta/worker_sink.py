@@ -200,14 +200,14 @@ class Replay:
             if place >= self._next:
                 self._early.setdefault(place, operation)
         while self._next in self._early:
-            self._apply(self._early.pop(self._next))
-            self._next += 1
+            self._next += 1  # first: a warning that is an error here comes after the rows were taken
+            self._apply(self._early.pop(self._next - 1))
 
     def end(self, state: str) -> None:
         """End a log that will not go on: what waits for operations that were lost is applied without them."""
         for place in sorted(self._early):
-            self._apply(self._early.pop(place))
             self._next = place + 1
+            self._apply(self._early.pop(place))
         if not self.ended:
             self._apply(("end", state, {}))
 
