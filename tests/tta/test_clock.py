@@ -70,14 +70,14 @@ def test_clocks_never_go_back() -> None:
 
 
 @st.composite
-def traces(draw: st.DrawFn) -> tuple[list[Span], list[int]]:
-    """Nested spans in small whole numbers, and when evaluations were in."""
+def traces(draw: st.DrawFn, least: int = 0) -> tuple[list[Span], list[int]]:
+    """Nested spans in small whole numbers, at least so far apart, and when evaluations were in."""
     spans: list[Span] = []
     stack: list[tuple[str, int]] = []
     now = 0
     evals = []
     for _ in range(draw(st.integers(0, 14))):
-        now += draw(st.integers(0, 4))
+        now += draw(st.integers(least, 4))
         what = draw(st.sampled_from(["open", "open", "close", "eval"]))
         if what == "open" and len(stack) < 3:
             stack.append((draw(st.sampled_from(KINDS)), now))
@@ -87,7 +87,7 @@ def traces(draw: st.DrawFn) -> tuple[list[Span], list[int]]:
         elif what == "eval":
             evals.append(now)
     while stack:
-        now += draw(st.integers(0, 4))
+        now += draw(st.integers(least, 4))
         kind, start = stack.pop()
         spans.append((kind, start, now, len(stack)))
     return spans, evals
@@ -201,6 +201,43 @@ def test_c55_time_down_counts_on_wall_and_mlperf_alone() -> None:
     assert offsets == [0, 100 * S] and (DOWN, 40 * S, 100 * S, 0) in spans
     end = [130 * S]
     assert [clock_seconds(spans, end, clock)[0] for clock in CLOCKS] == [130.0, 60.0, 130.0, 60.0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(traces(), traces(1), st.integers(0, 9), st.sampled_from(CLOCKS), st.integers(0, 3))
+def test_c55_a_run_joined_under_way_reads_as_its_table(
+    first: tuple[list[Span], list[int]], second: tuple[list[Span], list[int]], down: int, clock: str, late: int
+) -> None:
+    """The second attempt joins after `late` of its spans."""
+    spans, evals = first
+    last = max([span[2] for span in spans] + evals, default=0)
+    offset = last + down
+    earlier = [*spans, *([(DOWN, last, offset, 0)] if down else [])]
+    log = SpanLog(clock)
+    events = _events(second[0])
+    shift, opened = 0, {}
+    for number, (now, what, span) in enumerate(events):
+        if number == late:
+            log.join(offset, earlier, min(evals, default=None))
+            shift = offset
+        if what == "open":
+            opened[span] = log.open(span[0], now + shift)
+        else:
+            log.close(opened[span], now + shift)
+    if not shift:
+        log.join(offset, earlier, min(evals, default=None))
+    end = offset + max((now for now, _, _ in events), default=0) + 5
+    joined = log.spans(end)
+    moved = [(kind, a + offset, b + offset, depth) for kind, a, b, depth in second[0]]
+    assert sorted(joined) == sorted(earlier + moved)
+    table = (clock_seconds(joined, [*evals, end], clock) * 1e9).round().astype(int)
+    alone = Timeline(joined).read(clock, end, min([*evals, end]))
+    assert log.read(end) == alone <= table[-1]
+
+
+def _events(spans: list[Span]) -> list[tuple[int, str, Span]]:
+    found = [(s[1], s[3], "open", s) for s in spans] + [(s[2], -s[3], "close", s) for s in spans]
+    return [(now, what, s) for now, _, what, s in sorted(found, key=lambda e: (e[0], *_order((e[0], 0, *e[1:]))))]
 
 
 def test_c39_a_utc_clock_that_was_set_back_makes_no_time_negative() -> None:

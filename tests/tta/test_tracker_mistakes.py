@@ -39,7 +39,7 @@ def warned(call: Any) -> list[tuple[str, str]]:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         call()
-    assert all(one.category is TTAWarning for one in said)
+    assert all(one.category is TTAWarning and one.filename == __file__ for one in said)
     return [(one.message.message, one.message.hint) for one in said]  # type: ignore[union-attr]
 
 
@@ -267,6 +267,8 @@ def test_never_reached() -> None:
         ({"eval_set": []}, "eval_set is empty.", "Give the ids or labels of its items."),
         ({"eval_count": 2.5}, "eval_count is a whole number of samples from 1, not 2.5.", "Write eval_count=10_000."),
         ({"train_set": "train"}, "train_set is an array of ids, not str.", "Write train_set=ids."),
+        ({"unit": "fraction"}, "Target 94 is no fraction.", 'Use target 0.94, or unit="percent".'),
+        ({"store": 3}, "store is a folder, not 3.", 'Write store="runs".'),
         ({"resume": 3}, "resume is the id of a run, not 3.", "Write resume=run.id."),
         ({"resume": "x"}, "Only a run in a store can be resumed.", "Pass store=, the folder of the run."),
     ],

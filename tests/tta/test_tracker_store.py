@@ -94,6 +94,7 @@ def test_c55_a_resumed_run_has_an_honest_clock(clock: Ticking) -> None:
     with pytest.warns(TTAWarning) as said, tracker(resume=first.id) as t:  # noqa: PT031
         assert t.resumed and t.run.attempt == 2 and len(t.run.evals) == 3
         train(t, clock, range(3, 6), 98.0)
+    assert said[0].filename == __file__
     assert str(said[0].message) == (
         "Run resumed after 00:03:12 down.\ndawnbench clock: left out; wall and cost: included."
     )
@@ -147,8 +148,9 @@ def test_c55_resume_finds_the_last_attempt_itself(clock: Ticking) -> None:
         assert not t.resumed and t.run.attempt == 1
         assert (t.checkpoint_dir / "last.npz").read_bytes() == b"weights"
         clock.forward(4)  # reading it
-        with pytest.warns(TTAWarning, match="Run resumed after 00:00:00 down"):
+        with pytest.warns(TTAWarning, match="Run resumed after 00:00:00 down") as said:
             t.resume(2)
+        assert said[0].filename == __file__
         assert t.resumed and t.run.attempt == 2
         train(t, clock, range(2, 4), 98.0)
     assert t.run.evals["step"].tolist() == [0, 1, 2, 2, 3]  # what was done twice took its time twice

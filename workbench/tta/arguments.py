@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,7 +101,7 @@ def settings(
         resume=_resume(resume),
         honest=honest,
         sync=sync,
-        store=store,
+        store=_store(store),
     )
 
 
@@ -208,6 +209,12 @@ def _resume(value: Any) -> str | None:
     if not isinstance(value, str) or not value.strip():
         raise WorkbenchError(f"resume is the id of a run, not {_short(value)}.", "Write resume=run.id.")
     return value.strip()
+
+
+def _store(value: Any) -> Any:
+    if value is None or isinstance(value, (str, os.PathLike)) or hasattr(value, "sink") or hasattr(value, "start"):
+        return value
+    raise WorkbenchError(f"store is a folder, not {_short(value)}.", 'Write store="runs".')
 
 
 def _short(value: Any) -> str:

@@ -43,7 +43,7 @@ def evaluate(t: Tracking, step: Any, n: Any, epoch: Any, metrics: Mapping[str, A
     if any(row["confirm"] == t.settings.confirm for row in crossings):
         told += take_fresh(t, status.value)
     for message, hint in told:
-        t.warn(message, hint, stacklevel=5)
+        t.warn(message, hint)
     if status.stop:
         raise t.leave(status)
     return status

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["all_evals", "join"]
 
 
-def join(t: Tracking) -> None:
+def join(t: Tracking, stacklevel: int = 4) -> None:
     """Put the earlier attempts before this one: one run, whose clocks go on."""
     previous = t.previous
     if previous is None or t.joined:
@@ -37,7 +37,7 @@ def join(t: Tracking) -> None:
     clock = t.settings.clock
     counts = "left out" if clock in ("dawnbench", "algoperf") else "included"
     rest = "cost" if clock == "wall" else "wall and cost"
-    t.warn(f"Run resumed after {down} down.", f"{clock} clock: {counts}; {rest}: included.", stacklevel=5)
+    t.warn(f"Run resumed after {down} down.", f"{clock} clock: {counts}; {rest}: included.", stacklevel=stacklevel)
 
 
 def _judge_again(t: Tracking) -> None:

@@ -48,9 +48,9 @@ def begin(t: Tracking) -> LiveRun:
     settings = t.settings
     # what has to be said is said before anything is begun: whoever turns warnings into errors leaves nothing behind
     if settings.price is not None and settings.price.kind == "spot":
-        t.warn(*SPOT, stacklevel=5)
+        t.warn(*SPOT)
     for message, hint in settings.eval_set.warnings(honest=settings.honest, fresh=settings.fresh is not None):
-        t.warn(message, hint, stacklevel=5)
+        t.warn(message, hint)
     t.rank = _rank()
     _find_sink(t)
     with _lock:
@@ -69,6 +69,7 @@ def begin(t: Tracking) -> LiveRun:
         t.beside.start()
     except BaseException:
         t.state = "failed"
+        t.sink.close()
         raise
     _open.add(t)
     t.gate[0] = -1  # the first call of `log` sets it
@@ -78,7 +79,7 @@ def begin(t: Tracking) -> LiveRun:
     t.sink.update({"started_ns": t.started_ns})
     if settings.resume is not None:
         try:
-            join(t)
+            join(t, stacklevel=5)
         except BaseException as error:  # a warning that is turned into an error: nobody else would end the run
             end(t, live, error)
             raise
@@ -110,7 +111,7 @@ def end(t: Tracking, live: LiveRun, error: BaseException | None) -> bool:
     if interrupt is not None and not isinstance(interrupt, StopTraining):
         raise interrupt
     for message, hint in told:
-        t.warn(message, hint, stacklevel=5)
+        t.warn(message, hint)
     return mine
 
 

@@ -170,12 +170,9 @@ class Tracking:
         """Tell those who look that something is new."""
         self.version += 1
 
-    def warn(self, message: str, hint: str, *, once: str = "", stacklevel: int = 4) -> None:
-        """Keep a warning with the run, and give it."""
+    def warn(self, message: str, hint: str, *, stacklevel: int = 4) -> None:
+        """Keep a warning with the run, and give it at the line of the person who has called a method of the tracker."""
         with self.lock:
-            if once and once in self.said:
-                return
-            self.said.add(once)
             self.keep_warning(message, hint)
         warnings.warn(TTAWarning(message, hint), stacklevel=stacklevel)
 
