@@ -49,7 +49,7 @@ def _learn(node: Expr, value: Any) -> None:
 def _map(node: Expr, inputs: Sequence[Any]) -> Any:
     if node.call is not None:
         function, extra = node.call
-        return function(*inputs, **extra)
+        return function(*inputs, **dict(extra))
     if node.name == "clip":
         return np.clip(*inputs)
     return OPS[node.name].function(*inputs)

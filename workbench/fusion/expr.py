@@ -176,12 +176,14 @@ class Expr:
         if self.kind == "Const":
             return ("Const", type(self.data).__name__, self.dtype, _bits(self.data))
         own = id(self.data) if self.kind == "Extern" else None
-        return (self.kind, self.name, self.attrs, self.dtype, own, *(id(each) for each in self.inputs))
+        return (self.kind, self.name, self.attrs, self.dtype, self.shape, own, *(id(each) for each in self.inputs))
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"#{each.number}" for each in self.inputs)
         return f"<#{self.number} {self.kind} {self.name}({inputs}) {self.dtype}{list(self.shape)}>"
 
+
+_constants: dict[Any, Expr] = {}
 
 # making nodes
 
@@ -193,7 +195,18 @@ def leaf(array: Any, name: str = "", where: Any = None) -> Expr:
 
 def const(value: Any, dtype: Any = None) -> Expr:
     """Return a constant: a Python number takes part in promotion weakly, a NumPy scalar with its dtype."""
-    if dtype is not None:
+    if dtype is None:
+        kind = type(value)
+        if kind in (int, float) and value and value == value:  # 0.0 and -0.0 are equal, NaN is not
+            found = _constants.get((kind, value))
+            if found is None:
+                if len(_constants) > 512:
+                    _constants.clear()
+                found = _constants[kind, value] = Expr(
+                    "Const", repr(value), (), (), np.asarray(value).dtype, (), None, value
+                )
+            return found
+    else:
         value = np.dtype(dtype).type(value)
     return Expr("Const", repr(value), (), (), np.asarray(value).dtype, (), None, value)
 

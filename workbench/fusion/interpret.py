@@ -140,7 +140,7 @@ class _Machine:
     def scan(self, each: Instr) -> np.ndarray:
         builder, depth, merges = self.builders[each.builder]
         value = self.full(each.args[0])
-        flat = value.reshape(*value.shape[:depth], -1)
+        flat = value.reshape(*value.shape[:depth], math.prod(value.shape[depth:]))
         op = {"+": np.add, "*": np.multiply, "min": np.minimum, "max": np.maximum}[builder.ops[0]]
         merges.append(([value], [], None))
         return op.accumulate(flat, axis=-1, dtype=builder.dtypes[0]).reshape(value.shape)
@@ -190,11 +190,16 @@ class _Machine:
 
     def merged(self, op: str, dtype: str, depth: int, merges: list[Any]) -> list[np.ndarray]:
         around = [size for _, size in self.dims[:depth]]
-        rows = [v.reshape(*around, -1) for v, _ in merges]
+        rows = [v.reshape(*around, math.prod(v.shape[depth:])) for v, _ in merges]
         keep = [np.ones(v.shape, bool) if m is None else np.broadcast_to(m, v.shape) for v, m in merges]
         x = np.concatenate(rows, axis=-1) if rows else np.empty((*around, 0), dtype)
-        there = np.concatenate([k.reshape(*around, -1) for k in keep], axis=-1) if keep else np.empty(x.shape, bool)
-        found = _reduce(op, dtype, x.reshape(-1, x.shape[-1]), there.reshape(-1, x.shape[-1]), self.program.exact)
+        there = (
+            np.concatenate([k.reshape(*around, math.prod(k.shape[depth:])) for k in keep], axis=-1)
+            if keep
+            else np.empty(x.shape, bool)
+        )
+        flat = (math.prod(around), x.shape[-1])
+        found = _reduce(op, dtype, x.reshape(flat), there.reshape(flat), self.program.exact)
         return [each.reshape(around) for each in found]
 
     def vector(self, builder: Builder, merges: list[Any], size: int) -> None:

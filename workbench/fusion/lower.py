@@ -197,7 +197,7 @@ class _Lowering:
     def axes_of(self, root: Root) -> tuple[int, ...]:
         """Return the axes of the space that the axes of a root's values go along, -1 for those of length 1."""
         if root.space == self.space:
-            return tuple(range(len(self.space)))
+            return tuple([-1 if d == 1 else k for k, d in enumerate(self.space)])
         return tuple([k if k < self.rows and d != 1 else -1 for k, d in enumerate(root.space)])
 
     def fitting(self, node: Expr, along: tuple[int, ...]) -> tuple[int, ...]:
@@ -302,7 +302,7 @@ class _Lowering:
         last = max(root.stage for root in self.group.roots)
         for stage in range(last + 1):
             roots = [root for root in self.group.roots if root.stage == stage]
-            self.row_stores([root for root in roots if not root.inner and root.space != ()])
+            self.row_stores([root for root in roots if not root.inner])
             inner = [root for root in roots if root.inner]
             if inner:
                 self.loop(inner, inside)
@@ -312,10 +312,11 @@ class _Lowering:
 
     def row_stores(self, roots: list[Root]) -> None:
         for root in roots:
-            if all(d == 1 for d in root.space):
-                self.after.append((root, None))
-                continue
-            self.store(root)
+            made = [self.parts.roots.get(id(each)) for each in self.parts.cone(root.node)[1]]
+            if any(each is not None and each in self.group.roots and not each.rows for each in made):
+                self.after.append((root, None))  # of what is known once all rows are through
+            else:
+                self.store(root)
 
     def phases(self) -> list[For]:
         """One loop over the whole space after another, with what is computed of their results between them."""
@@ -632,16 +633,19 @@ class _Lowering:
         x, how = node.inputs[0], REDUCERS[node.name]
         axes = self.axes_of(root)
         value = self.value(x, axes, root)
-        pred = self.guard(x, axes, root)
+        rows = pred = self.guard(x, axes, root)
         target = self.inner_builders if root.rows else self.outer_builders
         value, dtype, pred = self.prepared(node, x, value, pred)
         made = self.builder(target, how.builder, dtype)
         self.emit(Merge(made, (value,), (), pred))
-        counted = None
+        counted = every = None
         if node.name in ("mean", "nanmean", "min", "max", "nanmin", "nanmax") and pred is not None:
             counted = self.builder(target, "+", "int64")
             self.emit(Merge(counted, (self.const(1, np.int64),), (), pred))
-        return made, counted, dtype
+        if rows is not None and node.name in ("nanmin", "nanmax") and rows != pred:
+            every = self.builder(target, "+", "int64")
+            self.emit(Merge(every, (self.const(1, np.int64),), (), rows))
+        return made, counted, dtype, every
 
     def builder(self, target: list[Builder], op: str, dtype: str) -> int:
         self.builders += 1
@@ -672,7 +676,7 @@ class _Lowering:
 
     def finish(self, node: Expr, merged: Any) -> int:
         """Return the value of a reduction, of what its loop merged."""
-        made, counted, dtype = merged
+        made, counted, dtype, every = merged
         name, how = node.name, REDUCERS[node.name]
         if how.builder == "moments":
             return self.variance(node, made)
@@ -685,12 +689,18 @@ class _Lowering:
             total = self.counted(node, counted)
             value = self.add("divide", (value, self.add("cast", (total,), "float64")), "float64")
         elif counted is not None:
-            none = self.add("equal", (self.add("result", (), "int64", builder=counted), self.const(0, "int64")), "bool")
+            none = self.none(counted)
             if name in ("min", "max"):
                 self.error(none, f"{name} of nothing")
-            elif node.dtype.kind == "f":
+            elif every is not None:
+                self.error(self.none(every), f"{name} of nothing")
+            if node.dtype.kind == "f":
                 value = self.add("select", (none, self.const(float("nan"), dtype), value), dtype)
         return self.to(value, np.dtype(dtype), node.dtype.name)
+
+    def none(self, counted: int) -> int:
+        """Return whether a count is 0."""
+        return self.add("equal", (self.add("result", (), "int64", builder=counted), self.const(0, "int64")), "bool")
 
     def counted(self, node: Expr, counted: int | None) -> int:
         """Return how many elements a mean is of."""
@@ -773,7 +783,7 @@ class _Lowering:
             self.blocks = [_Block()]
             index = (Affine(((f"j{len(loops)}", 1),)),)
             value = self.add("load", (), dtype, name=temp, index=index)
-            if node.name == "mean":
+            if node.name in ("mean", "nanmean"):
                 count = self.add("cast", (self.counted(node, None),), "float64")
                 value = self.add("divide", (value, count), "float64")
             value = self.to(value, np.dtype(dtype), node.dtype.name)

@@ -233,7 +233,7 @@ def _kernel(step: KernelStep, device: str) -> Any:
 def _wrong(what: str, step: KernelStep) -> None:
     if what == "index":
         raise IndexError("index is out of bounds for the axis it is used on")
-    word = "minimum" if what.startswith("min") else "maximum"
+    word = {"min": "minimum", "max": "maximum", "nanmin": "fmin", "nanmax": "fmax"}[what.partition(" ")[0]]
     raise ValueError(f"zero-size array to reduction operation {word} which has no identity")
 
 

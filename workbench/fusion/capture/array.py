@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -443,15 +444,33 @@ def elementwise(name: str, exprs: tuple[Expr, ...], where: Any) -> LazyArray:
                 if shape is None:
                     return elementwise(name, tuple([_known(each) for each in exprs]), where)
     dtype = call_dtype(name, tuple(kinds))
+    if name == "power" and dtype.kind in "iu" and not _safe_power(exprs[1]):
+        return run_in_numpy(name, np.power, [LazyArray(each) for each in exprs], {}, "data-dependent dtype")
     found = Expr("Map", name, exprs, (), dtype, shape, where)
     if wide:
         _check_numbers(found)
     return LazyArray(found)
 
 
+_error_state: Callable[[], Any] = getattr(
+    np._core.umath, "_extobj_contextvar", contextvars.ContextVar("none", default=None)
+).get  # type: ignore[attr-defined]
+#: the last error state that was looked at and does not raise
+_calm: Any = object()
+
+
 def _raising() -> bool:
-    state = np.geterr()
-    return "raise" in state.values() or "call" in state.values()
+    """Whether NumPy is asked to raise, or to call, at what is divided by zero and the like."""
+    global _calm
+    state = _error_state()
+    if state is _calm:
+        return False
+    asked = np.geterr().values()
+    if "raise" in asked or "call" in asked:
+        return True
+    if state is not None:
+        _calm = state
+    return False
 
 
 def _broadcast(name: str, exprs: tuple[Expr, ...], where: Any) -> Any:
@@ -480,6 +499,11 @@ def _known(x: Expr) -> Expr:
     from workbench.fusion.run import force
 
     return ir.leaf(np.asarray(force([x])[0][0]), x.name, x.where)
+
+
+def _safe_power(by: Expr) -> bool:
+    """An integer to a negative power raises, at the call: only NumPy knows."""
+    return by.dtype.kind in "ub" or (by.kind == "Const" and by.data >= 0)
 
 
 def _check_numbers(node: Expr) -> None:
@@ -512,7 +536,7 @@ def _power(x: LazyArray, by: Any) -> Any:
         name = {1: "positive", -1: "reciprocal", 0.5: "sqrt", 2: "square"}.get(by)
         if name is not None:
             return combine(name, (x,), here(2))
-    if type(by) is int and by == 2 and x._expr.dtype.kind in "iu":
+    if type(by) is int and by == 2 and x._expr.dtype.kind in "iub":
         return combine("square", (x,), here(2))
     return combine("power", (x, by), here(2))
 
@@ -526,17 +550,32 @@ def _matmul(x: Any, y: Any) -> Any:
 
 
 def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    known: dict[Any, np.dtype] = {}
+
     def forward(self: LazyArray, other: Any) -> Any:
+        # the common cases by the shortest way: capture has to cost next to nothing
         kind = type(other)
+        a = self._expr if self._store is None else now(self)
+        how: Any
         if kind is LazyArray:
             b = other._expr if other._store is None else now(other)
-        elif kind is float or kind is int:
-            b = ir.const(other)
+            how = b.dtype
+            shape = a.shape
+            plain = shape == b.shape
+        elif kind is float or (kind is int and a.dtype.kind == "f"):
+            b, how, shape = ir.const(other), kind, a.shape
+            plain = True
         else:
             return combine(name, (self, other), here(2))
         frame = sys._getframe(1)
-        a = self._expr if self._store is None else now(self)
-        return elementwise(name, (a, b), (frame.f_code, frame.f_lasti))
+        where = (frame.f_code, frame.f_lasti)
+        dtype = known.get((a.dtype, how))
+        if dtype is None or not plain or _error_state() is not _calm:
+            found = elementwise(name, (a, b), where)
+            if plain and a.kind != "Const" and b.kind != "Const" or how is float:
+                known[a.dtype, how] = found.dtype
+            return found
+        return LazyArray(Expr("Map", name, (a, b), (), dtype, shape, where))
 
     def reflected(self: LazyArray, other: Any) -> Any:
         return combine(name, (other, self), here(2))

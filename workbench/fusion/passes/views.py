@@ -8,6 +8,7 @@ from typing import Any
 from workbench.fusion.expr import Expr, view
 from workbench.fusion.passes.cost import costs
 from workbench.fusion.passes.rewrite import rebuilt
+from workbench.fusion.plan.partition import compiles
 
 __all__ = ["push_views"]
 
@@ -39,7 +40,7 @@ def _pushed(node: Expr) -> Expr:
     x = node.inputs[0]
     if x.kind == "Reduce":
         return _reduced(node, x)
-    if x.kind not in ELEMENTWISE:
+    if x.kind not in ELEMENTWISE or not compiles(x):
         return node
     spec = node.attr("spec")
     inputs = []

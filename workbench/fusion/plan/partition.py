@@ -171,7 +171,8 @@ def compiles(node: Expr) -> bool:
             return False
         if node.name == "power" and not _safe_power(node):
             return False
-        return all(supported(each) for each in loop_dtypes(node.name, tuple([promotes(x) for x in node.inputs])))
+        loop = loop_dtypes(node.name, tuple([promotes(x) for x in node.inputs]))
+        return all(supported(x.dtype) for x in node.inputs) and all(supported(each) for each in loop)
     if kind in ("Select", "Cast", "Broadcast"):
         return supported(node.dtype) and all(supported(x.dtype) for x in node.inputs)
     if kind == "Filter":
@@ -209,7 +210,9 @@ def _reduces(node: Expr) -> bool:
     axes = node.attr("axes")
     builder = REDUCERS[node.name].builder
     if axes != tuple(range(len(x.shape) - len(axes), len(x.shape))):
-        return builder in ("+", "*", "min", "max", "and", "or")
+        # a mean of what is there needs a count for each column
+        counted = REDUCERS[node.name].skips and node.name not in ("nansum", "nanprod", "count") and x.dtype.kind == "f"
+        return builder in ("+", "*", "min", "max", "and", "or") and not counted
     return len(x.shape) == 1 or not any(isinstance(d, Size) for d in x.shape)
 
 
@@ -344,7 +347,7 @@ def _group(root: Root, parts: Partition) -> Group:
         # those of earlier kernels are simply loaded
         inside = [each for each in aligned if parts.where[id(each)] is home]
         level = max([level, *[parts.levels[id(each)] + 1 for each in aligned if each not in inside]])
-        if home.level >= level and _follows(root, home, [parts.roots[id(each)] for each in inside]):
+        if home.level >= level and _follows(root, home, [parts.roots[id(each)] for each in inside], parts):
             root.inner = root.space == home.space
             root.stage = 1 + max(parts.roots[id(each)].stage for each in inside)
             return home
@@ -359,8 +362,10 @@ def _group(root: Root, parts: Partition) -> Group:
     return group
 
 
-def _follows(root: Root, home: Group, made: list[Root]) -> bool:
+def _follows(root: Root, home: Group, made: list[Root], parts: Partition) -> bool:
     """Return whether a root that uses reductions of a kernel can be a later stage of it."""
+    if root.space != home.space and id(root.node) in parts.virtual:
+        return False
     if root.space != home.space:
         last = all(each.rows == 0 for each in made) and all(d == 1 for d in root.space)
         return root.kind == "store" and (last or all(each.rows == (home.rows or 0) for each in made))
