@@ -55,6 +55,25 @@ class FramePart(Part):
             found[name] = column
         return pa.table(found)
 
+    def at_once(self, columns: Iterable[str]) -> Part:
+        """Return the partition with these columns in memory: its tasks run once."""
+        names = list(columns)
+        return LoadedPart(self.index, self.rows, self, self.load(names)) if len(names) > 1 else self
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPart(Part):
+    """A partition of which some columns are in memory."""
+
+    source: Part
+    table: pa.Table
+
+    def load(self, columns: Iterable[str]) -> pa.Table:
+        """Return these columns of the partition."""
+        names = list(columns)
+        held = set(self.table.column_names)
+        return self.table.select(names) if held.issuperset(names) else self.source.load(names)
+
 
 @dataclass(frozen=True, eq=False)
 class Expression:

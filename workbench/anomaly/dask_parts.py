@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workbench.anomaly.data import Part
     from workbench.engine.run import Run
 
-__all__ = ["Parts", "anchors", "kept", "metric_rows", "used_rows"]
+__all__ = ["Parts", "anchors", "is_kept", "kept", "metric_rows", "used_rows"]
 
 T = TypeVar("T")
 
@@ -145,6 +145,12 @@ def _nothing() -> None:
 
 _held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 _lock = threading.Lock()
+
+
+def is_kept(key: Hashable) -> bool:
+    """Return whether `kept` has what was made under `key`."""
+    with _lock:
+        return key in _held
 
 
 def kept(key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:

@@ -41,6 +41,10 @@ class Part:
         """Return these columns of the part."""
         raise NotImplementedError
 
+    def at_once(self, columns: Iterable[str]) -> Part:
+        """Return the part with these columns in memory, where one by one each would make all of it anew."""
+        return self
+
 
 class Data:
     """Rows with named columns, whatever holds them; made by `frames.read`.

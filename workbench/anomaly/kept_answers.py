@@ -48,7 +48,9 @@ def answer_key(data: Data, request: Request) -> str | None:
         return None
     if not isinstance(request.score, str) and not hasattr(request.score, "period"):
         return None
-    return key("outlier answer", VERSION, CODES, __version__, data.key(), json.dumps(request.spec(), sort_keys=True))
+    # Notes on columns belong to the request where one process reads the files, and to the answer where tasks do.
+    parted, spec = isinstance(data, PartedFiles), json.dumps(request.spec(), sort_keys=True)
+    return key("outlier answer", VERSION, CODES, __version__, data.key(), parted, spec)
 
 
 def save(key: str, result: Explanations, request: Request) -> bool:

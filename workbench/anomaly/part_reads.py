@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.anomaly.dask_parts import metric_rows, used_rows
-from workbench.anomaly.part_tasks import Column, part_codes
+from workbench.anomaly.part_tasks import Column, all_codes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,8 @@ class GatherPart:
     def __call__(self, item: tuple[Any, ...]) -> tuple[list[Codes], pa.Table]:
         """Return the codes and the plain columns."""
         part = item[0]
-        return [part_codes(part, self.token, column).codes for column in self.columns], part.load(list(self.plain))
+        stored = all_codes(part, self.token, self.columns)
+        return [each.codes for each in stored], part.load(list(self.plain))
 
 
 @dataclass(frozen=True)

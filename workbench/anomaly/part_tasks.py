@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.anomaly.dask_parts import kept, metric_rows, used_rows
+from workbench.anomaly.dask_parts import is_kept, kept, metric_rows, used_rows
 from workbench.anomaly.passes import Survey, survey
 from workbench.engine.errors import WorkbenchWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     import pyarrow as pa
 
     from workbench.anomaly.data import Part
@@ -207,8 +209,18 @@ def part_codes(part: Part, token: str, column: Column) -> Stored:
         made.append(stored_codes(part, column.name, column.edges))
         return made[0]
 
-    found = kept((token, part.index, "codes", column.key), make, lambda stored: stored.codes.nbytes)
+    found = kept(_codes_key(part, token, column), make, lambda stored: stored.codes.nbytes)
     return made[0] if made else replace(found, hit=True)
+
+
+def all_codes(part: Part, token: str, columns: Sequence[Column]) -> list[Stored]:
+    """Return the codes of several columns of a part, whose rows are read once for all that the worker has not."""
+    part = part.at_once([column.name for column in columns if not is_kept(_codes_key(part, token, column))])
+    return [part_codes(part, token, column) for column in columns]
+
+
+def _codes_key(part: Part, token: str, column: Column) -> Hashable:
+    return token, part.index, "codes", column.key
 
 
 @dataclass(eq=False)
@@ -260,7 +272,7 @@ class CollectPart:
         outliers = np.flatnonzero(flags)
         with warnings.catch_warnings(record=True) as issued:
             warnings.simplefilter("always", WorkbenchWarning)
-            stored = [part_codes(part, self.token, column) for column in self.columns]
+            stored = all_codes(part, self.token, self.columns)
         local = [each.codes for each in stored]
         codes = [column.codes if used is None else column.codes[used] for column in local]
         found = Collected(len(flags) if used is None else len(used), len(flags), len(outliers))
