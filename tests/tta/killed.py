@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from workbench.tta import liveness
+
 #: step and time (ns since 1970) of the last point that was logged
 LAST = struct.Struct("qq")
 
@@ -63,7 +65,7 @@ def train(folder: str, told: str, seed: int, resume: str | None, target: float, 
                 if step % 50 == 49:
                     assert store.flush()
                     say("acknowledged", step)
-    say("ended", t.run.id)
+    say("ended", t.run.id, time.time_ns())
 
 
 def serve() -> None:
@@ -125,6 +127,7 @@ class Child:
 
     def __init__(self, pid: int, asked: dict[str, Any]) -> None:
         self.pid, self.asked = pid, asked
+        self.started = liveness.process_started(pid)
         self.killed_ns = 0
 
     def told(self) -> list[list[str]]:
@@ -136,19 +139,16 @@ class Child:
         return next((line for line in reversed(self.told()) if line[0] == word), None)
 
     def gone(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+        return not liveness.running(self.pid, self.started)
 
     def wait(self) -> None:
         while not self.gone():
             time.sleep(0.002)
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        if not self.gone():  # its id may be another's by now
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
         self.killed_ns = time.time_ns()
         self.wait()
 

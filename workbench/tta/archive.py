@@ -240,9 +240,9 @@ def _plain(table: pa.Table) -> pa.Table:
 def _read(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
-    # the file alone, without looking for others like it
+    # the file alone, without looking for others like it; threads cost more than they gain at this size
     with pq.ParquetFile(path, read_dictionary=["metric"], page_checksum_verification=True) as file:
-        return file.read()
+        return file.read(use_threads=False)
 
 
 def _write(place: Path, run: str, table: pa.Table) -> str:
