@@ -118,9 +118,27 @@ def test_c51_outliers_of_flights_orders_and_a_video() -> None:
     assert any(line.startswith("1 ") for line in answer("%outliers days"))
 
 
+def test_c58_time_to_accuracy_of_digits_and_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    cells = executed(ROOT / "notebooks/05_time_to_accuracy.ipynb")
+    texts = [text_of(cell) for cell in cells if cell.cell_type == "code"]
+
+    def answer(start: str) -> str:
+        return next(text for text in texts if text.startswith(start))
+
+    assert answer("digits-one-cycle: top1 >= 97 ") and "confirmed by 2: " in answer("digits-one-cycle: top1 >= 97 ")
+    assert "of 8 reached 97 (" in answer("digits-one-cycle, 8 seeds: 8 of 8 seeds")
+    assert any("digits-one-cycle and digits-constant" in text or " faster than " in text or " fewer steps " in text
+               for text in texts)  # fmt: skip
+    assert any("on fresh data" in text for text in texts)
+    if (Path(os.environ.get("WORKBENCH_MIRROR", "")) / "dawnbench").is_dir():
+        assert "7.85 times as fast = epochs 1.6 (23 %) x time per epoch 4.91 (77 %)" in answer("davidcpage")
+        assert any("apple_resnet9_8v100_pytorch   0:00:10" in text for text in texts)
+
+
 def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
     found = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert set(found) == {"00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb"}
+    assert set(found) == {"00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "05_time_to_accuracy.ipynb"}
     for path in found.values():
         for cell in nbformat.read(path, as_version=4).cells:
             assert not cell.get("outputs") and cell.get("execution_count") is None, path.name

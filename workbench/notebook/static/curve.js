@@ -11,7 +11,7 @@ ${R} { --c-text: var(--wb-text, var(--jp-content-font-color1, currentColor)); --
   --c-good: var(--wb-good, var(--jp-success-color1, #2e7d32)); --c-error: var(--wb-error, var(--jp-error-color1, #c62828));
   font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--c-text); font-variant-numeric: tabular-nums;
   max-width: 960px; }
-${R} [hidden] { display: none; }
+${R} [hidden] { display: none !important; }
 ${R} .wb-c-head { display: flex; gap: 12px; align-items: baseline; min-height: 26px; }
 ${R} .wb-c-head:empty { display: none; }
 ${R} .wb-c-title { font-weight: 600; }
