@@ -101,6 +101,12 @@ def test_c06_the_standard_error_is_that_of_an_accuracy(clock: Ticking) -> None:
     assert t.run.evals["se"].tolist()[0] == pytest.approx(0.002374868417407583)
 
 
+def test_c06_what_is_no_accuracy_has_no_standard_error(clock: Ticking) -> None:
+    with tracker(94.0) as t:
+        t.eval(n=10_000, top1=lambda: 94.0, top5=lambda: 99.0, val_loss=lambda: 0.3)
+    assert t.run.evals["se"].round(4).tolist()[:2] == [0.2375, 0.0995] and math.isnan(t.run.evals["se"][2])
+
+
 def test_c11_time_cost_and_energy_are_budgets(clock: Ticking) -> None:
     with tracker(max_time="35s") as t:
         train(t, clock)

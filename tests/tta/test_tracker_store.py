@@ -213,6 +213,7 @@ def test_c55_a_killed_process_is_gone_on_with(home: Path, monkeypatch: pytest.Mo
 def test_checkpoints_of_a_run_that_ended_are_put_aside(clock: Ticking) -> None:
     with tracker() as t:
         first = t.checkpoint_dir
+        assert not list(first.iterdir())
         assert t.checkpoint_dir == first and first.is_dir()
         (first / "last").write_text("trained")
     with tracker() as t:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["checkpoint_dir", "own"]
 
-#: says whose run a folder's checkpoints are
+#: says whose run a folder's checkpoints are; beside the folder, which holds nothing but checkpoints
 _OWNER = ".run.json"
 #: states of runs that nothing goes on from
 ENDED = ("finished", "reached", "budget", "hopeless")
@@ -54,7 +54,7 @@ def checkpoint_dir(tracking: Tracking) -> Path:
 
 def _owner(place: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((place / _OWNER).read_text(encoding="utf-8"))
+        found = json.loads(_beside(place).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and "run" in found else None
@@ -67,7 +67,11 @@ def own(place: Path, run: str, state: str = "running") -> None:
         "pid_started": liveness.process_started(),
     }  # fmt: skip
     with suppress(OSError):  # who writes checkpoints there will say so
-        (place / _OWNER).write_text(json.dumps(facts), encoding="utf-8")
+        _beside(place).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(place.name + _OWNER)
 
 
 def _goes_on(owner: dict[str, Any]) -> bool:

@@ -283,7 +283,7 @@ def _after_fork() -> None:
     global _lock, _begun
     _lock, _begun = threading.Lock(), 0
     for t in list(_open):
-        t.forked = True
+        t.forked, t.lock = True, threading.RLock()  # another thread may have held it
         t.gate[0] = -1
     _open.clear()
 

@@ -133,19 +133,30 @@ class Log:
     cpu_ns: int | None = None
     energy_mj: int | None = None
 
-    def evals_frame(self, *, target: float, goal: str, unit: str | None = None) -> DataFrame:
-        """Return the evaluations as `run.evals`."""
+    def evals_frame(self, *, metric: str, target: float, goal: str, unit: str | None = None) -> DataFrame:
+        """Return the evaluations as `run.evals`.
+
+        Parameters
+        ----------
+        metric, target, goal, unit
+            Of the run: other metrics have a standard error only under a name that is one of an accuracy.
+        """
+        from workbench.tta.dawnbench_write import OFFICIAL
+
         columns: Sequence[Sequence[Any]] = list(zip(*self.evals, strict=True)) if self.evals else [()] * 9
-        seq, step, epoch, metric, value, n, t_ns, cpu, energy = columns
+        seq, step, epoch, names, value, n, t_ns, cpu, energy = columns
         values = np.array([math.nan if v is None else v for v in value], np.float64)
         percent = target > 1 if unit in (None, "any") else unit == "percent"
         line = Timeline(self.spans)
         times = np.array(t_ns, np.int64)
         made: dict[str, Any] = {
             "eval": np.array(seq, np.int64), "step": np.array(step, np.int64),
-            "epoch": np.array([math.nan if v is None else v for v in epoch], np.float64), "metric": list(metric),
+            "epoch": np.array([math.nan if v is None else v for v in epoch], np.float64), "metric": list(names),
             "value": values, "n": list(n),
-            "se": [accuracy_se(v, judged, percent=percent, goal=goal) for v, judged in zip(values, n, strict=True)],
+            "se": [
+                accuracy_se(v, judged, percent=percent, goal=goal) if name == metric or name in OFFICIAL else math.nan
+                for name, v, judged in zip(names, values, n, strict=True)
+            ],
             "cpu_s": np.array([math.nan if v is None else v / 1e9 for v in cpu], np.float64),
             "energy_j": np.array([math.nan if v is None else v / 1e3 for v in energy], np.float64),
         }  # fmt: skip
@@ -249,7 +260,7 @@ def record(
 
     def tables() -> tuple[DataFrame, DataFrame]:
         log = load()
-        return log.evals_frame(target=target, goal=goal, unit=unit), log.spans_frame()
+        return log.evals_frame(metric=str(facts["metric"]), target=target, goal=goal, unit=unit), log.spans_frame()
 
     told = [row for attempt in chain for row in notes.get(attempt.num, ())]
     started = chain[0].facts["started_utc"]

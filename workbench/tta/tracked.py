@@ -104,7 +104,8 @@ def record(tracking: Tracking) -> Record:
 
 
 def _tables(log: Log, target: Target) -> tuple[DataFrame, DataFrame]:
-    return log.evals_frame(target=target.value, goal=target.goal, unit=target.unit), log.spans_frame()
+    evals = log.evals_frame(metric=target.metric, target=target.value, goal=target.goal, unit=target.unit)
+    return evals, log.spans_frame()
 
 
 def points_of(tracking: Tracking) -> Any:
