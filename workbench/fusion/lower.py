@@ -603,7 +603,7 @@ class _Lowering:
         """Return the value that tells whether a row is there: all masks of the filters above it."""
         found: list[int] = []
         seen: set[int] = set()
-        stack = [node]
+        stack = [node] if self.inside(node, root) else []
         while stack:
             each = stack.pop()
             if (
@@ -617,7 +617,7 @@ class _Lowering:
                 mask = self.value(each.inputs[1], axes, root)
                 if mask not in found:
                     found.append(mask)
-            stack.extend(each.inputs)
+            stack.extend(each.inputs[1:] if each.kind == "Gather" else each.inputs)
         if not found:
             return None
         pred = found[0]
@@ -681,7 +681,10 @@ class _Lowering:
         if how.builder == "moments":
             return self.variance(node, made)
         if how.builder in ("argmin", "argmax"):
-            return self.add("result", (), "int64", builder=made, part=1)
+            place = self.add("result", (), "int64", builder=made, part=1)
+            if isinstance(node.inputs[0].shape[0], Size):
+                self.error(self.add("less", (place, self.const(0, "int64")), "bool"), f"{name} of nothing")
+            return place
         if how.builder in ("first", "last"):
             return self.chosen(node, made, dtype)
         value = self.add("result", (), dtype, builder=made)

@@ -233,6 +233,8 @@ def _kernel(step: KernelStep, device: str) -> Any:
 def _wrong(what: str, step: KernelStep) -> None:
     if what == "index":
         raise IndexError("index is out of bounds for the axis it is used on")
+    if what.startswith("arg"):
+        raise ValueError(f"attempt to get {what.partition(' ')[0]} of an empty sequence")
     word = {"min": "minimum", "max": "maximum", "nanmin": "fmin", "nanmax": "fmax"}[what.partition(" ")[0]]
     raise ValueError(f"zero-size array to reduction operation {word} which has no identity")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -452,9 +451,14 @@ def elementwise(name: str, exprs: tuple[Expr, ...], where: Any) -> LazyArray:
     return LazyArray(found)
 
 
-_error_state: Callable[[], Any] = getattr(
-    np._core.umath, "_extobj_contextvar", contextvars.ContextVar("none", default=None)
-).get  # type: ignore[attr-defined]
+def _error_state_getter() -> Callable[[], Any]:
+    """Return what gives the object that holds NumPy's error state; of an unknown NumPy, always None."""
+    core: Any = getattr(np, "_core", None)
+    found = getattr(getattr(core, "umath", None), "_extobj_contextvar", None)
+    return found.get if found is not None else lambda: None
+
+
+_error_state = _error_state_getter()
 #: the last error state that was looked at and does not raise
 _calm: Any = object()
 
@@ -572,7 +576,7 @@ def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
         dtype = known.get((a.dtype, how))
         if dtype is None or not plain or _error_state() is not _calm:
             found = elementwise(name, (a, b), where)
-            if plain and a.kind != "Const" and b.kind != "Const" or how is float:
+            if a.kind != "Const" and (kind is not LazyArray or b.kind != "Const"):
                 known[a.dtype, how] = found.dtype
             return found
         return LazyArray(Expr("Map", name, (a, b), (), dtype, shape, where))

@@ -14,12 +14,11 @@ from workbench.fusion.capture.array import LazyArray, run_in_numpy
 __all__ = ["attribute"]
 
 #: methods that are the function of the same name
-_AS_FUNCTION = frozenset(
-    (
-        "sum prod min max mean var std argmin argmax any all cumsum cumprod dot clip round take compress ravel squeeze "
-        "swapaxes repeat nonzero searchsorted diagonal trace argsort argpartition"
-    ).split()
-)
+_AS_FUNCTION = {
+    "sum", "prod", "min", "max", "mean", "var", "std", "argmin", "argmax", "any", "all", "cumsum", "cumprod", "dot",
+    "clip", "round", "take", "compress", "ravel", "squeeze", "swapaxes", "repeat", "nonzero", "searchsorted",
+    "diagonal", "trace", "argsort", "argpartition",
+}  # fmt: skip
 _PLAIN = ("flags", "strides", "data", "base", "ctypes", "__array_interface__", "__array_struct__", "flat")
 
 
