@@ -23,11 +23,11 @@ def identity(op: str, dtype: str, part: int = 0) -> float | int | bool:
     if part:
         return -1 if op != "moments" else 0.0
     kind = operations.kind_of(dtype)
-    if op in ("+", "moments", "first", "last", "or"):
+    if op in ("+", "moments", "first", "last", "argmin", "argmax", "or"):
         return 0
     if op in ("*", "and"):
         return 1
-    low = op in ("max", "argmax")
+    low = op == "max"
     if kind[0] == "f":
         return float("-inf") if low else float("inf")
     if kind == "i1":
@@ -430,16 +430,23 @@ class Table:
                 x = emitter.values[each.values[k]] if each.values else key
                 place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else at
                 new = alone(op, emitter.lane(x, emitter.int64(lane)), place)
-                self.update(op, self.builder.dtypes[k], start, at, lane % COPIES, new)
+                self.update(op, self.builder.dtypes[k], start, at, self._copy(lane), new)
                 start += len(new)
 
-    def update(self, op: str, dtype: str, start: int, key: Value, copy: int, new: list[Value]) -> None:
+    def _copy(self, lane: int) -> Value | int:
+        """Return which copy a lane merges into: by its position, so that it does not depend on the width of vectors."""
+        emitter = self.emitter
+        if emitter.along is None or emitter.lanes >= COPIES:
+            return lane % COPIES
+        return (emitter.scalars[emitter.along] + lane) & (COPIES - 1)
+
+    def update(self, op: str, dtype: str, start: int, key: Value, copy: Value | int, new: list[Value]) -> None:
         """Merge into one element."""
         code, where, before = self.emitter.code, [], []
         for k in range(start, start + len(new)):
             base, step, apart = self.places[k]
             address = base + key * step
-            if copy:
+            if isinstance(copy, Value) or copy:
                 address = address + apart * copy
             pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
             where.append(pointer)

@@ -14,7 +14,7 @@ from workbench.fusion.cpu import combine, machine, memory, objects, threads
 from workbench.fusion.cpu.builders import identity
 from workbench.fusion.cpu.emit import emit
 from workbench.fusion.cpu.layout import CHUNK, Layout, LoopPlan, parts_of, plan_loops
-from workbench.fusion.loop import Builder, For, Program, Store, statements, text
+from workbench.fusion.loop import Builder, For, If, Program, Store, statements, text
 
 __all__ = ["Compiled", "compile"]
 
@@ -307,7 +307,9 @@ def _partly_written(program: Program) -> set[str]:
     found = set()
     for loop in program.loops:
         for each in statements(loop.body):
-            if isinstance(each, Store) and (each.pred is not None or any(isinstance(i, int) for i in each.index)):
+            if isinstance(each, If):
+                found |= {inner.buffer for inner in statements(each.body) if isinstance(inner, Store)}
+            elif isinstance(each, Store) and (each.pred is not None or any(isinstance(i, int) for i in each.index)):
                 found.add(each.buffer)
             elif isinstance(each, Store):
                 terms = [t for i in each.index if not isinstance(i, int) for t in i.terms]

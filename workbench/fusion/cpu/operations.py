@@ -191,6 +191,18 @@ def _round(name: str) -> Callable[[Value], Value]:
     return lambda x: x.intrinsic(name) if x.floating else x
 
 
+#: NumPy divides in the precision of its argument
+_PI = {"f64": math.pi, "f32": 3.1415927410125732}
+
+
+def _radians(x: Value) -> Value:
+    return x * (_PI[x.kind] / 180.0)
+
+
+def _degrees(x: Value) -> Value:
+    return x * (180.0 / _PI[x.kind])
+
+
 _SIMPLE: dict[str, Callable[..., Value]] = {
     "add": _add,
     "subtract": lambda a, b: a - b,
@@ -201,10 +213,10 @@ _SIMPLE: dict[str, Callable[..., Value]] = {
     "negative": lambda a: -a,
     "positive": lambda a: a,
     "fabs": lambda a: a.abs(),
-    "deg2rad": lambda a: a * (math.pi / 180.0),
-    "radians": lambda a: a * (math.pi / 180.0),
-    "rad2deg": lambda a: a * (180.0 / math.pi),
-    "degrees": lambda a: a * (180.0 / math.pi),
+    "deg2rad": _radians,
+    "radians": _radians,
+    "rad2deg": _degrees,
+    "degrees": _degrees,
     "floor": _round("floor"),
     "ceil": _round("ceil"),
     "trunc": _round("trunc"),
