@@ -52,6 +52,8 @@ class Dictionary:
         self.kind: str | None = None
         self.text = False
         self._type: pa.DataType | None = None  # of the last rows
+        #: of the last chunk: the code of each entry, room to count entries in, and where both lie
+        self._addresses: tuple[Any, int, Any, int] = None, 0, None, 0
         #: how many of the last rows have each code, where that is known
         self.counts: NDArray[np.int64] | None = None
         self._last: tuple[pa.Array, NDArray[np.uint32]] | None = None
@@ -172,15 +174,19 @@ class Dictionary:
         return found.codes
 
     def _recoded(self, rows: NDArray[Any], recode: NDArray[np.uint32]) -> _Recoded:
-        many: NDArray[Any] = np.zeros(len(recode), np.int32)
         if rows.dtype.itemsize < 8 and loading.kernels(0) is not None:
             from workbench.anomaly import stream_kernels
 
             if stream_kernels.ready(stream_kernels.recode):
                 codes = np.empty(len(rows), code_type(self.card))
+                if self._addresses[0] is not recode:
+                    room = np.zeros(len(recode), np.int32)
+                    self._addresses = recode, address(recode), room, address(room)
+                _, table, many, counts = self._addresses
+                many[:] = 0
                 stream_kernels.recode(
-                    address(rows), rows.itemsize, len(rows), address(recode), len(recode) - 1, address(codes),
-                    codes.itemsize, address(many),
+                    address(rows), rows.itemsize, len(rows), table, len(recode) - 1, address(codes), codes.itemsize,
+                    counts,
                 )  # fmt: skip
                 entries = many.nonzero()[0]
                 return _Recoded(codes, entries, many[entries])

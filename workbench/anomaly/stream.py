@@ -153,9 +153,11 @@ class OutlierStream:
         if table.num_rows and self.panes.cut.kind == "time":
             times = nanoseconds(table.column(self.options["time"]), self.options["time"])
         begin = self.panes.pushed
-        with uninterrupted():
-            self.labels = np.zeros(table.num_rows, bool)
-            if table.num_rows:
+        self.labels = np.zeros(table.num_rows, bool)
+        if table.num_rows and self.panes.cut.kind == "push":
+            self._closed += self.panes.add(table)
+        elif table.num_rows:
+            with uninterrupted():
                 self._closed += self.panes.add(table, times)
         return self._take(begin)
 

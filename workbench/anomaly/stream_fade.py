@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from workbench.anomaly import compare, remarks
+from workbench.anomaly.data import as_float64
 from workbench.anomaly.dictionary import Dictionary
 from workbench.anomaly.execution import Question
 from workbench.anomaly.explain import Found, Rules, search
@@ -94,12 +95,10 @@ class FadeState:
         Cutoff, optional
         """
         data, actuals, request = ArrowData(pane.table, self.name), Actuals(), self.request
-        labelled = self._counted(pane, data, actuals)
+        labelled, searched = self._searched_after(pane, data, actuals)
         said, cutoff, used, flags = [*notes, *labelled.notes], labelled.cutoff, labelled.used, labelled.flags
         if not self.counts.outlier_sum:
             said += self._nothing(data)
-        with actuals.step("Count"), uninterrupted():
-            searched = self._searched()
         extra = {
             "rows": None, "name": self.name, "cutoff": cutoff, "weighted": bool(self.decay),
             "n_left_out": 0 if used is None else int(len(used) - np.count_nonzero(used)),
@@ -182,24 +181,28 @@ class FadeState:
         """Go on after a pane: it has been counted in `close`."""
         self._labelled = None
 
-    def _counted(self, pane: Pane, data: ArrowData, actuals: Actuals) -> _Labelled:
-        """Label and count a pane, once: one whose answer failed comes again."""
-        if self._labelled is not None and self._labelled.number == pane.number:
-            return self._labelled
+    def _searched_after(self, pane: Pane, data: ArrowData, actuals: Actuals) -> tuple[_Labelled, _Searched]:
+        """Label and count a pane, once (one whose answer failed comes again), and search."""
+        labelled = self._labelled
+        if labelled is not None and labelled.number == pane.number:
+            with actuals.step("Count"), uninterrupted():
+                return labelled, self._searched()
         before = self.follower.mark()
         try:
             labelled = self._label(pane, data, actuals)
-            with actuals.step("Collect", rows=float(np.count_nonzero(labelled.flags))), uninterrupted():
-                self.counts.add(
-                    pane.number, labelled.codes, [each.card for each in self.dictionaries], labelled.flags,
-                    labelled.values,
-                )  # fmt: skip
-                self._labelled = labelled
+            with uninterrupted():
+                with actuals.step("Collect", rows=float(np.count_nonzero(labelled.flags))):
+                    self.counts.add(
+                        pane.number, labelled.codes, [each.card for each in self.dictionaries], labelled.flags,
+                        labelled.values,
+                    )  # fmt: skip
+                    self._labelled = labelled
+                with actuals.step("Count"):
+                    return labelled, self._searched()
         except BaseException:
-            if self._labelled is None or self._labelled.number != pane.number:
+            if self._labelled is not labelled or labelled is None:
                 self.follower.back(before)
             raise
-        return labelled
 
     def _label(self, pane: Pane, data: ArrowData, actuals: Actuals) -> _Labelled:
         """Encode a pane and mark its outliers."""
@@ -210,7 +213,7 @@ class FadeState:
         with actuals.step("Score", rows=float(data.n_rows)):
             if request.where is not None:
                 return _Labelled(pane.number, codes, values, np.asarray(data.where(request.where), bool))
-            columns = [data.numbers(name) for name in request.metrics]
+            columns = [as_float64(pane.table.column(name)) for name in request.metrics]
             used = usable(columns)
             x = chosen(columns[0] if len(columns) == 1 else np.column_stack(columns), used)
             if self.counts.number >= 0:

@@ -32,6 +32,6 @@ class uninterrupted:  # used as a function
                 self._handler(*self._met[-1])
 
 
-# without what the library wraps around them, which takes ten times as long as they do
-_GET: Any = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_SET: Any = getattr(signal.signal, "__wrapped__", signal.signal)
+# without what the library puts around these to name signals, which takes ten times as long as they do
+_PLAIN: Any = getattr(signal, "_signal", signal)
+_GET, _SET = _PLAIN.getsignal, _PLAIN.signal

@@ -78,6 +78,8 @@ class Follower:
         if callable(request.score):
             return self._of_function(x, given)
         passes = ArrayPasses(sample)
+        if len(self.scores) and request.threshold is None and request.score in ("mad", "zscore"):
+            given["threshold"] = math.inf  # the cutoff will be a quantile of the scores
         scored = fit(passes, **given)
         scores = scored.model.score(x) if not isinstance(scored.model, PercentileModel) else None
         if scores is None or request.threshold is not None:  # the cutoff stands on the metric itself, or is given
