@@ -13,7 +13,7 @@ def test_parts_share_nothing_and_are_the_same_each_time() -> None:
     assert found.train_x.shape == (1197, 64) and found.val_x.shape == found.fresh_x.shape == (300, 64)
     assert len({*found.train_ids, *found.val_ids}) == 1497
     assert found.train_x.dtype == np.float32 and found.train_y.dtype == np.int64
-    assert 0 == found.val_x.min() and found.val_x.max() == 1
+    assert found.val_x.min() == 0 and found.val_x.max() == 1
     assert np.array_equal(found.val_ids, again.val_ids) and not np.array_equal(found.val_ids, other.val_ids)
 
 

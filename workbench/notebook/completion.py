@@ -14,10 +14,14 @@ from typing import Any
 from workbench.notebook.magics.base import MagicSpec, Option, specs
 from workbench.notebook.magics.workbench import COMMANDS
 
-__all__ = ["complete_body", "complete_line", "install", "known_detectors"]
+__all__ = ["complete_body", "complete_line", "complete_tta", "install", "known_detectors"]
 
 _FILES = {"IPCompleter.file_matcher"}
 _MOST = 500
+#: members of `workbench.tta.Tracker` and kinds of its spans; a test holds them together
+_TRACKER = ("eval", "span", "log", "plan", "note", "stop", "resume", "run", "status", "seed", "resumed",
+            "checkpoint_dir")  # fmt: skip
+_SPANS = ("init", "data", "compile", "warmup", "train", "eval", "checkpoint", "other")
 #: those of `video.models.builtin`, which is too heavy to import for a completion; a test holds them together
 _BUILTIN = ("yolox-nano", "nanodet", "fastestdet", "light-person", "hog-person", "motion")
 #: text, kind
@@ -77,6 +81,9 @@ def _complete(context: Any, namespace: dict[str, Any]) -> tuple[list[Found], str
         until = "\n".join([*lines[1:at], before])
         found, fragment = complete_sql(spec, body, until, namespace, lines[0].split()[1:])
         return found, fragment, True, False
+    if spec.name == "tta":
+        found, fragment = complete_tta(lines[0], before)
+        return found, fragment, bool(found), False
     if spec.name != "vquery":
         return [], "", False, False
     found, fragment, alone = complete_body(body, before, namespace, at - 1)
@@ -228,6 +235,26 @@ def known_detectors() -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------ the body
+
+
+def complete_tta(line: str, before: str) -> tuple[list[Found], str]:
+    """Complete the tracker in the body of `%%tta`: it is there only while the cell runs, so no object can be asked.
+
+    Parameters
+    ----------
+    line, before : str
+        The cell's first line; the line of the cursor, up to it.
+    """
+    if found := re.search(r"(?<![\w.])tta\.(\w*)\Z", before):
+        return [(name, "function") for name in _TRACKER if name.startswith(found[1])], found[1]
+    if found := re.search(r"""(?<![\w.])tta\.span\(\s*["'](\w*)\Z""", before):
+        return [(kind, "value") for kind in _SPANS if kind.startswith(found[1])], found[1]
+    if found := re.search(r"(?<![\w.])tta\.eval\((?:[^()]*,)?\s*(\w*)\Z", before):
+        metric = re.search(r"([^\W\d]\w*)\s*[<>]=", line)
+        words = [f"{metric[1]}=" if metric else "", "step=", "n=", "epoch="]
+        named = [(word, "param") for word in words if word and word.startswith(found[1]) and word not in before]
+        return named, found[1]
+    return [], ""
 
 
 def complete_body(body: str, before: str, namespace: dict[str, Any], line: int = 0) -> tuple[list[Found], str, bool]:

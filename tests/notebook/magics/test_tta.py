@@ -198,3 +198,18 @@ def test_help_and_completion(front: Front, capsys: pytest.CaptureFixture[str]) -
     assert offered("top1>=97 --max") == ["--max-cost", "--max-time"]
     assert offered("top1>=97 --clock ") == list(magic.CLOCKS)
     assert offered("top1>=97 --task Im") == ["ImageNet"]
+
+
+def test_the_tracker_is_completed_in_the_body() -> None:
+    from workbench.notebook import completion
+    from workbench.tta.clock import KINDS
+    from workbench.tta.tracker import Tracker
+
+    def offered(before: str) -> list[str]:
+        return [word for word, _ in completion.complete_tta("%%tta val_loss<=0.1", before)[0]]
+
+    assert set(completion._TRACKER) <= set(dir(Tracker)) and completion._SPANS == KINDS
+    assert offered("    tta.s") == ["span", "stop", "status", "seed"]
+    assert offered('with tta.span("tr') == ["train"]
+    assert offered("tta.eval(step=3, ") == ["val_loss=", "n=", "epoch="]
+    assert offered("x = tta") == offered("data.tta.e") == offered("print(") == []
