@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.fusion.api import array, cache_clear, compute, explain, plans
     from workbench.fusion.capture.array import LazyArray
+    from workbench.fusion.capture.cell import CellResult, run_cell
     from workbench.fusion.capture.frame import LazyFrame, frame
     from workbench.fusion.capture.series import LazySeries
     from workbench.fusion.errors import FusionError, FusionKeyError, FusionShapeError, FusionTypeError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.fusion.result import FusionPlan, Kernel
 
 __all__ = [
+    "CellResult",
     "DeviceModel",
     "FusionError",
     "FusionKeyError",
@@ -38,9 +40,11 @@ __all__ = [
     "frame",
     "fuse",
     "plans",
+    "run_cell",
 ]
 
 _LAZY = {
+    "CellResult": "workbench.fusion.capture.cell",
     "DeviceModel": "workbench.fusion.plan.model",
     "FusionError": "workbench.fusion.errors",
     "FusionKeyError": "workbench.fusion.errors",
@@ -58,6 +62,7 @@ _LAZY = {
     "frame": "workbench.fusion.capture.frame",
     "fuse": "workbench.fusion.fuse",
     "plans": "workbench.fusion.api",
+    "run_cell": "workbench.fusion.capture.cell",
 }
 
 

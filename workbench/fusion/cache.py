@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-__all__ = ["clear", "history", "kernel", "kernels", "plans", "remember"]
+__all__ = ["clear", "history", "kernel", "kernels", "plans", "recorded", "remember"]
 
 V = TypeVar("V")
 
@@ -58,9 +60,26 @@ kernels: Recent[Any] = Recent(1024)
 history: deque[Any] = deque(maxlen=64)
 
 
+#: lists that plans are added to while someone records them
+_recorders: list[list[Any]] = []
+
+
 def remember(plan: Any) -> None:
     """Add a plan to those of this process."""
     history.append(plan)
+    for each in _recorders:
+        each.append(plan)
+
+
+@contextmanager
+def recorded() -> Iterator[list[Any]]:
+    """Give a list to which each plan that runs meanwhile is added."""
+    found: list[Any] = []
+    _recorders.append(found)
+    try:
+        yield found
+    finally:
+        _recorders[:] = [each for each in _recorders if each is not found]
 
 
 def kernel(program: Any) -> tuple[Any, float, str]:

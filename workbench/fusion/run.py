@@ -17,7 +17,7 @@ from workbench.fusion.prepare import KernelStep, Prepared, prepare, resolve, run
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
 from workbench.fusion.structure import Structure, structure
 
-__all__ = ["DEVICES", "force", "plan_of"]
+__all__ = ["DEVICES", "checked_device", "force", "plan_of"]
 
 DEVICES = ("auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager")
 
@@ -51,7 +51,7 @@ def force(
     FusionError
         If a check fails, or the device is not there.
     """
-    _device(device, exact)
+    checked_device(device, exact)
     start = time.perf_counter()
     if device == "eager":
         values, plan = _eagerly(exprs, start)
@@ -67,7 +67,7 @@ def force(
 
 def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False) -> FusionPlan:
     """Return the plan of expressions without running it."""
-    _device(device, exact)
+    checked_device(device, exact)
     start = time.perf_counter()
     form = structure(exprs)
     plan, how = _prepared(exprs, form, exact)
@@ -76,7 +76,8 @@ def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False)
     return _report(plan, form, lengths, "cpu" if device == "auto" else device, how, spent, [None] * len(plan.steps))
 
 
-def _device(device: str, exact: bool) -> None:
+def checked_device(device: str, exact: bool) -> None:
+    """Raise the error for a device that is not known or not there."""
     if device not in DEVICES:
         from workbench.engine.errors import suggest
 
