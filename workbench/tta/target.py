@@ -61,7 +61,7 @@ class Target:
             if not isinstance(given, str) or given not in known:
                 hint = "Write " + " or ".join(f'{name}="{word}"' for word in known) + "."
                 raise WorkbenchError(f"No {name} {given!r}.", suggest(str(given), known, hint, quote='"{}"'))
-        if unit == "fraction" and goal == "max" and value > 1:
+        if unit == "fraction" and goal == "max" and float(value) > 1:
             raise WorkbenchError(f"Target {value:g} is no fraction.", f'Use target {value / 100:g}, or unit="percent".')
         return cls(metric, float(value), str(goal), unit)
 

@@ -24,7 +24,7 @@ from workbench.tta.spanlog import Open, SpanLog
 from workbench.tta.status import Status, StopTraining
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from workbench.tta.beside import Beside
@@ -219,24 +219,17 @@ class Tracking:
         def log(step: int, **metrics: Any) -> None:
             if type(step) is not int or not 0 <= step <= _NEVER:
                 step = step_of(step)
-            for value in metrics.values():
-                if type(value) is not float:
-                    metrics = {name: number(value, name) for name, value in metrics.items()}
-                    break
             time = now()
-            if time >= gate[0]:
-                look(time, step, metrics)
-                return
             for name, value in metrics.items():
-                append((name, step, time, value))
+                append((name, step, time, value if type(value) is float else number(value, name)))
+            if time >= gate[0]:
+                look(time)
 
         return log
 
-    def look(self, time: int, step: int, metrics: Mapping[str, float]) -> None:
-        """Log a point, and look closer: whether the run is open, and whether it is to be left."""
+    def look(self, time: int) -> None:
+        """Look closer after a point: whether the run is open, and whether it is to be left."""
         self.check_open("log")
-        for name, value in metrics.items():
-            self.points.queue.append((name, step, time, value))
         with self.lock:
             wall = time - self.zero + self.offset
             reading = self.spans.read(wall)
