@@ -122,14 +122,19 @@ def check(store: Store, seeds: list[Seed]) -> dict[str, float]:
         elif at:
             lost = last - (steps[-1] if steps else first - 1)
             assert lost >= 0
-            # a step takes 0.3 ms, on a quiet machine
-            windows.append(lost)
+            # the time of the last point that was logged, less that of the last one that is there
+            (kept,) = connection.execute(
+                "SELECT started_utc + ifnull((SELECT max(t_ns) FROM point WHERE run = num), 0) FROM run WHERE num = ?",
+                found,
+            ).fetchone()
+            windows.append((at - kept) / 1e9)
     connection.close()
     return {
         "begun": begun,
         "acknowledged": acknowledged,
         "rows": rows,
-        "most_lost": max(windows, default=0),
+        "unacknowledged_s": round(max(windows, default=0.0), 3),
+        "unacknowledged_median_s": round(sorted(windows)[len(windows) // 2], 3) if windows else 0.0,
     }
 
 

@@ -16,9 +16,6 @@ __all__ = ["Operation", "Tables", "size"]
 #: kind (`facts`, `eval`, `point`, `span`, `note`, `crossing`, `beat`, `alive`), id of the run, payload
 Operation = tuple[str, str, Any]
 
-#: rows of one INSERT: each statement gives the interpreter's lock away once, not once a row
-_BLOCK = 256
-_POINT = "INSERT OR IGNORE INTO point VALUES "
 #: facts that are columns of the table of runs as they are
 _RUN = (
     "seed", "attempt", "parent", "joined", "resumed_step", "reason", "end_ns", "cpu_ns", "energy_mj", "host", "pid",
@@ -60,35 +57,35 @@ class Tables:
 
     def apply(self, operations: Iterable[Operation]) -> None:
         """Write operations."""
-        points: list[Any] = []  # flat: six parameters a row
+        # run, metric -> step, t_ns, v, seq of one row after another
+        points: dict[str, dict[str, list[Any]]] = {}
         for kind, run, payload in operations:
             if kind == "point":
-                num, metrics = self.num(run), self._metrics
+                flats = points.setdefault(run, {})
                 for k, step, t_ns, v, seq in payload:
-                    key = metrics.get(k)
-                    points += (num, self._metric(k) if key is None else key, step, t_ns, v, seq)
+                    if (flat := flats.get(k)) is None:
+                        flat = flats[k] = []
+                    flat += (step, t_ns, v, seq)
             else:
                 getattr(self, f"_{kind}")(self.num(run), payload)
-        if points:
-            self._points(points)
+        for run, flats in points.items():
+            for k, flat in flats.items():
+                self._points(self.num(run), self._metric(k), flat)
 
     # one method for each kind
 
-    def _points(self, flat: list[Any]) -> None:
-        if not _SQLITE.issuperset(map(type, flat)):  # a number of NumPy would be kept as its bytes
-            flat = _plain(flat)
-        width = 6 * _BLOCK
-        whole = len(flat) // width * width
-        for at in range(0, whole, width):
-            self._insert(_BLOCK_SQL, flat[at : at + width])
-        for at in range(whole, len(flat), 6):
-            self._insert(_ROW_SQL, flat[at : at + 6])
-
-    def _insert(self, sql: str, flat: list[Any]) -> None:
-        try:
-            self.connection.execute(sql, flat)
-        except OverflowError:
-            self.connection.execute(sql, _plain(flat))
+    def _points(self, num: int, metric: int, flat: list[Any]) -> None:
+        if not _SQLITE.issuperset({*map(type, flat[::4]), *map(type, flat[2::4])}):
+            flat = _plain(flat)  # a number of NumPy would be kept as its bytes
+        at = 0
+        for rows, sql in _BLOCKS.items():
+            while len(flat) - at >= 4 * rows:
+                block = flat[at : at + 4 * rows]
+                at += 4 * rows
+                try:
+                    self.connection.execute(sql, [num, metric, *block])
+                except OverflowError:
+                    self.connection.execute(sql, [num, metric, *_plain(block)])
 
     def _eval(self, num: int, rows: Sequence[tuple[Any, ...]]) -> None:
         places: dict[Any, int] = {}  # of the metrics of an evaluation, in the order given
@@ -165,6 +162,8 @@ class Tables:
         return int(found[0])
 
     def _metric(self, name: str) -> int:
+        if (known := self._metrics.get(name)) is not None:
+            return known
         self.connection.execute("INSERT OR IGNORE INTO metric(name) VALUES (?)", (name,))
         found = int(self.connection.execute("SELECT k FROM metric WHERE name = ?", (name,)).fetchone()[0])
         self._metrics[name] = found
@@ -183,8 +182,13 @@ def size(operation: Operation) -> int:
 #: types that SQLite keeps as they are
 _SQLITE = frozenset({int, float, type(None)})
 _NO_RECIPE = ("", None, None, "", "max", None, "wall", None)
-_ROW_SQL = _POINT + "(?, ?, ?, ?, ?, ?)"
-_BLOCK_SQL = _POINT + ", ".join(["(?, ?, ?, ?, ?, ?)"] * _BLOCK)
+#: rows of one INSERT -> its text: a statement gives the interpreter's lock away once, not once a row
+_BLOCKS = {
+    rows: "INSERT OR IGNORE INTO point SELECT ?1, ?2, column1, column2, column3, column4 FROM (VALUES "
+    + ", ".join(["(?, ?, ?, ?)"] * rows)
+    + ")"
+    for rows in (256, 16, 1)
+}
 
 
 def _plain(values: Iterable[Any]) -> list[Any]:
