@@ -35,10 +35,10 @@ def absent(column: Column) -> Column | None:
     found = there(column)
     domain = column.domain
     if found is None:
-        found = ir.view(ir.const(np.bool_(False)), "broadcast", (domain.size,), (domain.size,))
+        found = domain.full(ir.const(np.bool_(False)))
     else:
         found = ir.map_("logical_not", found)
-    return Column(np.dtype(bool), domain, found)
+    return None if found is None else Column(np.dtype(bool), domain, found)
 
 
 def filled(column: Column, value: Any) -> Column | None:
@@ -179,16 +179,17 @@ class SeriesCleaning(LazyPandas):
 
     isnull, notnull = isna, notna
 
-    def fillna(self, value: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fillna(self, value: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
         """Return it with missing values replaced."""
         from workbench.fusion.capture.series import LazySeries
 
-        if not args and not kwargs and value is not None:
+        if not args and not kwargs and value is not None and value is not _NOTHING:
             other = restricted(value, self._column.domain) if isinstance(value, LazySeries) else value
             found = None if other is None else filled(self._column, other)
             if found is not None:
                 return self._new(found)
-        return self._pandas("fillna", value, *args, **kwargs)
+        given = () if value is _NOTHING else (value,)
+        return self._pandas("fillna", *given, *args, **kwargs)
 
     def where(self, cond: Any, other: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
         """Return it where a condition holds, else another value."""
@@ -348,9 +349,9 @@ class FrameCleaning(LazyPandas):
 
     isnull, notnull = isna, notna
 
-    def fillna(self, value: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fillna(self, value: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
         """Return it with missing values replaced."""
-        if not args and not kwargs and value is not None:
+        if not args and not kwargs and value is not None and value is not _NOTHING:
             found = None
             if isinstance(value, dict) and self._labels.is_unique and all(each in self._labels for each in value):
                 names = iter(self._labels)
@@ -361,7 +362,8 @@ class FrameCleaning(LazyPandas):
                 found = self._each(lambda column: filled(column, value))
             if found is not None:
                 return found
-        return self._pandas("fillna", value, *args, **kwargs)
+        given = () if value is _NOTHING else (value,)
+        return self._pandas("fillna", *given, *args, **kwargs)
 
     def clip(self, lower: Any = None, upper: Any = None, **kwargs: Any) -> Any:
         """Return it with values outside of bounds replaced by the bounds."""

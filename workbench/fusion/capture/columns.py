@@ -93,6 +93,13 @@ class Source:
         self._valid: Expr | None = None
         self._words: tuple[Expr, Words] | None = None
 
+    def moved(self, home: Domain) -> Source:
+        """Return it as it stands in a frame whose rows are equal."""
+        found = Source(self.series, home, self.name)
+        found.note = self.note
+        found._leaf, found._valid, found._words = self._leaf, self._valid, self._words
+        return found
+
     def leaf(self) -> Expr:
         """Return the leaf of its numbers."""
         if self._leaf is None:

@@ -206,6 +206,15 @@ class Domain:
         """Return the same rows under other labels."""
         return Domain(self.size, parent=self, kind="relabel", labels=labels)
 
+    def full(self, value: Expr) -> Expr | None:
+        """Return a single value for each row; None if how many there are is told by no mask."""
+        top = self
+        while top.parent is not None:
+            top = top.parent
+        if not isinstance(top.size, int):
+            return None
+        return self.lift(ir.view(value, "broadcast", (top.size,), (top.size,)), top, fill=value.data)
+
     def lift(self, expr: Expr, home: Domain, fill: Any = None) -> Expr:
         """Return an expression over an ancestor's rows, over these.
 

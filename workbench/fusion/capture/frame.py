@@ -227,8 +227,7 @@ class LazyFrame(FrameReductions, FrameCleaning, FrameOrdering, FrameMerging, Fra
             self._labels = self._labels.insert(len(self._labels), label)
         self._value = _UNSET
         if self._original is not None:
-            self._dirty.pop(label, None)
-            self._dirty[label] = None
+            self._dirty[label] = None  # where it stood first: that is the order of new columns
 
     def _pandas(self, method: str, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
         """Run a method of pandas.DataFrame on forced arguments; one that writes, on the object itself."""

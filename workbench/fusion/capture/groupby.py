@@ -542,7 +542,7 @@ def _within(codes: Any, n: int, last: bool) -> Any:
     """Return which rows are among the first (or last) of their group; those of no group are not."""
     rows = codes[::-1] if last else codes
     found = (_numbered(rows) < n) & (rows >= 0)
-    return found[::-1] if last else found
+    return np.ascontiguousarray(found[::-1]) if last else found
 
 
 for _name in sorted(AGGREGATES - {"size"}):

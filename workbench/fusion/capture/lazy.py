@@ -111,8 +111,10 @@ class LazyPandas:
         check : bool
             Compare with eager work, call by call.
         """
-        if device == "auto" and not check and (self._value is not _UNSET or self._original is not None):
-            return self._fusion_value(threads=threads, exact=exact)
+        if self._original is not None:
+            return self._fusion_value(device=device, threads=threads, exact=exact, check=check)
+        if device == "auto" and not check and self._value is not _UNSET:
+            return self._value
         [value], self._plan = settle([self], device=device, threads=threads, exact=exact, check=check)
         if self._value is _UNSET:
             self._keep(value)

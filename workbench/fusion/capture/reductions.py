@@ -371,7 +371,9 @@ def across(name: str, columns: list[Column]) -> Column | None:
         count = one if count is None else ir.map_("add", count, one)
     if name == "count":
         if count is None:
-            count = ir.view(ir.const(len(columns), np.int64), "broadcast", (first.domain.size,), (first.domain.size,))
+            count = first.domain.full(ir.const(len(columns), np.int64))
+            if count is None:
+                return None
         return Column(_I8, first.domain, count)
     total: Any = None
     for k, each in enumerate(columns):

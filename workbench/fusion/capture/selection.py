@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.series import LazySeries
     from workbench.fusion.expr import Expr
 
-__all__ = ["FrameLoc", "SeriesLoc", "frame_item", "mask_over", "narrowed", "restricted", "series_item"]
+__all__ = ["FrameLoc", "SeriesLoc", "frame_item", "mask_over", "narrowed", "rebased", "restricted", "series_item"]
 
 
 def restricted(series: LazySeries, domain: Domain) -> Column | None:
@@ -31,9 +31,7 @@ def restricted(series: LazySeries, domain: Domain) -> Column | None:
     if column.domain is domain:
         return column
     if column.domain.same_rows(domain):
-        return Column(
-            column.dtype, domain, column._expr, valid=column.valid_, words=column.words, source=_moved(column, domain)
-        )
+        return rebased(column, domain)
     each: Domain | None = domain
     while each is not None and each is not column.domain:
         if each.kind != "filter" or each.settled is not None:
@@ -43,17 +41,27 @@ def restricted(series: LazySeries, domain: Domain) -> Column | None:
     return column.on(domain) if index is not None and index.is_unique else None
 
 
-def _moved(column: Column, domain: Domain) -> Any:
-    """Return the source of a column as if it stood in a frame of other rows that are equal."""
-    if column.source is None:
-        return None
-    from workbench.fusion.capture.columns import Source
-
-    if column.source.home is not column.domain:
-        return column.source
-    found = Source(column.source.series, domain, column.source.name)
-    found.note = column.source.note
-    return found
+def rebased(column: Column, domain: Domain) -> Column:
+    """Return a column over another domain whose rows are equal to its own."""
+    if column.domain is domain:
+        return column
+    source = column.source
+    if source is None or source.home is not column.domain:
+        if source is not None and not column.picked:
+            if not column.computes:
+                places = column.domain.places(source.home)
+                return Column(column.dtype, domain, places, source=source, picked=True)
+            return Column(column.dtype, domain, column.expr, valid=column.valid)
+        return Column(
+            column.dtype,
+            domain,
+            column._expr,
+            valid=column.valid_,
+            words=column.words,
+            source=source,
+            picked=column.picked,
+        )
+    return Column(column.dtype, domain, column._expr, valid=column.valid_, source=source.moved(domain))
 
 
 def mask_over(key: Any, domain: Domain) -> Expr | None:

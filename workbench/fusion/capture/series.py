@@ -202,6 +202,8 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
         """Operations on strings."""
         from workbench.fusion.capture.strings import Strings
 
+        if not self._column.text:
+            _ = self._fusion_value().str  # raises as pandas does
         return Strings(self)
 
     @property
@@ -209,6 +211,8 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
         """Fields of times."""
         from workbench.fusion.capture.dates import Dates
 
+        if not self._column.time:
+            _ = self._fusion_value().dt  # raises as pandas does
         return Dates(self)
 
     @property
@@ -372,7 +376,9 @@ def meet(*lazies: Any) -> list[Column] | None:
                     each._keep(each._value)
         domains = [each._column.domain for each in lazies]
     if all(domain.same_rows(domains[0]) for domain in domains[1:]):
-        return [each._column for each in lazies]
+        from workbench.fusion.capture.selection import rebased
+
+        return [rebased(each._column, domains[0]) for each in lazies]
     return None
 
 

@@ -81,17 +81,17 @@ def _repeated(value: Any, domain: Domain) -> Column | None:
     elif type(value) is str:
         import pandas as pd
 
-        codes = ir.view(ir.const(0, np.int32), "broadcast", (domain.size,), (domain.size,))
+        codes = domain.full(ir.const(0, np.int32))
+        if codes is None:
+            return None
         words = pd.Series([value], dtype="str")
         return Column(words.dtype, domain, codes, words=Words(words, True))
     elif type(value) is int:
         one = ir.const(value, np.int64) if arithmetic.fits(value, np.dtype(np.int64)) else None
     else:
         one = arithmetic.as_constant(value)
-    if one is None:
-        return None
-    found = ir.view(one, "broadcast", (domain.size,), (domain.size,))
-    return Column(found.dtype, domain, found)
+    found = None if one is None else domain.full(one)
+    return None if found is None else Column(found.dtype, domain, found)
 
 
 def replaced(column: Column, mask: Expr, value: Any) -> Column | None:
