@@ -11,39 +11,19 @@ import numpy as np
 from workbench.anomaly import loading, sketch
 from workbench.anomaly.counting import rows_of
 from workbench.anomaly.stream_search import Tracker
-from workbench.anomaly.stream_sets import Coded, Counted
+from workbench.anomaly.stream_sets import Coded, Counted, PaneRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.anomaly.sets import Rules
 
-__all__ = ["FORGOTTEN", "FadingCounts", "PaneRows"]
+__all__ = ["FORGOTTEN", "FadingCounts"]
 
 #: panes that weigh less are forgotten
 FORGOTTEN = 2.0**-20
 #: a set that has not been asked for in so many panes is no longer counted on
 PATIENCE = 16
-
-
-class PaneRows:
-    """What is kept of a live pane.
-
-    Parameters
-    ----------
-    number : int
-    codes : uint32 (columns, outliers)
-        Of its outlier rows.
-    n : int
-        Rows.
-    rows : Coded or None
-        Codes of all rows, while memory lasts.
-    """
-
-    def __init__(self, number: int, codes: NDArray[np.uint32], n: int, rows: Coded | None) -> None:
-        self.number, self.codes, self.n, self.rows = number, np.ascontiguousarray(codes, np.uint32), n, rows
-        self.outliers = Coded(list(self.codes))
-        self.nbytes = 0 if rows is None else rows.nbytes
 
 
 class FadingCounts:

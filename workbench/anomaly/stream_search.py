@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from workbench.anomaly.stream_counts import FadingCounts, PaneRows
+    from workbench.anomaly.stream_counts import FadingCounts
+    from workbench.anomaly.stream_sets import PaneRows
 
 __all__ = ["Tracker"]
 

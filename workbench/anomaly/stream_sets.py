@@ -15,7 +15,7 @@ from workbench.anomaly.set_counts import count_sets
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Coded", "Counted", "hashes", "item_hashes"]
+__all__ = ["Coded", "Counted", "PaneRows", "hashes", "item_hashes"]
 
 
 class Coded:
@@ -45,6 +45,26 @@ class Coded:
         return Coded(
             [a if card <= 1 << 8 * a.itemsize else narrow(a, card) for a, card in zip(self.columns, cards, strict=True)]
         )
+
+
+class PaneRows:
+    """What is kept of a live pane.
+
+    Parameters
+    ----------
+    number : int
+    codes : uint32 (columns, outliers)
+        Of its outlier rows.
+    n : int
+        Rows.
+    rows : Coded or None
+        Codes of all rows, while memory lasts.
+    """
+
+    def __init__(self, number: int, codes: NDArray[np.uint32], n: int, rows: Coded | None) -> None:
+        self.number, self.codes, self.n, self.rows = number, np.ascontiguousarray(codes, np.uint32), n, rows
+        self.outliers = Coded(list(self.codes))
+        self.nbytes = 0 if rows is None else rows.nbytes
 
 
 class Counted:
