@@ -84,6 +84,7 @@ def test_a_folder_of_its_own(clock: Ticking, tmp_path: Path, home: Path) -> None
 def interrupted(ticks: Ticking, steps: range, **more: object) -> Tracker:
     with pytest.raises(KeyboardInterrupt), tracker(**more) as t:  # noqa: PT012
         train(t, ticks, steps)
+        t.note("of the first")
         raise KeyboardInterrupt
     return t
 
@@ -109,6 +110,8 @@ def test_c55_a_resumed_run_has_an_honest_clock(clock: Ticking) -> None:
     # the store has one run of both attempts, the same to the last figure
     (found,) = runs("digits")
     assert found.id == t.id and found.attempt == 2
+    assert found.notes == t.run.notes == ["of the first"] and found.warnings == t.run.warnings
+    assert found.record.first_in_process == first.run.record.first_in_process == t.run.record.first_in_process
     for table in ("evals", "spans", "points"):
         assert getattr(found, table).equals(getattr(t.run, table)), table
     assert found.time_to(clock="wall") == 270.0

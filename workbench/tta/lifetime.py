@@ -243,25 +243,27 @@ def previous(t: Tracking) -> Previous:
     store = t.store
     if store is None:
         raise none
-    from workbench.tta import reading
-    from workbench.tta.store import UNFINISHED
-
-    with store.reading() as connection:
-        if connection is None:
-            raise none
-        seed = (t.settings.name, t.settings.seed)
-        found = reading.attempts(connection, "recipe.name = ? AND run.seed IS ?", seed)
-    chains = [chain for chain in reading.chains(found) if chain[-1].id != t.id]
-    if not chains or chains[-1][-1].state not in UNFINISHED:
+    chain = store.latest(t.settings.name, t.settings.seed, besides=t.id)
+    if chain is None or not chain[-1].unfinished:
         raise none
-    return _follow(t, store, chains[-1])
+    return _follow(t, store, chain)
 
 
 def _follow(t: Tracking, store: Store, chain: Sequence[Attempt]) -> Previous:
     last = chain[-1]
     _same_run(t, last.facts)
-    started = int(chain[0].facts["started_utc"])
-    t.previous = found = Previous(last.id, int(last.facts["attempt"] or 1), started, store.log(chain))
+    from workbench.tta import reading
+
+    with store.reading() as connection:
+        told = {} if connection is None else reading.notes_of(connection, chain)
+    texts = [text for attempt in chain for text in told.get(attempt.num, ())]
+    t.previous = found = Previous(
+        last.id, int(last.facts["attempt"] or 1), int(chain[0].facts["started_utc"]), store.log(chain),
+        notes=tuple(text for kind, text in texts if kind == "note"),
+        warnings=tuple(text for kind, text in texts if kind == "warning"),
+        contended=any(attempt.facts["contended"] for attempt in chain),
+        first_in_process=bool(chain[0].facts["first_in_process"]),
+    )  # fmt: skip
     return found
 
 

@@ -90,16 +90,22 @@ def record(tracking: Tracking) -> Record:
         log = Log(evals=all_evals(t), spans=t.spans.spans(t.now() + t.offset))
         beside = t.beside
         environment = {} if beside is None else dict(beside.environment)
-        anchor = t.previous.started_ns if t.joined and t.previous is not None else t.started_ns
+        before = t.previous if t.joined else None
+        anchor = t.started_ns if before is None else before.started_ns
+        first_in_process, contended = t.first_in_process, beside is not None and beside.contention.contended
+        notes, said = tuple(t.notes), tuple(t.warnings)
+        if before is not None:
+            first_in_process, contended = before.first_in_process, contended or before.contended
+            notes, said = before.notes + notes, before.warnings + said
         return StoredRecord(
             functools.partial(_tables, log, target),
             id=t.id, name=settings.name, seed=settings.seed, attempt=t.attempt, state=t.state, task=settings.task,
             clock=settings.clock, clocks=CLOCKS, goal=target.goal, metric=target.metric, target=target.value,
             confirm=settings.confirm, steps=t.steps, schedule=t.schedule, price=settings.price, environment=environment,
-            notes=tuple(t.notes), warnings=tuple(t.warnings), eval_hash=settings.eval_set.hash,
+            notes=notes, warnings=said, eval_hash=settings.eval_set.hash,
             eval_count=settings.eval_set.count, gap=t.gap, points=points_of(t),
             started=dt.datetime.fromtimestamp(anchor / 1e9, dt.UTC) if anchor else None,
-            contended=beside is not None and beside.contention.contended, first_in_process=t.first_in_process,
+            contended=contended, first_in_process=first_in_process,
         )  # fmt: skip
 
 

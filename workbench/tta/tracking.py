@@ -53,12 +53,20 @@ class Previous:
         UTC anchor of the first attempt of the run.
     log : Log
         Of all attempts so far, on one axis.
+    notes, warnings : tuple of str
+        Of all attempts so far.
+    contended, first_in_process : bool
+        Of any attempt so far, and of the first one.
     """
 
     id: str
     attempt: int
     started_ns: int
     log: Log
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    contended: bool = False
+    first_in_process: bool = False
 
 
 class Tracking:
