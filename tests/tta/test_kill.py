@@ -14,8 +14,10 @@ import pytest
 
 from tests.tta.killed import Child, Server
 from workbench.tta import archive, liveness
+from workbench.tta.problems import TTAWarning
 from workbench.tta.run import Run
 from workbench.tta.store import Store, open_store
+from workbench.tta.tracker import Tracker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are forked")
 
@@ -219,4 +221,23 @@ def test_c54_a_killed_run_is_lost_after_ten_seconds_and_can_be_gone_on_with_at_o
     last.wait()
     assert [record.state for record in store.records()] == ["finished"]
     check(store, [seed])
+    store.close()
+
+
+def test_c55_a_supervisor_starts_a_killed_run_again_at_once_by_its_recipe_and_seed(
+    server: Server, tmp_path: Path
+) -> None:
+    seed = Seed(0)
+    child = go(server, tmp_path, seed, 10**6)
+    while child.said("acknowledged") is None:
+        time.sleep(0.005)
+    child.kill()
+    with Tracker("killed", {"top1": TARGET}, seed=0, store=tmp_path / "tta", eval_count=100, confirm=2) as t:
+        with pytest.warns(TTAWarning, match=r"Run resumed after 00:00:\d\d down\."):
+            t.resume(50)
+        t.eval(step=10_000, top1=lambda: 99.0, n=100)
+    store = open_store(tmp_path / "tta")
+    (record,) = store.records()
+    assert (record.attempt, record.state) == (2, "finished") and record.id == t.run.id
+    assert record.evals["step"].iloc[-1] == 10_000 and len(record.evals) > 5
     store.close()

@@ -187,6 +187,35 @@ def test_c54_a_run_elsewhere_is_alive_when_something_comes_from_it(
     connection.close()
 
 
+def test_c54_a_process_beside_this_one_is_seen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker on this host that says nothing for minutes is alive as long as its process is."""
+    monkeypatch.setattr(liveness, "BEAT_S", 0.05)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    row = facts(pid=process.pid, **HERE)
+    sink = store.sink(row["id"], here=False)
+    sink.start(row)
+    connection = sqlite3.connect(store.path, isolation_level=None)
+
+    def beat() -> int:
+        return int(connection.execute("SELECT t_utc FROM heartbeat").fetchone()[0])
+
+    first = beat()
+    while beat() == first:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+    time.sleep(0.3)
+    last = beat()
+    time.sleep(0.3)
+    assert beat() == last
+    sink.update({})  # as a worker says it that was quiet for long
+    while beat() == last:
+        time.sleep(0.01)
+    connection.close()
+
+
 def test_a_clock_that_jumps_while_a_run_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """UTC moves, monotonic time does not: neither evaluations nor the state show it."""
     monkeypatch.setattr(liveness, "BEAT_S", 0.02)

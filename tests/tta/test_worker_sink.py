@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.tta import worker_sink
 from workbench.tta.sink import MemorySink, Sink
 from workbench.tta.worker_sink import Replay, WorkerSink, clean, owner, spool_path, spooled
 
@@ -181,3 +182,14 @@ def test_state(state: str) -> None:
     assert sink.state == "running"
     sink.end(state, {})
     assert sink.state == state
+
+
+def test_a_worker_that_is_quiet_for_long_says_that_its_run_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_sink, "QUIET", 0.0)
+    sent: list[Any] = []
+    sink = WorkerSink(sent.append, every=0.01)
+    sink.start({"id": "R"})
+    while len(sent) < 2:
+        time.sleep(0.01)
+    sink.close()
+    assert sent[1] == ("R", 1, [("update", {})])

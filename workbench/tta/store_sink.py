@@ -37,6 +37,7 @@ class StoreSink:
         self._latest = 0  # of the times seen, ns
         self._heard, self._told = time.time_ns(), 0
         self._beaten = time.monotonic()
+        self._process: tuple[int, int] | None = None  # of this host, and when it started
         self._open = False
         self._ended = False
 
@@ -56,6 +57,8 @@ class StoreSink:
                     own[name] = value
         if own.get("pid") and (own.get("host"), own.get("boot_id")) == (liveness.host(), liveness.boot_id()):
             own.setdefault("pid_started", liveness.process_started(own["pid"]))
+            if own["pid_started"] is not None:
+                self._process = int(own["pid"]), int(own["pid_started"])
         own.setdefault("state", "running")
         self._open = True
         self._writer.sinks[id(self)] = self
@@ -67,10 +70,12 @@ class StoreSink:
         return True
 
     def update(self, row: dict[str, Any]) -> None:
-        """Take facts that have changed or become known."""
-        if row:
-            self._began(row.get("started_ns"))
-            self._put("facts", self._numbered(dict(row)))
+        """Take facts that have changed or become known; none at all say that the run is alive."""
+        if not row:
+            self.alive()
+            return
+        self._began(row.get("started_ns"))
+        self._put("facts", self._numbered(dict(row)))
 
     def eval(self, rows: list[tuple[Any, ...]]) -> None:
         """Take the rows of one evaluation; they are committed as soon as can be."""
@@ -147,8 +152,11 @@ class StoreSink:
         now : float
             On the monotonic clock, s.
         """
-        if not self._here and self._heard == self._told:
-            return []
+        if not self._here:
+            if self._process is not None and liveness.running(*self._process):
+                self.alive()
+            if self._heard == self._told:
+                return []
         late = now - self._beaten > liveness.SILENT_S
         self._told, self._beaten = self._heard, now
         made: list[tuple[str, str, Any]] = [("beat", self.id, self._now())]

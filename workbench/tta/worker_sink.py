@@ -23,6 +23,8 @@ __all__ = ["EVERY", "Batch", "Operation", "Replay", "WorkerSink", "clean", "spoo
 EVERY = 0.5
 #: seconds after which a spool that nobody came for is thrown away
 STALE = 7 * 86400.0
+#: seconds of silence after which a worker says that its run is alive
+QUIET = 30.0
 #: points in one operation: what a long-running loop logs between two batches may be a lot
 POINTS = 4096
 
@@ -146,8 +148,14 @@ class WorkerSink:
                 pull()
 
     def _now_and_then(self) -> None:
+        quiet_since = time.monotonic()
         while not self._over.wait(self._every):
             self._gather()
+            if len(self.log) > self._sent:
+                quiet_since = time.monotonic()
+            elif time.monotonic() - quiet_since > QUIET:  # a long step: the run is not lost
+                quiet_since = time.monotonic()
+                self.update({})
             self.flush()
 
     def _spooled(self, batch: Batch) -> None:
