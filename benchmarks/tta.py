@@ -205,20 +205,19 @@ def _best(work: Callable[[], Any], repeats: int = 5) -> float:
 def widget(evaluations: int = 10_000, seconds: float = 8.0) -> list[Figure]:
     """The live chart of a run with many evaluations: redraws a second, and the CPU that drawing takes."""
     from workbench.notebook.live_curve import LiveCurve
-    from workbench.notebook.page import plain
-    from workbench.tta.live_state import state_of
+    from workbench.tta.live_state import LiveState
 
     with tracker("widget", eval_count=10_000) as t:
         with t.span("eval"):
             for step in range(evaluations):
                 t.eval(step=step, n=10_000, top1=50.0 + step / evaluations)
         drawn: list[float] = []
-        view = LiveCurve("widget", lambda: state_of(t), lambda: (0.0, None), t.stop)
+        view = LiveCurve("widget", LiveState(t), lambda: (0.0, None), t.stop)
         view._kernel = True
         view._first = lambda state: {"text/plain": ""}  # type: ignore[method-assign]
         view._publish = lambda bundle: setattr(view, "_shown", True)  # type: ignore[method-assign]
         view._widget = object()
-        view._update = lambda state: drawn.append(len(json.dumps(plain(state))))  # type: ignore[method-assign]
+        view._update = lambda state: drawn.append(len(json.dumps(state)))  # type: ignore[method-assign]
         view.start()
         before, begun = time.process_time(), time.perf_counter()
         while time.perf_counter() - begun < seconds:

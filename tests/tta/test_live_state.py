@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.notebook.page import plain
-from workbench.tta.live_state import EARLIER, POINTS, series_of, state_of
+from workbench.tta.live_state import EARLIER, POINTS, LiveState, series_of, state_of
 from workbench.tta.price import Price
 from workbench.tta.projection import Projection, unknown
 from workbench.tta.record import Record, evals_table, spans_table
@@ -55,7 +54,7 @@ def test_c57_a_run_that_goes_on() -> None:
     assert series["x"] == [1.0, 2.0, 3.0] and series["labels"] == ["step 0", "step 1", "step 2"]
     error = 1.96 * math.sqrt(0.932 * 0.068 / 10_000) * 100
     assert series["lo"][2] == pytest.approx(93.2 - error) and series["hi"][2] == pytest.approx(93.2 + error)
-    assert json.dumps(plain(state))
+    assert json.dumps(state, allow_nan=False)
 
 
 def test_c12_what_cannot_be_told_says_why() -> None:
@@ -125,7 +124,7 @@ def test_a_long_curve_keeps_its_peaks(size: int, seed: int, missing: float) -> N
     assert len(series["x"]) <= POINTS
     known = [v for v in values if not math.isnan(v)]
     if known:
-        shown = [v for v in series["y"] if not math.isnan(v)]
+        shown = [v for v in series["y"] if v is not None]
         assert max(shown) == max(known) and min(shown) == min(known)
 
 
@@ -160,3 +159,27 @@ def test_c58_runs_are_shown_together() -> None:
     many = Runs([Run(record([90.0, 95.0], id=f"r{i}", seed=i)) for i in range(9)])
     assert {one["role"] for one in many.view_data()["blocks"][1]["state"]["series"]} == {"history"}
     assert Runs([]).view_data()["blocks"][0]["kind"] == "table"
+
+
+def test_c57_while_nothing_is_logged_only_the_clock_moves() -> None:
+    asked = []
+
+    class Tracked:
+        version, seconds = 0, 1.0
+
+        def live(self) -> dict[str, Any]:
+            return {"version": self.version, "seconds": self.seconds, "cost_usd": 0.1, "stopping": False}
+
+        def live_record(self) -> Record:
+            asked.append(self.version)
+            return record([90.0] * (1 + self.version), state="running")
+
+    tracked = Tracked()
+    state = LiveState(tracked)
+    first = state()
+    tracked.seconds = 2.0
+    second = state()
+    assert asked == [0] and (first["now"], second["now"]) == (1.0, 2.0) and facts(second)["Now"][0] == "2 s"
+    assert second["series"] is first["series"]
+    tracked.version = 1
+    assert len(state()["series"][0]["x"]) == 2 and asked == [0, 1]

@@ -18,7 +18,7 @@ from workbench.engine.progress import Progress, State
 from workbench.notebook import display, live, runs
 from workbench.notebook.config import settings
 from workbench.notebook.live_widgets import close_all
-from workbench.notebook.page import Page, plain
+from workbench.notebook.page import Page
 from workbench.notebook.progress import ConsoleLine, bundle_of, quietly, with_note
 
 __all__ = ["LiveCurve"]
@@ -35,7 +35,7 @@ class LiveCurve:
     ----------
     title : str
     state : callable
-        Gives the state of the `curve` module, as `workbench.tta.live_state.state_of` does.
+        Gives the state of the `curve` module, all plain, as `workbench.tta.live_state.LiveState` does.
     progress : callable
         Gives how far it is: (done, total or None).
     stop : callable
@@ -73,6 +73,8 @@ class LiveCurve:
         self._notes: Any = None
         self._line = ConsoleLine()
         self._last: dict[str, Any] = {}
+        if self._kernel and not quiet:
+            quietly(_load)  # now, as the training's clocks will run while it is drawn
         self._recorder = runs.watch(self, live.where(shell))
         context = contextvars.copy_context()  # the cell's own, so that output reaches the cell
         self._thread = threading.Thread(
@@ -135,7 +137,7 @@ class LiveCurve:
             wait = max(wait, floor / 2)
 
     def _draw(self) -> None:
-        state = plain(self._state())
+        state = dict(self._state())
         state["stopping"] = state.get("stopping") or self.cancelled
         with self._lock:
             if self._ended.is_set():
@@ -187,6 +189,13 @@ class LiveCurve:
         if self._box is not None:
             box, self._box, self._widget, self._notes = self._box, None, None, None
             close_all(box)
+
+
+def _load() -> None:
+    """Import what drawing needs."""
+    import ipywidgets  # noqa: F401
+
+    from workbench.notebook import widgets  # noqa: F401
 
 
 def _traits(state: dict[str, Any]) -> dict[str, Any]:

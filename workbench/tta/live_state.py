@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["EARLIER", "earlier_runs", "earlier_series", "facts", "series_of", "shares", "state_of"]
+__all__ = ["EARLIER", "LiveState", "earlier_runs", "earlier_series", "facts", "series_of", "shares", "state_of"]
 
 #: earlier runs of the recipe that are drawn grey, and points of each
 EARLIER, EARLIER_POINTS = 20, 200
@@ -39,6 +39,38 @@ _ENDED = {
     "failed": "failed",
     "lost": "lost: its process is gone",
 }
+
+
+class LiveState:
+    """The state of a run under way, asked for several times a second.
+
+    While nothing was logged only what the clock changes is made anew.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    earlier : iterable of Run or Record
+        Of the same recipe: drawn grey.
+    """
+
+    def __init__(self, tracker: Any, earlier: Iterable[Any] = ()) -> None:
+        self._tracker, self._earlier = tracker, list(earlier)
+        self._version: int | None = None
+        self._record: Record | None = None
+        self._state: dict[str, Any] = {}
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the state now."""
+        now = self._tracker.live()
+        if self._record is None or now["version"] != self._version:
+            self._record, self._version = self._tracker.live_record(), now["version"]
+            self._state = state_of(self._record, earlier=self._earlier, now=now)
+            return self._state
+        rows = _rows(self._record)
+        return {
+            **self._state, "now": _known(now["seconds"]), "stopping": bool(now["stopping"]),
+            "status": _status(self._record, rows, now), "facts": facts(self._record, rows, now),
+        }  # fmt: skip
 
 
 def state_of(run: Any, *, earlier: Iterable[Any] = (), now: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -111,12 +143,12 @@ def series_of(record: Record, rows: pd.DataFrame | None = None) -> dict[str, Any
     keep = _thin(rows["value"].to_numpy(np.float64), POINTS)
     rows = rows.iloc[keep]
     values = rows["value"].to_numpy(np.float64)
-    one: dict[str, Any] = {"name": _name(record), "x": _seconds(record, rows).tolist(), "y": values.tolist()}
+    one: dict[str, Any] = {"name": _name(record), "x": _listed(_seconds(record, rows)), "y": _listed(values)}
     errors = Z * _errors(record, rows)
     if np.isfinite(errors).any():
         top = 100.0 if record.target > 1 else 1.0
         low, high = np.clip(values - errors, min(0.0, np.nanmin(values)), top), np.clip(values + errors, 0.0, top)
-        one |= {"lo": low.tolist(), "hi": np.maximum(high, values).tolist()}
+        one |= {"lo": _listed(low), "hi": _listed(np.maximum(high, values))}
     one["labels"] = _whens(rows)
     return one
 
@@ -132,9 +164,14 @@ def earlier_series(runs: Iterable[Any], record: Record, most: int = EARLIER) -> 
             continue
         keep = _thin(rows["value"].to_numpy(np.float64), EARLIER_POINTS)
         rows = rows.iloc[keep]
-        seconds = rows[f"{record.clock}_s"].to_numpy(np.float64)
-        found.append({"name": _name(other), "x": seconds.tolist(), "y": rows["value"].tolist(), "role": "history"})
+        times, values = (rows[name].to_numpy(np.float64) for name in (f"{record.clock}_s", "value"))
+        found.append({"name": _name(other), "x": _listed(times), "y": _listed(values), "role": "history"})
     return found[-most:]
+
+
+def _listed(values: Floats) -> list[float | None]:
+    """Return numbers as JSON can hold them."""
+    return np.where(np.isfinite(values), values, None).tolist()
 
 
 def _thin(values: Floats, most: int) -> NDArray[np.int64]:

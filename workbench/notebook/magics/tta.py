@@ -109,7 +109,7 @@ class _Cell:
 
     def __init__(self, call: Call, tracker: Any, name: str, request: Request) -> None:
         from workbench.notebook.live_curve import LiveCurve
-        from workbench.tta.live_state import earlier_runs, state_of
+        from workbench.tta.live_state import LiveState, earlier_runs
 
         self.call, self.tracker = call, tracker
         self.warnings: list[Any] = []
@@ -117,7 +117,7 @@ class _Cell:
         sign = ">=" if request.goal == "max" else "<="
         self.view = LiveCurve(
             f"{name}: {request.metric} {sign} {request.target:g}",
-            lambda: state_of(tracker, earlier=self.earlier),
+            LiveState(tracker, self.earlier),
             lambda: _progress(tracker),
             tracker.stop,
             quiet=call.quiet,
