@@ -169,8 +169,9 @@ def figures(seeds: int, store: str) -> list[Figure]:
     made.append(
         Figure(
             "known recipes: share of runs within the 80 % band", coverage, "share", "0.75 to 0.90",
-            0.75 <= coverage <= 0.90, note=f"each run held out; {by_share}. Where a tenth of the runs or more miss, bands are open above: then "
-            "only the low end can fail",
+            0.75 <= coverage <= 0.90,
+            note=f"each run held out; {by_share}. Where a tenth of the runs or more miss, bands are open above: then only "
+            "the low end can fail",
             details={
                 "backtest": rows(frame),
                 "recipes": {

@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -345,6 +346,22 @@ def test_bad_functions() -> None:
         repeat(3, target=TARGET)  # type: ignore[arg-type]
     with pytest.raises(WorkbenchError, match="locked cannot be sent to a worker: TypeError"):
         repeat(locked, target=TARGET)
+
+
+def test_a_cached_function_of_a_notebook_is_told_before_anything_runs() -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    code = (
+        "import functools\n@functools.cache\ndef data():\n    return 1\n"
+        "def train(tracker, seed):\n    tracker.eval(top1=lambda: data())\n"
+    )
+    exec(code, namespace)
+    main = sys.modules["__main__"]
+    main.data = namespace["data"]  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(WorkbenchError, match="data cannot be sent to a worker: it is known there by no name"):
+            repeat(namespace["train"], target=TARGET)
+    finally:
+        del main.data  # type: ignore[attr-defined]
 
 
 # -------------------------------------------------------------------------------------------- what workers tell

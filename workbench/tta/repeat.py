@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import io
 import math
 import operator
 import pickle
@@ -145,15 +146,37 @@ def _recipe(train: Any, target: Any, name: Any, threads: Any, retries: Any, trac
         threads=None if threads is None else _whole(threads, "threads", 1),
         retries=_whole(retries, "retries", 0),
     )  # fmt: skip
+    _check_sendable(called, made)
+    return made
+
+
+def _check_sendable(called: str, recipe: Recipe) -> None:
+    """Raise where a worker could not read what it is sent."""
     import cloudpickle
 
     try:
-        cloudpickle.dumps(made)
+        sent = cloudpickle.dumps(recipe)
     except Exception as error:
         raise WorkbenchError(
             f"{called} cannot be sent to a worker: {one_line(error)}.", "Make what it uses inside the function."
         ) from error
-    return made
+    _Reader(io.BytesIO(sent)).load()
+
+
+class _Reader(pickle.Unpickler):
+    """Reads as a worker does, where the names of a notebook are not known.
+
+    Functions of a notebook are sent whole; but what a decorator in C makes of one, such as `functools.cache`, only by
+    its name.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "__main__":
+            raise WorkbenchError(
+                f"{name} cannot be sent to a worker: it is known there by no name.",
+                "Drop its decorator (such as functools.cache), or put it in a module.",
+            )
+        return super().find_class(module, name)
 
 
 _EXAMPLE = "Write def train(tracker, seed): ..."
