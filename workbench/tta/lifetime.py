@@ -136,7 +136,9 @@ def _outcome(t: Tracking, error: BaseException | None, mine: bool) -> tuple[str,
         return "interrupted", "cancelled"
     if isinstance(error, StopTraining):  # of a tracker around this one
         return "interrupted", "cancelled"
-    if isinstance(error, (SystemExit, GeneratorExit)) and getattr(error, "code", None) in (None, 0):
+    if isinstance(error, GeneratorExit):  # whoever iterated has had enough
+        return "interrupted", "cancelled"
+    if isinstance(error, SystemExit) and error.code in (None, 0):
         return "finished", ""
     return "failed", ""
 
@@ -166,8 +168,10 @@ def _close(t: Tracking, state: str, reason: str) -> None:
         "contended": beside.contention.contended, "reason": reason, "notes": list(t.notes),
         "warnings": list(t.warnings), "environment": dict(beside.environment), "steps": t.steps, "schedule": t.schedule,
     }  # fmt: skip
-    t.sink.end(state, row)
-    t.sink.close()
+    try:
+        t.sink.end(state, row)
+    finally:  # also where an interrupt ends the waiting
+        t.sink.close()
     if t.checkpoints is not None and not t.rank:
         from workbench.tta.checkpoints import own
 
