@@ -160,6 +160,46 @@ def scale(runs: int = 10_000, points: int = 10_000) -> list[Figure]:
     ]  # fmt: skip
 
 
+def scan(runs: int = 300, points: int = 10_000) -> list[Figure]:
+    """The first crossing of each of many runs, from their dense points: in the database, then in Parquet."""
+    import numpy as np
+
+    from workbench.tta import archive
+    from workbench.tta.store import open_store
+
+    rng = np.random.default_rng(0)
+    ids, expected = [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(folder)
+        for seed in range(runs):
+            values = np.linspace(0, 1, points) + rng.normal(0, 0.05, points)
+            sink = store.sink(f"run-{seed:04}", here=False)
+            sink.start({"name": "scan", "metric": "top1", "goal": "max", "target": 0.9, "seed": seed})
+            sink.points([("top1", step, 1000 * step, value, step) for step, value in enumerate(values.tolist())])
+            sink.end("finished", {"end_ns": 1000 * points})
+            ids.append(sink.id)
+            if (values >= 0.9).any():
+                expected[sink.id] = int((values >= 0.9).argmax())
+
+        def cpu() -> float:
+            begun = time.process_time()
+            found = store.first_points("top1", 0.9)
+            spent = time.process_time() - begun
+            assert dict(zip(found["run"], found["step"], strict=True)) == expected
+            return spent
+
+        rows = min(cpu() for _ in range(3))
+        for run in ids:
+            archive.archive(store.path, run)
+        files = min(cpu() for _ in range(3))
+        store.close()
+    named = f"{runs * points / 1e6:g} M points, all first crossings"
+    return [
+        Figure(f"{named}, in SQLite", rows, "CPU s", "<= 0.5", rows <= 0.5),
+        Figure(f"{named}, in Parquet", files, "CPU s", "<= 0.5", files <= 0.5),
+    ]
+
+
 def _size(folder: str) -> int:
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
@@ -300,8 +340,8 @@ def digits(seeds: int = 10) -> list[Figure]:
 
 
 FIGURES: dict[str, Callable[[], list[Figure]]] = {
-    "log": log_call, "eval": eval_call, "overhead": overhead, "scale": scale, "widget": widget, "entries": entries,
-    "digits": digits,
+    "log": log_call, "eval": eval_call, "overhead": overhead, "scale": scale, "scan": scan, "widget": widget,
+    "entries": entries, "digits": digits,
 }  # fmt: skip
 
 

@@ -275,7 +275,8 @@ def _write(place: Path, run: str, table: pa.Table) -> str:
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
         return  # where a folder cannot be opened, the system keeps names safe by itself
-    handle = os.open(path, os.O_RDONLY)
+    # Windows forces a file onto the disk only for who may write it
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
