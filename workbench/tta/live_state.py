@@ -171,7 +171,7 @@ def earlier_series(runs: Iterable[Any], record: Record, most: int = EARLIER) -> 
 
 def _listed(values: Floats) -> list[float | None]:
     """Return numbers as JSON can hold them."""
-    return np.where(np.isfinite(values), values, None).tolist()
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _thin(values: Floats, most: int) -> NDArray[np.int64]:
