@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion.cpu import kernel
+from workbench.fusion.cpu.numbering import number
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Instr, Merge, Program, Statement, verify
 from workbench.fusion.ops import DTYPES, reduce_dtype
 
@@ -146,38 +147,33 @@ def _by_range(columns: list[np.ndarray]) -> _Numbered | None:
 
 def _by_appearance(columns: list[np.ndarray], dropna: bool) -> _Numbered | None:
     """Number keys by first appearance, each column and then their combinations."""
-    import pandas as pd
-
-    numbers: np.ndarray | None = None
-    rows = len(columns[0])
-    total = 1
-    for column in columns:
-        codes, uniques = pd.factorize(column, use_na_sentinel=dropna and column.dtype.kind == "f")
-        codes = codes.astype(np.int64, copy=False)
-        count = max(1, len(uniques))
-        if numbers is None:
-            numbers, total = codes, count
-            continue
-        missing = (numbers < 0) | (codes < 0)
+    numbers, firsts = number(columns[0], drop=dropna)
+    total = max(1, len(firsts))
+    for column in columns[1:]:
+        codes, more = number(column, drop=dropna)
+        count = max(1, len(more))
+        missing = (numbers < 0) | (codes < 0) if column.dtype.kind == "f" or columns[0].dtype.kind == "f" else None
         numbers = numbers * count + codes
-        numbers[missing] = -1
-        total *= count
-        if total > min(DENSE, rows):
-            numbers = numbers.copy()
-            kept = numbers >= 0
-            again, found = pd.factorize(numbers[kept])
-            numbers[kept] = again
-            total = max(1, len(found))
-    assert numbers is not None
-    first = np.full(total, rows, np.int64)
-    kept = np.flatnonzero(numbers >= 0)[::-1]
-    first[numbers[kept]] = kept  # backwards: the first row of each is written last
+        if missing is not None:
+            numbers[missing] = -1
+        numbers, firsts = _renumbered(numbers)
+        total = max(1, len(firsts))
     found = _Numbered([numbers], [0], [total])
     found.sorted = False
-    safe = np.minimum(first, rows - 1)
-    found.uniques = [column[safe] for column in columns]
-    found.firsts = first
+    found.uniques = [column[firsts] for column in columns]
+    found.firsts = firsts
     return found
+
+
+def _renumbered(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return numbers by first appearance of numbers that have gaps; -1 stays."""
+    codes, firsts = number(numbers)
+    left = numbers[firsts] < 0
+    if left.any():
+        gone = int(np.flatnonzero(left)[0])
+        codes = np.where(codes == gone, -1, codes - (codes > gone))
+        firsts = np.delete(firsts, gone)
+    return codes, firsts
 
 
 def _order(
