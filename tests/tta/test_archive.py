@@ -196,6 +196,31 @@ def test_a_folder_that_takes_no_file_keeps_the_rows_in_the_database(store: Store
     assert store.records()[0].id == run and len(store.records()[0].points()) == 800
 
 
+def test_what_processes_left_that_ended_at_once_is_archived_by_the_next_run(store: Store) -> None:
+    code = """
+import os, sys
+from tests.tta.stored import *
+store = open_store(sys.argv[1])
+for state in ("finished", "lost", "running"):
+    sink = begun(store, name=state)
+    sink.points(dense(700))
+    if state != "running":
+        sink.end(state, {})
+store.flush()
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code, str(store.folder)], check=True, timeout=60, cwd=Path.cwd())
+    assert rows(store) == [(2100,)]
+    finished(store, points=700)
+    archive.wait()
+    assert rows(store, "SELECT name FROM archive JOIN run ON num = run JOIN recipe ON recipe.id = recipe") == [
+        ("finished",),
+        ("resnet9",),
+    ]
+    assert rows(store) == [(1400,)]  # one that may be gone on with stays where it is
+    assert [len(record.points()) for record in store.records()] == [700] * 4
+
+
 POINTS = st.lists(
     st.tuples(
         st.sampled_from(["loss", "lr", "β"]), st.integers(0, 50), st.integers(0, 2**40),

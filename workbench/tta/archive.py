@@ -12,6 +12,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -24,10 +25,13 @@ from workbench.tta.schema import connect
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LEAST", "archive", "archive_later", "folder", "points_of", "wait"]
+__all__ = ["LEAST", "archive", "archive_later", "folder", "left_over", "points_of", "wait"]
 
 #: rows below which a run's points stay in the database: a file for a handful is no gain
 LEAST = 512
+
+#: after which nobody is expected to go on with a lost run
+_LONG_LOST_S = 86_400
 
 _threads: set[threading.Thread] = set()
 _lock = threading.Lock()
@@ -39,13 +43,15 @@ def folder(database: Path) -> Path:
 
 
 def archive_later(database: Path, run: str) -> None:
-    """Archive the points of a run from a thread of its own; `wait` waits for it."""
+    """Archive the points of a run, and some that earlier processes left, from a thread; `wait` waits for it."""
 
     def work() -> None:
         # nothing is lost where it fails, such as in a process that is ending: the rows stay where they are
         try:
             with suppress(Exception):
                 archive(database, run)
+                for other in left_over(database):
+                    archive(database, other)
         finally:
             with _lock:
                 _threads.discard(threading.current_thread())
@@ -117,6 +123,22 @@ def archive(database: Path, run: str, least: int = LEAST) -> int:
         if before is not None and before[0] != name:
             (folder(database) / before[0]).unlink(missing_ok=True)
         return len(rows)
+    finally:
+        connection.close()
+
+
+def left_over(database: Path, most: int = 8) -> list[str]:
+    """Return ids of ended runs whose points are still in the database: their process was ending too."""
+    if not database.is_file():
+        return []
+    connection = connect(database)
+    try:
+        found = connection.execute(
+            "SELECT id FROM run WHERE (state NOT IN ('running', 'lost') OR (state = 'lost' AND ended_utc < ?)) "
+            "AND EXISTS (SELECT 1 FROM point WHERE point.run = run.num LIMIT 1 OFFSET ?) ORDER BY num DESC LIMIT ?",
+            (time.time_ns() - _LONG_LOST_S * 10**9, LEAST - 1, most),
+        )
+        return [str(row[0]) for row in found]
     finally:
         connection.close()
 

@@ -297,8 +297,9 @@ class Writer:
             liveness.mark_lost(connection)
         except sqlite3.Error as error:
             connection.close()
-            told = explained(error, self.path)
-            raise told if told is not None else error from error
+            if (told := explained(error, self.path)) is None:
+                raise
+            raise told from error
         self._connection, self._tables = connection, Tables(connection)
 
     def _trouble(self, error: BaseException) -> None:
