@@ -106,6 +106,7 @@ def test_c55_a_resumed_run_has_an_honest_clock(clock: Ticking) -> None:
     assert evals["mlperf_s"].tolist() == evals["wall_s"].tolist()
     down = t.run.spans[t.run.spans["kind"] == "down"]
     assert down["seconds"].tolist() == [192.0] and t.run.time_to() == 60.0
+    assert "down 3:12 not counted" in t.run.explain()
     assert evals["cpu_s"].is_monotonic_increasing
     # the store has one run of both attempts, the same to the last figure
     (found,) = runs("digits")

@@ -218,7 +218,7 @@ def facts(record: Record, rows: pd.DataFrame, now: Mapping[str, Any]) -> list[di
 
 def _foot(record: Record, rows: pd.DataFrame) -> str:
     """Return the rule by which the figures were made, and why some are missing."""
-    left_out = " and ".join(NOT_COUNTED.get(record.clock, ()))
+    left_out = " and ".join(kind for kind in NOT_COUNTED.get(record.clock, ()) if kind != "down")
     counts = f"{left_out} not counted" if left_out else "everything counts"
     parts = [f"Rule: first evaluation with {_aim(record)}, {record.clock} clock ({counts})."]
     if record.price is None or math.isnan(record.price.rate):

@@ -22,8 +22,8 @@ __all__ = ["NOT_COUNTED", "Z", "amount", "duration", "runs_told", "told", "words
 Z = 1.96
 #: kinds of spans that a clock leaves out
 NOT_COUNTED = {
-    "dawnbench": ("eval", "checkpoint"),
-    "algoperf": ("init", "eval", "checkpoint"),
+    "dawnbench": ("eval", "checkpoint", "down"),
+    "algoperf": ("init", "eval", "checkpoint", "down"),
     "mlperf": (),
     "wall": (),
 }
