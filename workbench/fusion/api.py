@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.fusion import cache
+from workbench.fusion.capture import storage
 from workbench.fusion.capture.array import LazyArray, now
 from workbench.fusion.errors import cannot_fuse, dtype_unsupported, requires_grad
 from workbench.fusion.ops import supported
@@ -55,8 +57,6 @@ def array(x: Any, *, copy: bool = False, name: str | None = None) -> Any:
         raise cannot_fuse(x)
     if not supported(data.dtype):
         raise dtype_unsupported(data.dtype)
-    from workbench.fusion.capture import storage
-
     leaf = storage.leaf_of(data.copy() if copy else data)
     leaf.name = name or ""
     return LazyArray(leaf)
@@ -103,16 +103,32 @@ def computed(lazies: Any, **options: Any) -> tuple[tuple[Any, ...], FusionPlan |
     flat = [expr for part in parts for expr in part]
     values, plan = force(flat, **options)
     found: dict[int, Any] = {}
-    at = 0
+    finished, at = [], 0
     for each, part in zip(waiting, parts, strict=True):
-        value = each._finish(values[at : at + len(part)])
+        finished.append(each._finish(values[at : at + len(part)]))
         at += len(part)
+    for each, value in zip(waiting, _viewing(waiting, finished), strict=True):
         each._keep(value)
         if type(each) is LazyArray:
             value = each._value
             each._plan = plan
         found[id(each)] = value
     return tuple([found.get(id(each), each) for each in lazies]), plan
+
+
+def _viewing(lazies: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Return the values, those that look at another of them as views of it: later writes to one are seen in both."""
+    bases = {
+        id(each._store): value
+        for each, value in zip(lazies, values, strict=True)
+        if type(each) is LazyArray and each._store is not None and each._store.memory is None and not each._chain
+    }
+    return [
+        storage.look(bases[id(each._store)], each._chain)
+        if type(each) is LazyArray and each._chain and id(each._store) in bases
+        else value
+        for each, value in zip(lazies, values, strict=True)
+    ]
 
 
 def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPlan:

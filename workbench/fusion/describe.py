@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.fusion.loop import text
-from workbench.fusion.prepare import KernelStep, Prepared
+from workbench.fusion.prepare import GroupStep, KernelStep, Prepared
 from workbench.fusion.result import Kernel, OpRow, ReasonRow
 
 __all__ = ["described"]
@@ -48,16 +48,17 @@ def described(
     kernels = []
     model = device_model()
     for step, (compile_ms, cached), ms in zip(plan.steps, facts, measured, strict=True):
-        if isinstance(step, KernelStep):
+        if isinstance(step, KernelStep | GroupStep):
             read, written = _traffic(step, plan, lengths, volume)
             elements = max(volume(step.space), 1)
             predicted = predicted_ms(model, read + written, step.cost * elements)
             program = text(step.lowered.program)
-            kernel = Kernel(step.name, step.kind, step.scheme, step.ops, read, written, predicted, ms, model.memory)
+            kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
+            kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)
             kernel.compile_ms, kernel.cache, kernel.ir = compile_ms, cached, program
             kernel.asm = getattr(step.compiled, "asm", "") or ""
             kernels.append(kernel)
-        else:
+        elif step.node.kind != "Item":
             read = sum(volume(shape) * size for shape, size in step_inputs(step, plan))
             written = volume(step.shape) * step.node.dtype.itemsize
             kind = {"Sort": "sort", "Join": "join", "GroupReduce": "group"}.get(step.node.kind, "extern")
@@ -100,7 +101,7 @@ def described(
     }
 
 
-def _traffic(step: KernelStep, plan: Prepared, lengths: Sequence[Any], volume: Any) -> tuple[int, int]:
+def _traffic(step: Any, plan: Prepared, lengths: Sequence[Any], volume: Any) -> tuple[int, int]:
     """Return bytes read and written: each array once."""
     program = step.lowered.program
     sizes = {name: volume(ds) for name, ds in step.lowered.sizes.items()}
@@ -110,6 +111,8 @@ def _traffic(step: KernelStep, plan: Prepared, lengths: Sequence[Any], volume: A
         count = math.prod([d if isinstance(d, int) else sizes[d] for d in buffer.shape])
         # views of one array overlap more often than not
         read[slot] = max(read.get(slot, 0), count * each.node.dtype.itemsize)
+    if isinstance(step, GroupStep):
+        return sum(read.values()), sum(volume(shape) * size for shape, size in step.outputs)
     written = sum(volume(shape) * output.node.dtype.itemsize for output, _, shape in step.outputs)
     return sum(read.values()), written
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import errors
+from workbench.fusion.capture.storage import share
 from workbench.fusion.ops import supported
 
 __all__ = ["fuse", "is_lazy", "wrap"]
@@ -53,10 +54,10 @@ def fuse(
     @functools.wraps(original)
     def fused(*args: Any, **kwargs: Any) -> Any:
         seen: dict[int, Any] = {}
-        result = original(
-            *[_inside(each, lambda v: wrap(v, seen)) for each in args],
-            **{key: _inside(each, lambda v: wrap(v, seen)) for key, each in kwargs.items()},
-        )
+        lazy_args = [_inside(each, lambda v: wrap(v, seen)) for each in args]
+        lazy_kwargs = {key: _inside(each, lambda v: wrap(v, seen)) for key, each in kwargs.items()}
+        share(seen.values())
+        result = original(*lazy_args, **lazy_kwargs)
         from workbench.fusion.api import computed
 
         waiting: list[Any] = []

@@ -15,7 +15,7 @@ from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Instr, Merg
 from workbench.fusion.ops import REDUCERS, SCANS, loop_dtypes
 from workbench.fusion.plan.partition import Group, Partition, Root, promotes
 
-__all__ = ["Input", "Lowered", "Output", "like", "lower"]
+__all__ = ["Input", "Lowered", "Lowering", "Output", "like", "lower"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def lower(group: Group, parts: Partition, strides: Callable[[Expr], Any], name: 
     name : str
     exact : bool
     """
-    return _Lowering(group, parts, strides, exact).run(name)
+    return Lowering(group, parts, strides, exact).run(name)
 
 
 @dataclass
@@ -132,7 +132,9 @@ class _Block:
     known: dict[Any, int] = field(default_factory=dict)
 
 
-class _Lowering:
+class Lowering:
+    """Writes the program of one kernel."""
+
     def __init__(self, group: Group, parts: Partition, strides: Callable[[Expr], Any], exact: bool) -> None:
         self.group, self.parts, self.strides, self.exact = group, parts, strides, exact
         self.space = group.space
@@ -156,6 +158,24 @@ class _Lowering:
         self.outside = False  # whether instructions go before the loop over a row
         self.appends: dict[int | None, tuple[list[str], list[str], list[int]]] = {}
         self.later: list[tuple[Root, str, str]] = []  # columns that need one more step
+
+    def begin(self) -> None:
+        """Open the body of the outermost loop."""
+        self.blocks = [_Block()]
+
+    def body(self) -> tuple[Statement, ...]:
+        """Close the body of the outermost loop."""
+        return tuple(self.blocks.pop().body)
+
+    def reducing(self) -> list[Dim]:
+        """Return the dimensions of a loop that stores nothing."""
+        return [Dim(dim.name, dim.size, "reduce") for dim in self.dims]
+
+    def told(self, flag: int) -> list[For]:
+        """Return what tells whether any row merged true into a builder, in the output `e0`."""
+        self.begin()
+        self.error(self.add("result", (), "bool", builder=flag), "range")
+        return [For((), self.body())]
 
     def run(self, name: str) -> Lowered:
         self.scan_sources()
@@ -584,9 +604,17 @@ class _Lowering:
         length = self.add("size", (), "int64", name=size)
         zero = self.const(0, np.int64)
         negative = self.add("less", (at, zero), "bool")
+        high = self.add("greater_equal", (at, length), "bool")
+        fill = node.attr("fill")
+        if fill is not None:
+            # a negative position is one that is not there
+            self.flag(node, high, axes)
+            nowhere = self.add("logical_or", (negative, high), "bool")
+            safe = self.add("select", (nowhere, zero, at), "int64")
+            value = self.add("load", (), node.dtype.name, name=source.input.buffer, index=(safe,))
+            return self.add("select", (negative, self.const(fill, node.dtype), value), node.dtype.name)
         wrapped = self.add("select", (negative, self.add("add", (at, length), "int64"), at), "int64")
         low = self.add("less", (wrapped, zero), "bool")
-        high = self.add("greater_equal", (wrapped, length), "bool")
         outside = self.add("logical_or", (low, high), "bool")
         self.flag(node, outside, axes)
         safe = self.add("select", (outside, zero, wrapped), "int64")

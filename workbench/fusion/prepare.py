@@ -16,7 +16,7 @@ from workbench.fusion.passes import optimise
 from workbench.fusion.plan.partition import Partition, partition
 from workbench.fusion.structure import SMALL, Structure
 
-__all__ = ["CallStep", "KernelStep", "Prepared", "prepare"]
+__all__ = ["CallStep", "GroupStep", "KernelStep", "Prepared", "prepare"]
 
 
 @dataclass(eq=False)
@@ -45,6 +45,46 @@ class KernelStep:
     compiled: Any = None
     compile_ms: float = 0.0
     cache: str = "miss"
+
+
+@dataclass(eq=False)
+class GroupStep:
+    """Fill tables by key, or have a library group.
+
+    Attributes
+    ----------
+    name : str
+    found : GroupLowered
+    inputs, keys : list of (Input, slot)
+    slot : int
+        Gets a tuple: keys, then aggregates.
+    ops : tuple of str
+    space : tuple
+    original : int
+        Where the node is in the walk of the captured graph.
+    outputs : list of (shape, itemsize)
+    shape : tuple
+    """
+
+    name: str
+    found: Any
+    inputs: list[tuple[Input, int]]
+    keys: list[tuple[Input, int]]
+    slot: int
+    ops: tuple[str, ...]
+    space: tuple[Any, ...]
+    original: int
+    outputs: list[tuple[Any, int]]
+    shape: tuple[Any, ...]
+    cost: float = 0.0
+    compiled: Any = None
+    compile_ms: float = 0.0
+    cache: str = "miss"
+
+    @property
+    def lowered(self) -> Any:
+        """The program."""
+        return self.found.lowered
 
 
 @dataclass(eq=False)
@@ -151,11 +191,20 @@ class _Preparing:
         work += [(level, 0, node) for level, node in parts.calls]
         work.sort(key=lambda each: each[:2])
         for _, _, each in work:
-            plan.steps.append(self.call(each) if isinstance(each, Expr) else self.kernel(each, parts))
+            if isinstance(each, Expr):
+                plan.steps.append(self.call(each))
+            elif each.roots[0].kind == "group":
+                plan.steps.append(self.grouped(each, parts))
+            else:
+                plan.steps.append(self.kernel(each, parts))
         plan.results = [self.reference(root) for root in self.roots]
         self.describe()
         self.uses()
         return plan
+
+    def named(self) -> int:
+        """Return the number of the next kernel; picking one of several results is none."""
+        return sum(not (isinstance(each, CallStep) and each.node.kind == "Item") for each in self.plan.steps)
 
     def new_slot(self, node: Expr) -> int:
         self.slot[id(node)] = self.plan.slots
@@ -169,7 +218,7 @@ class _Preparing:
         return like(node.dtype, tuple([3 if isinstance(d, Size) else d for d in node.shape]))
 
     def kernel(self, group: Any, parts: Partition) -> KernelStep:
-        name = f"k{len(self.plan.steps)}_{group.roots[-1].node.name}"
+        name = f"k{self.named()}_{group.roots[-1].node.name}"
         lowered = lower(group, parts, self.strides, name, self.exact)
         inputs = [(_stripped(each), self.slot[id(each.node)]) for each in lowered.inputs]
         outputs = [
@@ -191,8 +240,31 @@ class _Preparing:
             name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops), cost, group.space
         )
 
+    def grouped(self, group: Any, parts: Partition) -> GroupStep:
+        from workbench.fusion.lower_group import lower_group
+        from workbench.fusion.passes.cost import own_cost
+
+        node = group.roots[0].node
+        name = f"k{self.named()}_{node.name}"
+        found = lower_group(group, parts, self.strides, name, self.exact)
+        inputs = [(_stripped(each), self.slot[id(each.node)]) for each in found.lowered.inputs]
+        keys = [(_stripped(each), self.slot[id(each.node)]) for each in found.keys]
+        found.keys = []
+        found.lowered.inputs = []
+        inside = [*parts.cone(node)[0], node]
+        for each in inside:
+            self.kernel_of.setdefault(id(each), name)
+        ops = [each.name for each in inside if each.kind not in UNCOUNTED for _ in range(each.calls)]
+        original = next(k for k, each in enumerate(self.form.order) if self.became[id(each)] is node)
+        outputs = [(node.shape, dtype.itemsize) for dtype in _group_dtypes(node)]
+        step = GroupStep(
+            name, found, inputs, keys, self.new_slot(node), tuple(ops), group.space, original, outputs, node.shape
+        )
+        step.cost = sum(own_cost(each) for each in inside) + 2.0
+        return step
+
     def call(self, node: Expr) -> CallStep:
-        name = f"k{len(self.plan.steps)}_{node.name}"
+        name = f"k{self.named()}_{node.name}"
         inputs = [self.reference(each) for each in node.inputs]
         self.kernel_of.setdefault(id(node), name)
         for size in node.shape:
@@ -230,11 +302,11 @@ class _Preparing:
         """Find after which step each slot is free."""
         last: dict[int, int] = {}
         for k, step in enumerate(self.plan.steps):
-            slots = (
-                [s for _, s in step.inputs]
-                if isinstance(step, KernelStep)
-                else [each[1] for each in step.inputs if each[0] == "slot"]
-            )
+            if isinstance(step, CallStep):
+                slots = [each[1] for each in step.inputs if each[0] == "slot"]
+            else:
+                slots = [slot for _, slot in step.inputs]
+                slots += [slot for _, slot in step.keys] if isinstance(step, GroupStep) else []
             made = [s for _, s, _ in step.outputs] if isinstance(step, KernelStep) else [step.slot]
             for slot in (*slots, *made):
                 last[slot] = k
@@ -242,6 +314,17 @@ class _Preparing:
             if each[0] == "slot":
                 last.pop(each[1], None)
         self.plan.last_use = [[slot for slot, k in last.items() if k == step] for step in range(len(self.plan.steps))]
+
+
+def _group_dtypes(node: Expr) -> list[np.dtype]:
+    from workbench.fusion.expr import group_dtype
+
+    many = node.attr("keys")
+    values = list(node.inputs[many:])
+    found = [each.dtype for each in node.inputs[:many]]
+    for op in node.attr("ops"):
+        found.append(group_dtype(op, None if op == "size" else values.pop(0).dtype))
+    return found
 
 
 def _stripped(each: Input) -> Input:
@@ -281,7 +364,30 @@ def run_call(step: CallStep, values: list[Any], length: Callable[[Any], int]) ->
     if step.node.kind == "Broadcast":
         return np.broadcast_to(inputs[0], [length(d) for d in step.shape])
     with np.errstate(all="ignore"):
+        if step.node.kind == "GroupReduce":
+            return group_eagerly(step.node, inputs)
         return evaluate_node(step.node, inputs)
+
+
+def group_eagerly(node: Expr, inputs: list[Any]) -> Any:
+    """Return a group-by of arrays in memory: keys, then aggregates."""
+    found = _by_back_end(node, inputs)
+    return evaluate_node(node, inputs) if found is None else found
+
+
+def _by_back_end(node: Expr, inputs: list[Any]) -> Any:
+    """Return a group-by as the back end computes it; None for what pandas does better."""
+    try:
+        from workbench.fusion.cpu.group import group
+    except ImportError:
+        return None
+    many = node.attr("keys")
+    kinds = {each.dtype for each in inputs[many:]}
+    if "mean" in node.attr("ops") and np.dtype(np.float32) in kinds:
+        return None  # its dtype depends on the values
+    arrays = [np.asarray(each) for each in inputs]
+    options = {name: node.attr(name) for name in ("sort", "dropna", "ddof")}
+    return group(arrays[:many], node.attr("ops"), arrays[many:], **options)
 
 
 def resolve(reference: tuple[Any, ...], values: list[Any], length: Callable[[Any], int]) -> Any:

@@ -11,7 +11,7 @@ from workbench.engine.result import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OPS_COLUMNS", "REASON_COLUMNS", "FusionPlan", "Kernel", "OpRow", "ReasonRow"]
+__all__ = ["OPS_COLUMNS", "REASON_COLUMNS", "FusionPlan", "Kernel", "OpRow", "ReasonRow", "bytes_text"]
 
 #: columns of `FusionPlan.to_pandas()`, with their dtypes
 COLUMNS = {
@@ -237,7 +237,7 @@ class FusionPlan(Result):
 
     def summary(self) -> str:
         """Return the line that says what became of the work."""
-        before, after = _bytes(self.bytes_before), _bytes(self.bytes_after)
+        before, after = bytes_text(self.bytes_before), bytes_text(self.bytes_after)
         many = len(self.kernels)
         parts = [
             f"{_count(self.kernels_before, 'op')} → {_count(many, 'kernel')}",
@@ -256,7 +256,7 @@ class FusionPlan(Result):
             return self.to_dict()
         from workbench.fusion.explain import explain_plan  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        return explain_plan(self, format)
+        return explain_plan(self, "html" if format == "html" else "text")
 
     def view_data(self) -> dict[str, Any]:
         """Return the blocks that widget, report and page are drawn from."""
@@ -329,7 +329,8 @@ def _count(many: int, what: str) -> str:
     return f"{many} {what}{'' if many == 1 else 's'}"
 
 
-def _bytes(count: int) -> str:
+def bytes_text(count: int) -> str:
+    """Return a number of bytes as it is shown; MB are 10^6."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import cache, errors
+from workbench.fusion.capture.storage import owned
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Size, walk
-from workbench.fusion.prepare import KernelStep, Prepared, prepare, resolve, run_call
+from workbench.fusion.prepare import GroupStep, KernelStep, Prepared, group_eagerly, prepare, resolve, run_call
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
 from workbench.fusion.structure import Structure, structure
 
@@ -152,14 +153,25 @@ def _compiled(
         begin = time.perf_counter()
         if isinstance(step, KernelStep):
             _run_kernel(step, values, lengths, plan, length, device, threads)
+        elif isinstance(step, GroupStep):
+            groups = _run_group(step, values, length, device, threads)
+            if groups is None:
+                node = form.order[step.original]
+                inputs = _compiled(node.inputs, device, threads, exact, start)[0]
+                groups = group_eagerly(node, inputs)
+            values[step.slot] = groups
+            _learn(step.shape, groups[0].shape, lengths, plan)
         else:
             value = run_call(step, values, length)
             values[step.slot] = value
-            _learn(step.shape, np.shape(value) if not isinstance(value, tuple) else (), lengths, plan)
+            shown = value[0] if isinstance(value, tuple) and step.node.kind != "Extern" else value
+            _learn(step.shape, np.shape(shown) if not isinstance(shown, tuple) else (), lengths, plan)
         for slot in free:
             values[slot] = None
-        measured.append(1e3 * (time.perf_counter() - begin))
+        compiling = step.compile_ms if isinstance(step, KernelStep) else 0.0
+        measured.append(1e3 * (time.perf_counter() - begin) - compiling)
     results = [_plain(resolve(each, values, length)) for each in plan.results]
+    results = owned(exprs, results, form.leaves)
     for root, value in zip(exprs, results, strict=True):
         for size, known in zip(root.shape, np.shape(value), strict=False):
             if type(size) is Size and size.value is None:
@@ -168,7 +180,7 @@ def _compiled(
     found = _report(
         plan, form, [d.value if type(d) is Size else d for d in lengths], device, how, 1e3 * (planned - start), measured
     )
-    found.run_ms = 1e3 * (end - planned)
+    found.run_ms = 1e3 * (end - planned) - found.compile_ms
     return results, found
 
 
@@ -198,6 +210,29 @@ def _run_kernel(
         values[slot] = value
 
 
+def _run_group(
+    step: GroupStep, values: list[Any], length: Callable[[Any], int], device: str, threads: int
+) -> tuple[np.ndarray, ...] | None:
+    """Return a group-by from tables; None if they would be too large."""
+    from workbench.fusion.lower_group import DENSE, finish, spans_of
+
+    sizes = {name: math.prod([length(d) for d in ds]) for name, ds in step.lowered.sizes.items()}
+    buffers = {each.buffer: each.bind(values[slot], length) for each, slot in step.inputs}
+    keys = [each.bind(values[slot], length) for each, slot in step.keys]
+    for exact in (False, True):
+        lows, spans = spans_of(keys, exact)
+        size = math.prod(spans)
+        if size > min(DENSE, max(4096, 4 * len(keys[0]))):
+            continue
+        for k, (low, span) in enumerate(zip(lows, spans, strict=True)):
+            numbers = {"low": low, "span": span, "step": math.prod(spans[k + 1 :])}
+            buffers.update({f"{name}{k}": np.array(value, np.int64) for name, value in numbers.items()})
+        outs = _kernel(step, device).run(buffers, {**sizes, "k": size}, threads=threads)
+        if not outs["e0"]:
+            return finish(step.found, outs, lows, spans)
+    return None
+
+
 def _learn(shape: tuple[Any, ...], found: tuple[int, ...], lengths: list[Any], plan: Prepared) -> None:
     for size, known in zip(shape, found, strict=False):
         number = plan.symbols.get(size)
@@ -221,7 +256,7 @@ class _Interpreted:
         return interpret.run(self.program, buffers, sizes)
 
 
-def _kernel(step: KernelStep, device: str) -> Any:
+def _kernel(step: Any, device: str) -> Any:
     if device == "interpreter":
         return _Interpreted(step.lowered.program)
     if step.compiled is None:
@@ -277,7 +312,7 @@ def _report(
     """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
     wheres = [node.where for node in form.order]
     names = [(node.kind, node.name, node.dtype) for node in form.order]
-    facts = [(s.compile_ms, s.cache) if isinstance(s, KernelStep) else (0.0, "hit") for s in plan.steps]
+    facts = [(s.compile_ms, s.cache) if isinstance(s, KernelStep | GroupStep) else (0.0, "hit") for s in plan.steps]
 
     def make() -> dict[str, Any]:
         from workbench.fusion.describe import described

@@ -58,6 +58,8 @@ def getitem(x: LazyArray, key: Any) -> Any:
         del parts
         return run_in_numpy("getitem", np.ndarray.__getitem__, (x, key), {})
     spec, shape = basic(known(x).shape, key)
+    if not shape and not any(each is Ellipsis for each in key):
+        return lazy(ir.view(now(x), "index", spec, shape, where))  # a number, which later writes do not change
     return viewed(x, "index", spec, shape, where)
 
 

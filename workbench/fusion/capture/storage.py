@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from workbench.fusion import expr as ir
 from workbench.fusion.expr import Expr
 
-__all__ = ["Store", "leaf_of", "store_of"]
+__all__ = ["Store", "leaf_of", "look", "owned", "share", "store_of"]
 
 #: id of the array that owns memory -> stores over it; and leaves over it
 _stores: dict[int, list[weakref.ref[Store]]] = {}
@@ -86,14 +87,15 @@ class Store:
             self.flush()
             array._seen = self.version
             array._expr = self.seen_through(array._chain)
-            return value if self.memory is None else _look(self.memory, array._chain)
+            return value if self.memory is None else look(self.memory, array._chain)
         self.put(value)
         array._seen = self.version
         array._expr = self.expr
         return self.expr.data
 
 
-def _look(memory: np.ndarray, chain: tuple[Any, ...]) -> Any:
+def look(memory: np.ndarray, chain: tuple[Any, ...]) -> Any:
+    """Return memory as a chain of views shows it."""
     from workbench.fusion.eager import view_of
 
     found: Any = memory
@@ -133,6 +135,37 @@ def store_of(array: np.ndarray, expr: Expr) -> Store:
     alive = [each for each in _stores.get(home, []) if each() is not None]
     _stores[home] = [*alive, weakref.ref(found)]
     return found
+
+
+def owned(exprs: Sequence[Expr], values: Sequence[Any], leaves: Sequence[Expr]) -> list[Any]:
+    """Return results of which none shares memory with an input or another result, unless it is a view of it.
+
+    Work that was found to be the same, or to change nothing, gives one array; eager code gives one for each call, and
+    later writes to one must not be seen in another.
+    """
+    found: list[Any] = []
+    taken = [leaf.data for leaf in leaves if isinstance(leaf.data, np.ndarray)]
+    for expr, value in zip(exprs, values, strict=True):
+        if isinstance(value, np.ndarray) and value.size:
+            if expr.kind not in ("Leaf", "View", "Broadcast") and any(np.may_share_memory(value, x) for x in taken):
+                value = value.copy()
+            taken.append(value)
+        found.append(value)
+    return found
+
+
+def share(lazies: Iterable[Any]) -> None:
+    """Give lazy arrays over overlapping memory stores that know of each other, so that each sees what others write."""
+    homes: dict[int, list[Any]] = {}
+    for lazy in lazies:
+        leaf = getattr(lazy, "_expr", None)
+        if leaf is not None and lazy._store is None and leaf.kind == "Leaf" and isinstance(leaf.data, np.ndarray):
+            homes.setdefault(id(owner(leaf.data)), []).append(lazy)
+    for group in homes.values():
+        for lazy in group:
+            memory = lazy._expr.data
+            if any(each is not lazy and np.may_share_memory(each._expr.data, memory) for each in group):
+                lazy._store = store_of(memory, lazy._expr)
 
 
 def _others(store: Store) -> list[Store]:

@@ -18,6 +18,8 @@ from workbench.fusion.ops import OPS, REDUCERS, SCANS, loop_dtypes, supported
 
 __all__ = ["Group", "Partition", "Root", "base_of", "compiles", "partition", "promotes"]
 
+#: aggregates by group that merge
+GROUPED = ("sum", "prod", "mean", "var", "std", "min", "max", "count", "first", "last", "any", "all", "size")
 #: nodes that one kernel computes at most: compile time grows faster than their number
 MOST_OPS = 240
 
@@ -180,7 +182,11 @@ def compiles(node: Expr) -> bool:
         return len(x.shape) == 1 and len(mask.shape) == 1 and supported(x.dtype) and mask.dtype == np.bool_
     if kind == "Gather":
         x, index = node.inputs
-        return len(x.shape) == 1 and supported(x.dtype) and index.dtype.kind in "iu" and node.attr("fill") is None
+        if len(x.shape) != 1 or x.shape[0] == 0:  # there is nothing to load where nothing is
+            return False
+        return supported(x.dtype) and index.dtype.kind in "iu" and supported(index.dtype)
+    if kind == "GroupReduce":
+        return _groups(node)
     if kind == "Reduce":
         return _reduces(node)
     if kind == "Scan":
@@ -199,6 +205,21 @@ def _safe_power(node: Expr) -> bool:
         return True
     by = node.inputs[1]
     return node.dtype.kind == "u" or (by.kind == "Const" and int(by.data) >= 0)
+
+
+def _groups(node: Expr) -> bool:
+    """Whole-number keys, and aggregates that merge."""
+    many, ops = node.attr("keys"), node.attr("ops")
+    whole = all(each.dtype.kind in "biu" and each.dtype != np.uint64 for each in node.inputs[:many])
+    known = all(op in GROUPED for op in ops) and not single_mean(node)
+    return whole and known and all(len(each.shape) == 1 and supported(each.dtype) for each in node.inputs)
+
+
+def single_mean(node: Expr) -> bool:
+    """Whether a group-by has a mean of float32, whose dtype depends on the values in pandas."""
+    values = list(node.inputs[node.attr("keys") :])
+    pairs = [(op, values.pop(0).dtype) for op in node.attr("ops") if op not in ("size", "codes")]
+    return any(op == "mean" and dtype == np.float32 for op, dtype in pairs)
 
 
 def _reduces(node: Expr) -> bool:
@@ -260,8 +281,13 @@ def _cut_needed(parts: Partition) -> None:
         elif not compiles(node):
             parts.cuts.add(id(node))
             needed = node.inputs
-        elif node.kind in ("Reduce", "Scan"):
+        elif node.kind in ("Reduce", "Scan", "GroupReduce"):
             parts.cuts.add(id(node))
+            for key in node.inputs[: node.attr("keys", 0)]:
+                while key.kind == "Filter":
+                    key = key.inputs[0]
+                if is_inline(base_of(key)):
+                    parts.cuts.add(id(base_of(key)))  # its range is looked at
             if node.kind == "Scan":
                 continue
         # whoever else uses it may compute it again in its own loop
@@ -278,6 +304,10 @@ def _cut_mixed(parts: Partition) -> bool:
             places = node.kind == "Scan" or (node.kind == "Reduce" and node.name in ("argmin", "argmax"))
             if places and compiles(node) and _virtual(node.inputs[0], parts):
                 parts.cuts.add(id(node.inputs[0]))
+            if node.kind == "GroupReduce" and compiles(node):
+                below = [each for each in node.inputs if _virtual(each, parts)]
+                if len(below) < len(node.inputs):
+                    parts.cuts.update(id(each) for each in below)
             continue
         sized = [each for each in node.inputs if any(isinstance(d, Size) for d in each.shape)]
         known: dict[Any, Any] = {}
@@ -329,8 +359,13 @@ def _root(node: Expr, parts: Partition) -> Root:
         space = parts.space(x) if parts.inline(x) else x.shape
         axes = node.attr("axes")
         if axes == tuple(range(len(space) - len(axes), len(space))):
-            return Root(node, "reduce", space, len(space) - len(axes))
+            rows = len(space) - len(axes)
+            # one row is no rows
+            return Root(node, "reduce", space, 0 if all(d == 1 for d in space[:rows]) else rows)
         return Root(node, "columns", space)
+    if node.kind == "GroupReduce":
+        x = node.inputs[0]
+        return Root(node, "group", parts.space(x) if parts.inline(x) else x.shape)
     if node.kind == "Scan":
         return Root(node, "scan", node.shape)
     return Root(node, "store", parts.space(node))
@@ -352,7 +387,7 @@ def _group(root: Root, parts: Partition) -> Group:
             root.stage = 1 + max(parts.roots[id(each)].stage for each in inside)
             return home
         level = max(level, home.level + 1)
-    for group in parts.groups:
+    for group in parts.groups if root.kind != "group" else ():
         if group.level == level and group.space == root.space and _joins(root, group):
             if root.kind == "reduce" and root.rows:
                 group.rows = root.rows
@@ -371,18 +406,29 @@ def _follows(root: Root, home: Group, made: list[Root], parts: Partition) -> boo
         return root.kind == "store" and (last or all(each.rows == (home.rows or 0) for each in made))
     if any(each.rows != (home.rows or 0) for each in made):
         return False
+    if _placed(root) and home.rows:
+        return False
     return root.kind == "store" or (root.kind == "reduce" and root.rows in (0, home.rows or 0))
+
+
+def _placed(root: Root) -> bool:
+    """Return whether a reduction gives a position among all elements: it counts in the dimensions of one loop."""
+    return root.node.kind == "Reduce" and not root.rows and root.node.name in ("argmin", "argmax", "first", "last")
 
 
 def _joins(root: Root, group: Group) -> bool:
     """Return whether a root that does not depend on the kernel can be computed in its first loop."""
+    if any(each.kind == "group" for each in group.roots):
+        return False
     if (root.kind == "scan") != any(each.kind == "scan" for each in group.roots):
         return False
-    if root.kind == "columns":
+    if root.kind == "columns" or _placed(root):
         return not group.rows
     if root.kind == "reduce" and root.rows:
         if group.rows:
             return group.rows == root.rows
+        if any(_placed(each) for each in group.roots):
+            return False
         return all(each.kind in ("store", "reduce") and (each.stage == 0 or not each.inner) for each in group.roots)
     return True
 
