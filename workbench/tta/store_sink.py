@@ -194,7 +194,8 @@ class StoreSink:
     def _began(self, started_ns: Any) -> None:
         """Take the anchor of the attempt, for what heartbeats tell of its own time."""
         if started_ns is not None:
-            self._zero = time.perf_counter_ns() - max(0, time.time_ns() - int(started_ns))
+            utc, now = _together()
+            self._zero = now - max(0, utc - int(started_ns))
 
     def _numbered(self, row: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self._facts += 1
@@ -204,3 +205,16 @@ class StoreSink:
         last = rows[-1][at] if rows else None
         if last is not None and last > self._latest:
             self._latest = int(last)
+
+
+def _together() -> tuple[int, int]:
+    """Return both clocks, UTC and monotonic, ns, read at one moment: between two readings a thread may have to wait."""
+    best: tuple[int, int, int] | None = None
+    for _ in range(5):
+        before, utc, after = time.perf_counter_ns(), time.time_ns(), time.perf_counter_ns()
+        if best is None or after - before < best[0]:
+            best = after - before, utc, (before + after) // 2
+        if best[0] < 100_000:
+            break
+    assert best is not None
+    return best[1], best[2]
