@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from workbench.engine.result import Result
 from workbench.fusion.capture.fallback import is_lazy
 from workbench.fusion.capture.rewriting import ROUTER, VALUE, CellCode, prepared
 from workbench.fusion.capture.routing import Router
+from workbench.fusion.capture.storage import share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ _MISSING: Any = object()
 
 
 @dataclass(eq=False, repr=False)
-class CellResult:
+class CellResult(Result):
     """What a fused cell gave.
 
     Attributes
@@ -47,9 +49,15 @@ class CellResult:
         """Return the kernel table."""
         return self.plan.to_pandas()
 
-    def explain(self, form: str = "text") -> Any:
+    def explain(self, format: str = "text") -> Any:
         """Show the plan: "text", "html" or "dict"."""
-        return self.plan.explain(form)
+        return self.plan.explain(format)
+
+    def view_data(self) -> dict[str, Any]:
+        """Return the blocks that widget, report and page are drawn from."""
+        from workbench.fusion.view import cell_blocks
+
+        return cell_blocks(self)
 
     def __repr__(self) -> str:
         return f"<CellResult: {self.plan.summary()}>"
@@ -150,7 +158,7 @@ class _Cell:
 
     @contextmanager
     def wrapped(self) -> Iterator[None]:
-        """Bind names that the cell reads to lazy forms; afterwards none of these is left where the cell could put it."""
+        """Bind names that the cell reads to lazy forms, and back; none of these is left in a name."""
         from workbench.fusion.fuse import wrap
 
         seen: dict[int, Any] = {}
@@ -162,6 +170,7 @@ class _Cell:
             if lazy is not value:
                 self.originals[id(lazy)] = lazy, value
                 self.namespace[name] = lazy
+        share(lazy for lazy, _ in self.originals.values())
         self.namespace.setdefault(ROUTER, Router(self.namespace))
         if not isinstance(self.namespace[ROUTER], Router) or self.namespace[ROUTER].namespace is not self.namespace:
             self.namespace[ROUTER] = Router(self.namespace)

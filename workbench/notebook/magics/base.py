@@ -161,6 +161,8 @@ class MagicSpec:
         Packages that are not part of every install, and the extra that brings each.
     prepare : callable
         From the line as written to one whose words can be split.
+    binds : bool
+        Whether `call` binds what `--out` names itself: something else than the cell's value.
     """
 
     name: str
@@ -174,6 +176,7 @@ class MagicSpec:
     background: bool = True
     requires: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[str], str] = anything
+    binds: bool = False
 
     @property
     def title(self) -> str:

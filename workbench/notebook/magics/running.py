@@ -34,6 +34,8 @@ def execute(shell: Any, call: Call) -> Any:
             if isinstance(interrupt, Stopped):
                 raise
             raise Stopped("Stopped before it began; nothing was found yet.", "Run the cell again.") from None
+        if call.spec.binds:
+            return value
         if not is_run(value):
             bind(shell, call.out, value)
             if call.quiet and value is not None:

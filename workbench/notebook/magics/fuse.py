@@ -1,0 +1,109 @@
+"""`%%fuse`: ordinary NumPy and pandas code, run as one compiled computation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.engine.errors import Stopped, WorkbenchError
+from workbench.notebook import display
+from workbench.notebook.magics.base import Call, MagicSpec, Option, whole
+from workbench.notebook.magics.running import bind
+
+__all__ = ["DEVICES", "PEERS", "SPEC"]
+
+EXAMPLE = """%%fuse --explain --compare numpy,polars
+big = df[df.population > 500_000]
+score = (big.population + 2*big.adult - 2000*big.robberies) / 1e5
+score.clip(0.01, 0.02).sum()"""
+#: those of `workbench.fusion`, which a completion must not import; a test holds them together
+DEVICES = ("auto", "cpu", "cuda")
+PEERS = ("numpy", "pandas", "numba", "polars", "jax", "inductor")
+TEXTS = {"ir": "loop IR", "asm": "assembly", "triton": "Triton"}
+
+
+def _threads(value: Any) -> int:
+    found = whole(value)
+    if found < 1:
+        raise ValueError
+    return found
+
+
+OPTIONS = (
+    Option("explain", "show the work before and after: kernels, bytes, times, and what did not fuse", kind="flag"),
+    Option("check", "compute it call by call too, and compare", kind="flag"),
+    Option("compare", f"race other engines on it: {', '.join(PEERS)}", kind="list", metavar="PEER",
+           choices=lambda: PEERS),
+    Option("device", "auto, cpu or cuda", default="auto", choices=lambda: DEVICES),
+    Option("threads", "how many; all that there are by default", convert=_threads, metavar="N",
+           says="a number of threads, 1 or more", example="2"),
+    Option("exact", "no reassociation, no contraction: the same bits for any number of threads", kind="flag"),
+    Option("ir", "show the loop IR", kind="flag"),
+    Option("asm", "show the assembly", kind="flag"),
+    Option("triton", "show the Triton source", kind="flag"),
+)  # fmt: skip
+
+
+def run(call: Call) -> Any:
+    """Run the cell fused; its value is that of its last expression, and a line about the plan follows it."""
+    __tracebackhide__ = True
+    from workbench.fusion.capture.cell import run_prepared
+    from workbench.fusion.capture.rewriting import prepared
+
+    shell = display._shell()
+    options = call.options
+    # The magic's own line is the first.
+    source = "\n" + shell.transform_cell(call.body)
+    name = shell.compile.cache(source, shell.execution_count, raw_code=source)
+    try:
+        code = prepared(source, name)
+    except SyntaxError as error:
+        line, column = error.lineno or 1, max(0, (error.offset or 1) - 1)
+        text = (error.text or "").rstrip("\n")
+        indent = len(text) - len(text.lstrip())
+        raise WorkbenchError(
+            f"{type(error).__name__} in line {line} of the cell: {error.msg}.", "Nothing was run.",
+            line=line, column=max(0, column - indent), text=text.lstrip(),
+        ) from error  # fmt: skip
+    known = {key: options[key] for key in ("device", "threads", "exact", "check")}
+    try:
+        result = run_prepared(code, shell.user_ns, known, tuple(options["compare"] or ()))
+    except KeyboardInterrupt:
+        raise Stopped("Stopped; arrays and tables of the notebook are as they were.", "Run the cell again.") from None
+    bind(shell, call.out, result)
+    if not call.quiet:
+        _after(shell, result, options)
+    return result.value
+
+
+def _after(shell: Any, result: Any, options: dict[str, Any]) -> None:
+    """Show the plan once the cell's value is shown."""
+
+    def show() -> None:
+        shell.events.unregister("post_execute", show)
+        if options["explain"]:
+            display.publish(display.mimebundle(result))
+        else:
+            blocks = [{"kind": "summary", "text": result.plan.summary()}]
+            if result.plan.max_error is not None:
+                blocks.append({"kind": "note", "text": f"checked: largest error {result.plan.max_error:.2g}"})
+            if result.comparison is not None:
+                blocks.append({"kind": "table", "name": "peers", "frame": result.comparison})
+            display.publish(display.blocks_bundle(blocks))
+        for name, what in TEXTS.items():
+            if options[name]:
+                text = getattr(result.plan, name) or f"No {what}: nothing was compiled for that."
+                display.publish(display.blocks_bundle([{"kind": "code", "language": name, "text": text}]))
+
+    shell.events.register("post_execute", show)
+
+
+SPEC = MagicSpec(
+    name="fuse",
+    summary="Run ordinary NumPy and pandas code as one compiled computation; the answer is the same.",
+    call=run,
+    example=EXAMPLE,
+    options=OPTIONS,
+    background=False,
+    prepare=lambda line: line.partition("#")[0],
+    binds=True,
+)
