@@ -170,8 +170,8 @@ def figures(seeds: int, store: str) -> list[Figure]:
         Figure(
             "known recipes: share of runs within the 80 % band", coverage, "share", "0.75 to 0.90",
             0.75 <= coverage <= 0.90,
-            note=f"each run held out; {by_share}. Where a tenth of the runs or more miss, bands are open above: then only "
-            "the low end can fail",
+            note=f"each run held out; {by_share}. Where a tenth of the runs or more miss, bands are open above: then "
+            "only the low end can fail",
             details={
                 "backtest": rows(frame),
                 "recipes": {

@@ -111,8 +111,9 @@ def figures(seeds: int, epochs: int, store: str) -> list[Figure]:
     return [
         Figure("MNIST: seeds that reached 98 %", reached, "runs", f"{seeds}", reached == seeds, details=facts),
         Figure(
-            f"MNIST: {seeds} seeds on 2 workers", wall, "s", "<= 120", wall <= 120,
-            note="with contention" if table["contended"].any() else "",
+            f"MNIST: {seeds} seeds on 2 workers", wall, "s", "<= 120 on a quiet machine",
+            wall <= 120 if wall <= 120 or not table["contended"].any() else None,
+            note="contended: other work took CPU at the same time" if table["contended"].any() else "",
         ),
         Figure("MNIST: CPU time to 98 %", float(table["cpu_seconds"].median()), "CPU s"),
         Figure(
