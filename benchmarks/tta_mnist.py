@@ -100,10 +100,11 @@ def figures(seeds: int, epochs: int, store: str) -> list[Figure]:
     print(runs, runs.table.T.to_string(), runs.explain(), sep="\n")
     table = runs.table
     reached = int(table["reached"].sum())
+    summary = runs.summary().to_dict("records")[0]
     facts = {
         "seconds": table["seconds"].tolist(), "cpu_seconds": table["cpu_seconds"].tolist(),
         "steps": table["steps"].tolist(), "best": table["best"].tolist(), "contended": table["contended"].tolist(),
-        "missing": list(runs.missing), "summary": runs.summary().to_dict("records")[0],
+        "missing": list(runs.missing), "summary": {name: value for name, value in summary.items() if value == value},
     }  # fmt: skip
     alone = wb.tta.repeat(recipe, [seeds], concurrent=1, threads=2, **options)
     print(alone)
