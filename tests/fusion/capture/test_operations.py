@@ -323,6 +323,11 @@ FUSED: dict[str, Any] = {
     "to_frame": lambda d: d.x.to_frame(),
     "dropna_series": lambda d: d.h.dropna(),
     "copy": lambda d: d.copy(),
+    "describe": lambda d: d.x.describe(),
+    "describe_integers": lambda d: d.i.describe(),
+    "describe_frame": lambda d: d[["x", "i", "s", "b"]].describe(),
+    "corr_frame": lambda d: d[["x", "y", "i"]].corr(),
+    "cov_frame": lambda d: d[["x", "y", "i"]].cov(),
 }
 
 #: name -> code of which something runs in pandas

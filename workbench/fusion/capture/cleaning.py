@@ -204,7 +204,8 @@ class SeriesCleaning(LazyPandas):
 
         if not args and not kwargs and not callable(cond) and not callable(other):
             cond, other = lazily(cond), lazily(other)
-            condition = mask_over(cond, self._column.domain) if str(getattr(cond, "dtype", "")) != "boolean" else None
+            dtype = getattr(cond, "dtype", None)
+            condition = mask_over(cond, self._column.domain) if isinstance(dtype, np.dtype) or dtype is None else None
             if condition is not None:
                 if name == "mask":
                     condition = ir.map_("logical_not", condition)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.domains import Domain
     from workbench.fusion.expr import Expr
 
-__all__ = ["NAT", "Column", "Source", "Words", "plain", "storage"]
+__all__ = ["NAT", "Column", "Source", "Words", "is_bool", "plain", "storage"]
+
+_BOOL = np.dtype(bool)
 
 #: a missing time
 NAT = np.iinfo(np.int64).min
@@ -36,6 +38,11 @@ def storage(dtype: Any) -> np.dtype | None:
     if inner is not None and type(dtype).__name__ not in ("StringDtype", "ArrowDtype"):  # Int64, Float64, boolean
         return np.dtype(inner) if supported(np.dtype(inner)) else None
     return None
+
+
+def is_bool(dtype: Any) -> bool:
+    """Return whether a dtype is of truth values, with missing ones or without."""
+    return dtype == _BOOL if isinstance(dtype, np.dtype) else getattr(dtype, "name", "") == "boolean"
 
 
 def plain(dtype: Any) -> bool:
@@ -196,7 +203,7 @@ class Column:
     @property
     def text(self) -> bool:
         """Whether it is strings of the default dtype."""
-        return str(self.dtype) == "str"
+        return not isinstance(self.dtype, np.dtype) and self.dtype == "str" and str(self.dtype) == "str"
 
     @property
     def time(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.fusion import expr as ir
+from workbench.fusion.positions import here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +178,8 @@ class Domain:
             if child.kind == "filter" and child.by is not None and same_expr(child.by, mask):
                 return child
         size = ir.Size(f"count#{mask.number}", mask, self.size)
+        if mask.where is None:
+            mask.where = here()
         child = Domain(size, parent=self, kind="filter", by=mask)
         self._children = [*self._children[-15:], child]
         return child
@@ -242,7 +245,10 @@ class Domain:
             found = ir.view(above, "index", rows, (self.size,))
         else:
             found = above
-        found.calls = 0
+        if found is not above:
+            # a frame's rows are picked by one call, whatever the number of its columns
+            found.calls = 0 if self._lifted or self.kind == "relabel" else 1
+            found.where = getattr(self.by, "where", None)
         self._lifted[id(expr)] = (expr, found)
         return found
 

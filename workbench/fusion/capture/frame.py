@@ -11,7 +11,7 @@ from workbench.fusion.capture.domains import Domain
 from workbench.fusion.capture.fallback import forced, run_in_pandas
 from workbench.fusion.capture.frame_arithmetic import FrameArithmetic
 from workbench.fusion.capture.framing import FrameShaping
-from workbench.fusion.capture.lazy import _UNSET, LazyPandas
+from workbench.fusion.capture.lazy import _UNSET, LazyPandas, located
 from workbench.fusion.capture.merging import FrameMerging
 from workbench.fusion.capture.ordering import FrameOrdering
 from workbench.fusion.capture.reductions import FrameReductions
@@ -84,6 +84,8 @@ class LazyFrame(FrameReductions, FrameCleaning, FrameOrdering, FrameMerging, Fra
         self.__dict__.update(
             _columns=list(columns), _labels=labels, _domain=domain, _notes=notes, _dirty={}, _snapshot=None
         )
+        for each in columns:
+            located(None if each is None else each._expr)
 
     @classmethod
     def _of(cls, value: pd.DataFrame, notes: tuple[Fallback, ...] = (), original: bool = False) -> LazyFrame:

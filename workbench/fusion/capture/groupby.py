@@ -530,7 +530,8 @@ def _column(dtype: Any, domain: Domain, expr: Expr, words: Any) -> Column:
 
 def _numbered(codes: Any) -> Any:
     """Return for each row how many of its group stand before it."""
-    order = np.argsort(codes, kind="stable")
+    narrow = len(codes) > 0 and int(codes.max()) < 2**16 - 1
+    order = np.argsort(codes.astype(np.uint16) if narrow else codes, kind="stable")  # 16 bits: by radix
     ordered = codes[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(codes) else np.zeros(0, np.int64)
     found = np.empty(len(codes), np.int64)

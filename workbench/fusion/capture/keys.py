@@ -108,10 +108,13 @@ def group_keys(columns: Sequence[Column], sort: bool, dropna: bool) -> tuple[lis
         key = key_of(column, ordered=sort)
         if key is None:
             return None
-        if key.missing is not None:
+        missing = key.missing
+        if missing is None and dropna and column.plain and column.dtype.kind == "f":
+            missing = ir.map_("isnan", key.expr)
+        if missing is not None:
             if not dropna:
                 return None
-            there = ir.map_("logical_not", key.missing)
+            there = ir.map_("logical_not", missing)
             keep = there if keep is None else ir.map_("logical_and", keep, there)
         found.append(key)
     return found, keep

@@ -7,17 +7,31 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from workbench.fusion import expr as ir
+from workbench.fusion.positions import here
 
 if TYPE_CHECKING:
     from workbench.fusion.expr import Expr, Fallback
     from workbench.fusion.result import FusionPlan
 
-__all__ = ["DEFAULTS", "LazyPandas", "LazyScalar", "LazyValue", "array_expr", "is_array", "settle"]
+__all__ = ["DEFAULTS", "LazyPandas", "LazyScalar", "LazyValue", "array_expr", "is_array", "located", "settle"]
 
 _UNSET: Any = object()
 
 #: options of runs that nobody named options for
 DEFAULTS: dict[str, Any] = {}
+
+
+def located(expr: Expr | None) -> None:
+    """Give the nodes of an expression that have no source position that of the call that is being captured."""
+    stack, where = [expr] if expr is not None else [], None
+    while stack:
+        node = stack.pop()
+        if node.where is not None or node.kind in ("Leaf", "Const"):
+            continue
+        if where is None:
+            where = here()
+        node.where = where
+        stack += node.inputs
 
 
 def is_array(value: Any) -> bool:
@@ -200,6 +214,8 @@ class LazyValue(LazyPandas):
         self, exprs: Sequence[Expr], made: Callable[[Sequence[Any]], Any], notes: tuple[Fallback, ...] = ()
     ) -> None:
         self._exprs, self._made, self._notes = list(exprs), made, notes
+        for each in self._exprs:
+            located(each)
 
     def _needs(self) -> list[Expr]:
         return self._exprs
@@ -278,6 +294,7 @@ class LazyScalar(LazyPandas):
 
     def __init__(self, expr: Expr, notes: tuple[Fallback, ...] = ()) -> None:
         self.expr, self._notes = expr, notes
+        located(expr)
 
     @property
     def dtype(self) -> Any:

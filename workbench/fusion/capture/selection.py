@@ -8,7 +8,7 @@ import numpy as np
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.arithmetic import both
-from workbench.fusion.capture.columns import Column
+from workbench.fusion.capture.columns import Column, is_bool
 from workbench.fusion.capture.domains import Domain
 from workbench.fusion.capture.fallback import run_in_pandas
 from workbench.fusion.capture.lazy import array_expr
@@ -71,7 +71,7 @@ def mask_over(key: Any, domain: Domain) -> Expr | None:
     if isinstance(key, LazySeries):
         if key._column.domain.settled is not None and key._column.domain is not domain:
             key._fusion_value()
-        column = restricted(key, domain) if str(key.dtype) in ("bool", "boolean") else None
+        column = restricted(key, domain) if is_bool(key.dtype) else None
         if column is None or not column.computes:
             return None
         return both(column.expr, column.valid)
@@ -130,7 +130,7 @@ def frame_item(frame: LazyFrame, key: Any) -> Any:
         from workbench.fusion.capture.frame import lazily
 
         key = lazily(key)
-        if isinstance(key, LazySeries) and str(key.dtype) not in ("bool", "boolean"):
+        if isinstance(key, LazySeries) and not is_bool(key.dtype):
             key = list(key._fusion_value())
             return frame_item(frame, key)
         mask = mask_over(key, frame._domain)

@@ -15,7 +15,7 @@ from workbench.fusion.capture.columns import Column, plain
 from workbench.fusion.capture.domains import Domain
 from workbench.fusion.capture.fallback import forced, run_in_pandas
 from workbench.fusion.capture.framing import SeriesShaping
-from workbench.fusion.capture.lazy import _UNSET, LazyPandas, LazyScalar, array_expr
+from workbench.fusion.capture.lazy import _UNSET, LazyPandas, LazyScalar, array_expr, located
 from workbench.fusion.capture.ordering import SeriesOrdering
 from workbench.fusion.capture.reductions import SeriesReductions
 
@@ -38,6 +38,7 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
 
     def __init__(self, column: Column, name: Any = None, notes: tuple[Fallback, ...] = ()) -> None:
         self._column, self._name, self._notes = column, name, notes
+        located(column._expr)
 
     @classmethod
     def _of(cls, value: pd.Series, notes: tuple[Fallback, ...] = (), original: bool = False) -> LazySeries:
