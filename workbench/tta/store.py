@@ -69,7 +69,10 @@ class Store:
         return found.wait() if found is not None else True
 
     def close(self) -> None:
-        """Commit what there is and end this process's writer of the folder."""
+        """Commit what there is, wait for what is being archived, and end this process's writer of the folder."""
+        from workbench.tta import archive
+
+        archive.wait()
         found = existing(self.path)
         if found is not None:
             found.close()
