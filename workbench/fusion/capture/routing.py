@@ -127,8 +127,10 @@ def _form_of(function: Any) -> Callable[..., Any] | None:
     if getattr(pd, name, None) is not function:
         return None
     if name in _PLAIN:
-        return _PLAIN[name]
-    return functools.partial(run_in_pandas, name, function)
+        form: Callable[..., Any] = _PLAIN[name]
+        return form
+    whole: Callable[..., Any] = function
+    return functools.partial(run_in_pandas, name, whole)
 
 
 def _merge(left: Any, right: Any, *args: Any, **kwargs: Any) -> Any:
