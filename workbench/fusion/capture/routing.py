@@ -126,11 +126,7 @@ def _form_of(function: Any) -> Callable[..., Any] | None:
 
     if getattr(pd, name, None) is not function:
         return None
-    if name in _PLAIN:
-        form: Callable[..., Any] = _PLAIN[name]
-        return form
-    whole: Callable[..., Any] = function
-    return functools.partial(run_in_pandas, name, whole)
+    return _PLAIN[name] if name in _PLAIN else _in_pandas(function)
 
 
 def _merge(left: Any, right: Any, *args: Any, **kwargs: Any) -> Any:
@@ -152,5 +148,12 @@ def _notna(obj: Any) -> Any:
     return not found if isinstance(found, bool) else ~found
 
 
-_PLAIN = {"merge": _merge, "isna": _isna, "isnull": _isna, "notna": _notna, "notnull": _notna}
+def _in_pandas(function: Any) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return run_in_pandas(function.__name__, function, *args, **kwargs)
+
+    return run
+
+
+_PLAIN: dict[str, Callable[..., Any]] = {"merge": _merge, "isna": _isna, "isnull": _isna, "notna": _notna, "notnull": _notna}
 _IN_PANDAS = frozenset({"concat", "Series", "DataFrame"})
