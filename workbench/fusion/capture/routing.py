@@ -155,5 +155,11 @@ def _in_pandas(function: Any) -> Callable[..., Any]:
     return run
 
 
-_PLAIN: dict[str, Callable[..., Any]] = {"merge": _merge, "isna": _isna, "isnull": _isna, "notna": _notna, "notnull": _notna}
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "merge": _merge,
+    "isna": _isna,
+    "isnull": _isna,
+    "notna": _notna,
+    "notnull": _notna,
+}
 _IN_PANDAS = frozenset({"concat", "Series", "DataFrame"})
