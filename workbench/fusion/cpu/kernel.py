@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import threading
+from array import array
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -14,7 +14,7 @@ from workbench.fusion.cpu import combine, machine, memory, objects, threads
 from workbench.fusion.cpu.builders import identity
 from workbench.fusion.cpu.emit import emit
 from workbench.fusion.cpu.layout import CHUNK, Layout, LoopPlan, parts_of, plan_loops
-from workbench.fusion.loop import Builder, For, If, Program, Store, statements, text
+from workbench.fusion.loop import Buffer, Builder, For, If, Program, Store, statements, text
 
 __all__ = ["Compiled", "compile"]
 
@@ -35,6 +35,41 @@ def compile(program: Program, *, bits: int | None = None) -> Compiled:
     return Compiled(program, machine.host(bits))
 
 
+class _Facts:
+    """What is the same for every run of a loop.
+
+    Attributes
+    ----------
+    start : array of int64
+        The record of a chunk before it runs.
+    merges : list of (op, dtype, slots, result slots)
+        Single values: where they stand in a record, and where in the table.
+    appends, tables : list of Builder
+    """
+
+    def __init__(self, plan: LoopPlan, layout: Layout) -> None:
+        self.plan = plan
+        self.start = array("q", bytes(8 * max(1, plan.slots)))
+        self.merges: list[tuple[str, str, list[int], list[int]]] = []
+        self.appends = [b for b in plan.loop.builders if b.kind == "append"]
+        self.tables = plan.tables
+        for builder in plan.loop.builders:
+            if builder.kind != "merge":
+                continue
+            for k, (op, dtype, part) in enumerate(parts_of(builder)):
+                slot = plan.record[builder.id, k]
+                self.start[slot] = combine.word(identity(op, dtype, part), dtype)
+                if not part:
+                    self.merges.append((op, dtype, [], []))
+                self.merges[-1][2].append(slot)
+                self.merges[-1][3].append(layout.results[builder.id, k])
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but single values to put together."""
+        return not self.appends and not self.tables
+
+
 class Compiled:
     """Machine code of a program.
 
@@ -52,7 +87,9 @@ class Compiled:
         self._code = machine.load(content, host)
         self._functions = [self._code.function(plan.name, *_SIGNATURE) for plan in self.plans]
         self._partly = _partly_written(program)
-        self._scratch = threading.local()
+        self._facts = [_Facts(plan, self.layout) for plan in self.plans]
+        filled = {name for loop in program.loops for b in loop.builders for name in (*b.buffers, b.ids)}
+        self._made = [b for b in program.buffers if b.role in ("out", "temp") and b.name not in filled]
 
     @functools.cached_property
     def asm(self) -> str:
@@ -90,33 +127,48 @@ class _Run:
     ) -> None:
         self.code, self.sizes, self.workers = code, sizes, workers
         self.program, self.layout = code.program, code.layout
-        self.table = np.zeros(max(1, self.layout.slots), np.int64)
+        self.table = array("q", bytes(8 * max(1, self.layout.slots)))
         self.arrays: dict[str, np.ndarray] = {}
         self.scratch_bytes = 0
         self.scratches: dict[int, np.ndarray] = {}
-        filled = {name for loop in self.program.loops for b in loop.builders for name in (*b.buffers, b.ids)}
         for name, slot in self.layout.sizes.items():
             self.table[slot] = sizes[name]
         for buffer in self.program.buffers:
             if buffer.role == "in":
-                self.bind(buffer.name, np.asarray(buffers[buffer.name]))
+                self.bind(buffer.name, self.fitting(buffer, buffers[buffer.name]))
             elif buffer.role == "tile":
                 shape = tuple([self.size(d) for d in buffer.shape])
                 self.table[self.layout.addresses[buffer.name]] = self.scratch_bytes
                 self.strides(buffer.name, _c_strides(shape, np.dtype(buffer.dtype).itemsize))
                 # A vector may reach beyond the end.
                 self.scratch_bytes += -(-(math.prod(shape) * 8 + 256) // 64) * 64
-            elif buffer.name not in filled:
-                make = memory.zeros if buffer.name in code._partly else memory.empty
-                self.bind(buffer.name, make(tuple([self.size(d) for d in buffer.shape]), buffer.dtype))
+        for buffer in code._made:
+            make = memory.zeros if buffer.name in code._partly else memory.empty
+            self.bind(buffer.name, make(tuple([self.size(d) for d in buffer.shape]), buffer.dtype))
 
     def size(self, size: int | str) -> int:
         return size if isinstance(size, int) else int(self.sizes[size])
 
+    def fitting(self, buffer: Buffer, given: np.ndarray) -> np.ndarray:
+        """Return an input as the code reads it: of its dtype and shape, neighbours next to each other where it says so.
+
+        Raises
+        ------
+        ValueError
+            If it has another dtype or shape: the code would read what is not there.
+        """
+        found = np.asarray(given)
+        shape = tuple([self.size(d) for d in buffer.shape])
+        if found.shape != shape or found.dtype != buffer.dtype:
+            raise ValueError(f"{buffer.name} is {found.dtype}{found.shape}, not {buffer.dtype}{shape}")
+        if buffer.unit and shape and shape[-1] > 1 and found.strides[-1] != found.itemsize:
+            return np.ascontiguousarray(found)
+        return found
+
     def bind(self, name: str, array: np.ndarray) -> None:
         """Put an array's address and strides into the table, and keep the array."""
         self.arrays[name] = array
-        self.table[self.layout.addresses[name]] = array.ctypes.data
+        self.table[self.layout.addresses[name]] = array.__array_interface__["data"][0]
         self.strides(name, array.strides)
 
     def strides(self, name: str, strides: tuple[int, ...]) -> None:
@@ -125,29 +177,31 @@ class _Run:
             self.table[start + k] = stride
 
     def outputs(self) -> dict[str, np.ndarray]:
-        for plan, function in zip(self.code.plans, self.code._functions, strict=True):
-            self.loop(plan, function)
+        for facts, function in zip(self.code._facts, self.code._functions, strict=True):
+            self.loop(facts, function)
         return {b.name: self.arrays[b.name] for b in self.program.buffers if b.role == "out"}
 
     # one loop
 
-    def loop(self, plan: LoopPlan, function: Callable[..., None]) -> None:
+    def loop(self, facts: _Facts, function: Callable[..., None]) -> None:
         """Run a loop over its chunks, and put together what they give."""
+        plan = facts.plan
         chunks, points = self.chunks(plan)
+        if facts.plain and len(chunks) == 1:
+            self.once(facts, function, chunks[0])
+            return
         records = np.empty((1 if plan.ordered else len(chunks), max(1, plan.slots)), np.int64)
-        for builder in plan.loop.builders:
-            for k, (op, dtype, part) in enumerate(parts_of(builder) if builder.kind == "merge" else []):
-                records[:, plan.record[builder.id, k]] = combine.word(identity(op, dtype, part), dtype)
-        appends = {b.id: self.appended(plan, b, chunks, records) for b in plan.loop.builders if b.kind == "append"}
+        records[:] = np.frombuffer(facts.start, np.int64)
+        appends = {b.id: self.appended(plan, b, chunks, records) for b in facts.appends}
         groups = 1 if plan.ordered else len(chunks)
         tables = {}
-        if plan.tables and chunks:
+        if facts.tables and chunks:
             groups = self.groups(plan, len(chunks))
         per_group = -(-len(chunks) // groups) if chunks else 1
-        for builder in plan.tables:
+        for builder in facts.tables:
             tables[builder.id] = self.tables(plan, builder, groups, per_group, records)
         record_at, width = records.ctypes.data, records.shape[1] * 8
-        table_at, ordered = self.table.ctypes.data, plan.ordered
+        table_at, ordered = self.table.buffer_info()[0], plan.ordered
 
         def work(group: int, worker: int) -> None:
             scratch = self.scratch(worker)
@@ -157,14 +211,23 @@ class _Run:
 
         if chunks:
             threads.each(work, groups, 1 if plan.ordered or points < SMALL else self.workers)
-        self.results(plan, records)
-        for builder in plan.loop.builders:
-            if builder.kind == "append":
-                counts = records[:, plan.record[builder.id, 0]] if chunks else np.zeros(0, np.int64)
-                for name, (array, step) in zip(builder.buffers, appends[builder.id], strict=True):
-                    self.bind(name, _gathered(array, step, counts))
-            elif builder.kind in ("vecmerge", "dictmerge"):
-                self.finish(builder, tables[builder.id])
+        for op, dtype, slots, places in facts.merges:
+            for place, each in zip(places, combine.merge(op, dtype, records[:, slots]), strict=True):
+                self.table[place] = each
+        for builder in facts.appends:
+            counts = records[:, plan.record[builder.id, 0]] if chunks else np.zeros(0, np.int64)
+            for name, (column, step) in zip(builder.buffers, appends[builder.id], strict=True):
+                self.bind(name, _gathered(column, step, counts))
+        for builder in facts.tables:
+            self.finish(builder, tables[builder.id])
+
+    def once(self, facts: _Facts, function: Callable[..., None], chunk: tuple[int, int, int, int]) -> None:
+        """Run a loop of a single chunk: what it merged is the result."""
+        record = facts.start[:]
+        function(self.table.buffer_info()[0], record.buffer_info()[0], self.scratch(0), *chunk)
+        for _, _, slots, places in facts.merges:
+            for slot, place in zip(slots, places, strict=True):
+                self.table[place] = record[slot]
 
     def chunks(self, plan: LoopPlan) -> tuple[list[tuple[int, int, int, int]], int]:
         """Return the chunks of a loop, which depend on its sizes alone, and how many points it has."""
@@ -173,10 +236,14 @@ class _Run:
             rows = math.prod(lengths)
             inner = max([1, *self.inner(plan.loop)])
             step = max(1, CHUNK // inner)
+            if rows <= step:
+                return [(0, rows, 0, 0)] if rows else [], rows * inner
             return [(k, min(k + step, rows), 0, 0) for k in range(0, rows, step)], rows * inner
         rows, last = math.prod(lengths[:-1]), lengths[-1]
         if not rows or not last:
             return [], 0
+        if rows * last <= CHUNK:
+            return [(0, rows, 0, last)], rows * last
         if last > CHUNK or rows == 1:
             parts = [(k, min(k + CHUNK, last)) for k in range(0, last, CHUNK)]
             return [(row, row + 1, start, stop) for row in range(rows) for start, stop in parts], rows * last
@@ -202,20 +269,6 @@ class _Run:
 
     # builders
 
-    def results(self, plan: LoopPlan, records: np.ndarray) -> None:
-        """Put what a loop merged into the table."""
-        for builder in plan.loop.builders:
-            if builder.kind != "merge":
-                continue
-            start = 0
-            for op, dtype in zip(builder.ops, builder.dtypes, strict=True):
-                count = len(combine.dtypes(op, dtype))
-                slots = [plan.record[builder.id, start + k] for k in range(count)]
-                words = combine.merge(op, dtype, records[:, slots])
-                for k, each in enumerate(words):
-                    self.table[self.layout.results[builder.id, start + k]] = each
-                start += count
-
     def appended(
         self, plan: LoopPlan, builder: Builder, chunks: list[tuple[int, int, int, int]], records: np.ndarray
     ) -> list[tuple[np.ndarray, int]]:
@@ -229,10 +282,10 @@ class _Run:
         columns = []
         for k, dtype in enumerate(builder.dtypes):
             count = step * len(records)
-            array = memory.empty((count,), dtype)
-            at = np.arange(len(records), dtype=np.int64) * (step * array.itemsize) + array.ctypes.data
+            column = memory.empty((count,), dtype)
+            at = np.arange(len(records), dtype=np.int64) * (step * column.itemsize) + column.ctypes.data
             records[:, plan.record[builder.id, 1 + k]] = at
-            columns.append((array, step))
+            columns.append((column, step))
         return columns
 
     def groups(self, plan: LoopPlan, count: int) -> int:
@@ -250,17 +303,17 @@ class _Run:
         made = []
         copies = 1 if builder.id in plan.columns else combine.copies(builder, size)
         for k, (op, dtype, part) in enumerate(parts_of(builder)):
-            array = memory.empty((groups, size + 1, copies), dtype)
-            array[...] = (
+            table = memory.empty((groups, size + 1, copies), dtype)
+            table[...] = (
                 np.asarray(identity(op, dtype, part)).astype(dtype)
                 if dtype != "uint64"
                 else np.uint64(identity(op, dtype, part))
             )
             which = np.minimum(np.arange(len(records)) // per_group, groups - 1)
-            records[:, plan.record[builder.id, 3 * k]] = array.ctypes.data + which * array.strides[0]
-            records[:, plan.record[builder.id, 3 * k + 1]] = array.strides[1]
-            records[:, plan.record[builder.id, 3 * k + 2]] = array.itemsize if copies > 1 else 0
-            made.append(array)
+            records[:, plan.record[builder.id, 3 * k]] = table.ctypes.data + which * table.strides[0]
+            records[:, plan.record[builder.id, 3 * k + 1]] = table.strides[1]
+            records[:, plan.record[builder.id, 3 * k + 2]] = table.itemsize if copies > 1 else 0
+            made.append(table)
         return made
 
     def finish(self, builder: Builder, made: list[np.ndarray]) -> None:
@@ -274,10 +327,10 @@ class _Run:
             start += count
         if builder.kind == "dictmerge":
             found.insert(0, np.arange(size))
-        for name, array in zip(builder.buffers, found, strict=True):
+        for name, part in zip(builder.buffers, found, strict=True):
             buffer = self.program.buffer(name)
             shape = tuple([self.size(d) if not isinstance(d, str) or d in self.sizes else size for d in buffer.shape])
-            self.bind(name, np.ascontiguousarray(array.astype(buffer.dtype, copy=False).reshape(shape)))
+            self.bind(name, np.ascontiguousarray(part.astype(buffer.dtype, copy=False).reshape(shape)))
 
 
 def _gathered(array: np.ndarray, step: int, counts: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,9 @@ __all__ = ["each"]
 
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pools.clear)
 
 
 def each(work: Callable[[int, int], None], count: int, threads: int) -> None:
