@@ -1,0 +1,113 @@
+"""Compiled programs as callables: what they refuse, how they are interrupted, what they cost."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.fusion.cpu.programs import Maker
+from tests.fusion.cpu.test_objects import program
+from workbench.fusion import cpu
+from workbench.fusion.loop import Program
+
+
+def summed(ops: int = 1) -> Program:
+    maker = Maker()
+    n = maker.size("n")
+    maker.buffer("a", "float64", (n,))
+    maker.buffer("o", "float64", (), "out")
+    body, end = maker.body(), maker.body()
+    x = y = body.v(body.load("a", "i"))
+    for k in range(ops):
+        x = x * y + 0.25 if k % 2 else x + y * 0.5
+    made = body.builder("merge", ops=("+",), dtypes=("float64",))
+    body.merge(made, [x.id])
+    maker.loop([("i", n)], body)
+    end.store("o", (), end.add("result", builder=made))
+    maker.loop([], end)
+    return maker.program()
+
+
+@pytest.mark.parametrize("given", [np.zeros(4), np.zeros(3, np.float32), np.zeros((3, 1)), 1.0])
+def test_memory_that_does_not_fit_is_not_read(given: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="a is"):
+        cpu.compile(program()).run({"a": given}, {"n": 3})
+
+
+def test_an_input_that_is_not_as_promised_is_copied() -> None:
+    got = cpu.compile(program()).run({"a": np.arange(6.0)[::-2]}, {"n": 3})
+    assert got["o"].tolist() == [10.0, 6.0, 2.0]
+
+
+def test_read_only_arrays_are_read() -> None:
+    a = np.arange(3.0)
+    a.flags.writeable = False
+    assert cpu.compile(program()).run({"a": a}, {"n": 3})["o"].tolist() == [0.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_c64_an_interrupt_stops_at_the_next_chunk(threads: int) -> None:
+    kernel = cpu.compile(summed(40))
+    a = np.broadcast_to(np.ones(1), (2_000_000_000,))  # 16 GB, of one element
+
+    timer = threading.Timer(0.3, _thread.interrupt_main)
+    strided = Maker()
+    n = strided.size("n")
+    strided.buffer("a", "float64", (n,), unit=False)
+    strided.buffer("o", "float64", (), "out")
+    body, end = strided.body(), strided.body()
+    made = body.builder("merge", ops=("+",), dtypes=("float64",))
+    body.merge(made, [body.add("erf", (body.load("a", "i"),))])
+    strided.loop([("i", n)], body)
+    end.store("o", (), end.add("result", builder=made))
+    strided.loop([], end)
+    slow = cpu.compile(strided.program())
+    begin = time.process_time()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        slow.run({"a": a}, {"n": len(a)}, threads=threads)
+    assert time.process_time() - begin < 10
+    assert kernel.run({"a": np.ones(3)}, {"n": 3})["o"] > 0, "and work goes on"
+
+
+def test_bits_are_the_same_for_any_number_of_threads() -> None:
+    a = np.random.default_rng(0).normal(size=1_000_000)
+    kernel = cpu.compile(summed(3))
+    found = {float(kernel.run({"a": a}, {"n": len(a)}, threads=threads)["o"]) for threads in (1, 2, 3, 7)}
+    assert len(found) == 1
+
+
+def test_c40_and_c53_assembly_is_in_vectors_and_calls_nothing() -> None:
+    maker = Maker()
+    n = maker.size("n")
+    maker.buffer("a", "float64", (n,))
+    maker.buffer("o", "float64", (n,), "out")
+    body = maker.body()
+    body.store("o", ("i",), body.add("exp", (body.load("a", "i"),)))
+    maker.loop([("i", n)], body)
+    asm = cpu.compile(maker.program()).asm
+    assert "loop0:" in asm
+    assert "call" not in asm
+
+
+def test_two_programs_from_several_threads() -> None:
+    errors: list[BaseException] = []
+
+    def work(factor: float) -> None:
+        try:
+            for _ in range(3):
+                got = cpu.compile(program(factor)).run({"a": np.arange(100_000.0)}, {"n": 100_000}, threads=2)["o"]
+                assert got[1] == factor
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert not errors
