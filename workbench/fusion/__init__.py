@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.cell import CellResult, run_cell
     from workbench.fusion.capture.frame import LazyFrame, frame
     from workbench.fusion.capture.series import LazySeries
+    from workbench.fusion.compare import compare
     from workbench.fusion.errors import FusionError, FusionKeyError, FusionShapeError, FusionTypeError
     from workbench.fusion.fuse import fuse
     from workbench.fusion.plan.model import DeviceModel
@@ -35,6 +36,7 @@ __all__ = [
     "LazySeries",
     "array",
     "cache_clear",
+    "compare",
     "compute",
     "explain",
     "frame",
@@ -57,6 +59,7 @@ _LAZY = {
     "LazySeries": "workbench.fusion.capture.series",
     "array": "workbench.fusion.api",
     "cache_clear": "workbench.fusion.api",
+    "compare": "workbench.fusion.compare",
     "compute": "workbench.fusion.api",
     "explain": "workbench.fusion.api",
     "frame": "workbench.fusion.capture.frame",

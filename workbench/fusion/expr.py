@@ -84,7 +84,7 @@ Shape: TypeAlias = "tuple[int | Size, ...]"
 class Fallback:
     """What is known of a call that ran in its own library: kept at the leaf that its result became."""
 
-    __slots__ = ("bytes_read", "bytes_written", "ms", "name", "reason", "reported", "where")
+    __slots__ = ("bytes_read", "bytes_written", "earlier", "ms", "name", "reason", "reported", "where")
 
     def __init__(
         self, name: str, reason: str, where: Any = None, ms: float = 0.0, bytes_read: int = 0, bytes_written: int = 0
@@ -92,6 +92,8 @@ class Fallback:
         self.name, self.reason, self.where, self.ms = name, reason, where, ms
         self.bytes_read, self.bytes_written = bytes_read, bytes_written
         self.reported = False
+        #: notes on what its inputs came from
+        self.earlier: tuple[Fallback, ...] = ()
 
 
 class Expr:

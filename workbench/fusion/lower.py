@@ -372,7 +372,7 @@ class Lowering:
                 self.error(self.add("result", (), "bool", builder=merged), "index")
             elif merged is not None:
                 value = self.finish(root.node, merged)
-                name = self.output(root.node, ())
+                name = self.output(root.node, ()) if id(root.node) in self.parts.needed else self.kept(root.node)
                 self.emit(Store(name, (), value))
                 self.results[_reduction(root.node)] = ("buffer", name)
                 self.results[(*_reduction(root.node), "value")] = value
@@ -401,6 +401,8 @@ class Lowering:
             key = _reduction(root.node)
             if key not in self.results:
                 self.results[key] = ("value", self.finish(root.node, found))
+            if id(root.node) not in self.parts.needed:
+                continue
             index = self.row_index(root)
             name = self.output(root.node, tuple([self.size_of(d) for d in self.dims if d.name in _names(index)]))
             self.emit(Store(name, index, self.results[key][1]))
@@ -477,6 +479,12 @@ class Lowering:
         name = f"o{len(self.outputs)}"
         self.outputs.append(Output(name, node, appended))
         self.buffers[name] = Buffer(name, np.dtype(dtype or node.dtype).name, shape, "out")
+        return name
+
+    def kept(self, node: Expr) -> str:
+        """Return a buffer for a value that only later loops of this kernel read."""
+        name = f"t{len(self.buffers)}"
+        self.buffers[name] = Buffer(name, node.dtype.name, (), "temp")
         return name
 
     def store(self, root: Root) -> None:

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from workbench.fusion import cache, errors
 from workbench.fusion.capture.storage import owned
 from workbench.fusion.eager import evaluate
-from workbench.fusion.expr import Expr, Size, walk
+from workbench.fusion.expr import Expr, Fallback, Size, walk
 from workbench.fusion.prepare import GroupStep, KernelStep, Prepared, group_eagerly, prepare, resolve, run_call
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
 from workbench.fusion.structure import Structure, structure
@@ -181,7 +182,39 @@ def _compiled(
         plan, form, [d.value if type(d) is Size else d for d in lengths], device, how, 1e3 * (planned - start), measured
     )
     found.run_ms = 1e3 * (end - planned) - found.compile_ms
+    notes = [note for leaf in form.leaves if isinstance(leaf.call, Fallback) for note in _unreported(leaf.call)]
+    if notes:
+        tell_fallbacks(found, notes)
     return results, found
+
+
+def _unreported(note: Fallback) -> list[Fallback]:
+    """Return a note and those before it that no plan has told yet."""
+    if note.reported:
+        return []
+    note.reported = True
+    return [*[each for earlier in note.earlier for each in _unreported(earlier)], note]
+
+
+def tell_fallbacks(plan: FusionPlan, notes: Sequence[Fallback]) -> None:
+    """Put what ran in its own library at the head of a plan."""
+    many = len(notes)
+    names = {each.name: f"k{many + k}_{each.name.partition('_')[2]}" for k, each in enumerate(plan.kernels)}
+    for each in plan.kernels:
+        each.name = names[each.name]
+    plan.op_rows = [replace(row, kernel=names.get(row.kernel, row.kernel)) for row in plan.op_rows]
+    for node in plan.graph["nodes"]:
+        node["kernel"] = names.get(node["kernel"], node["kernel"])
+    for k, note in enumerate(notes):
+        kernel = Kernel(f"k{k}_{note.name}", "fallback", "none", (note.name,), note.bytes_read, note.bytes_written)
+        kernel.predicted_ms = kernel.measured_ms = note.ms
+        kernel.cache = "hit"
+        plan.kernels.insert(k, kernel)
+        where = where_text(note.where)
+        plan.op_rows.insert(k, OpRow(note.name, "", "", kernel.name, where))
+        plan.reason_rows.append(ReasonRow(note.name, note.reason, where))
+        plan.kernels_before += 1
+        plan.bytes_before += note.bytes_read + note.bytes_written
 
 
 def _run_kernel(

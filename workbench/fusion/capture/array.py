@@ -11,7 +11,7 @@ import numpy as np
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture import storage
-from workbench.fusion.errors import FusionError, shapes_differ
+from workbench.fusion.errors import FusionError, shapes_differ, warn_fallback
 from workbench.fusion.expr import Expr, Fallback, Size
 from workbench.fusion.ops import OPS, call_dtype
 from workbench.fusion.positions import here, line_of
@@ -378,11 +378,24 @@ def run_in_numpy(
     found = function(*inputs, **named)
     ms = 1e3 * (time.perf_counter() - start)
     note = Fallback(name, reason, where, ms, _bytes(inputs) + _bytes(tuple(named.values())), _bytes(found))
+    note.earlier = tuple([x._expr.call for x in args if type(x) is LazyArray and isinstance(x._expr.call, Fallback)])
+    answer = _wrapped(found, note)
+    if reason == "unsupported operation" and isinstance(answer, LazyArray | tuple | list):
+        _warn(name, where)
     for original, value in zip(args, inputs, strict=True):
         # a function that writes to its input has written to the computed one
         if type(original) is LazyArray and isinstance(value, np.ndarray) and original._value is not value:
             original._keep(value)
-    return _wrapped(found, note)
+    return answer
+
+
+def _warn(name: str, where: Any) -> None:
+    """Warn of a fallback, once at each place; not in a cell, whose summary tells."""
+    from workbench.fusion.capture import fallback
+
+    if not fallback._silent and (name, where) not in fallback._warned:
+        fallback._warned.add((name, where))
+        warn_fallback(name, line_of(where), "NumPy")
 
 
 def _wrapped(found: Any, note: Fallback) -> Any:

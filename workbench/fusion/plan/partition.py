@@ -99,6 +99,8 @@ class Partition:
     order: list[Expr]
     #: ids of nodes that have to be in memory
     outputs: set[int]
+    #: ids of nodes that are read from memory, or asked for
+    needed: set[int] = field(default_factory=set)
     cuts: set[int] = field(default_factory=set)
     virtual: dict[int, dict[Any, Any]] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
@@ -247,7 +249,20 @@ def partition(roots: Sequence[Expr]) -> Partition:
         pass
     for node in order:
         _place(node, parts)
+    _find_needed(parts)
     return parts
+
+
+def _find_needed(parts: Partition) -> None:
+    """Find which results have to be in memory: what is asked for, and what another kernel or a library reads."""
+    parts.needed.update(parts.outputs)
+    for _, node in parts.calls:
+        parts.needed.update(id(base_of(each)) for each in node.inputs)
+    for group in parts.groups:
+        for root in group.roots:
+            _, loads, through = parts.cone(root.node)
+            parts.needed.update(through)
+            parts.needed.update(id(each) for each in loads if parts.where.get(id(each)) is not group)
 
 
 def _cut_long(parts: Partition) -> None:
