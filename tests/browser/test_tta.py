@@ -36,6 +36,8 @@ tta.plan(steps=1000)
 for epoch in range(1000):
     with tta.span("train"): time.sleep(0.1)
     tta.eval(step=epoch, n=2000, top1=lambda: accuracy(epoch, 90))"""
+#: begins to run all cells; the command's own promise is kept only when they have ended
+RUN = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 #: what a reader saw while the cell ran
 WATCH = """() => {
   window.seen = { now: [], drawn: 0, texts: [], heights: [], stop: 0 };
@@ -74,9 +76,9 @@ def test_c57_live_while_it_runs_and_the_same_facts_without_a_kernel(lab: Lab, br
     told: list[str] = []
     page.on("pageerror", lambda error: told.append(str(error)))
     page.evaluate(WATCH)
-    command(page, "notebook:run-all-cells")
-    page.locator(".wb-curve .wb-c-bar").wait_for(timeout=PATIENCE)
-    page.wait_for_timeout(700)
+    page.evaluate(RUN)
+    page.locator(".wb-curve[data-running='true']").wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(3000)
     page.screenshot(path=SHOTS / "tta-live-light.png")
     page.get_by_text("curve: top1 >= 97 reached at").first.wait_for(timeout=PATIENCE)
     wait_idle(page)
@@ -142,7 +144,7 @@ def test_c57_stop_ends_the_cell_at_its_next_evaluation(lab: Lab, browser: Any) -
         kernelspec=SPEC,
     )
     page = lab.open(browser, notebook)
-    command(page, "notebook:run-all-cells")
+    page.evaluate(RUN)
     page.get_by_role("button", name="Stop long").click(timeout=PATIENCE)
     page.get_by_text("Stopped at step").first.wait_for(timeout=20_000)
     wait_idle(page)

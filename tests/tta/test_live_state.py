@@ -48,7 +48,7 @@ def test_c57_a_run_that_goes_on() -> None:
     }  # fmt: skip
     assert facts(state) == {
         "Now": ("3.2 s", "step 2 of 24"), "top1": ("93.20 ± 0.49", "best 93.20"),
-        "Cost so far": ("$0.0031", "$3.06/h on demand, user"), "Energy so far": ("1.23 kJ", ""),
+        "Cost so far": ("$0.0031", "$3.06/h"), "Energy so far": ("1.23 kJ", ""),
     }  # fmt: skip
     [series] = state["series"]
     assert series["x"] == [1.0, 2.0, 3.0] and series["labels"] == ["step 0", "step 1", "step 2"]

@@ -25,6 +25,7 @@ __all__ = ["LiveCurve"]
 
 REDRAW = 0.25  # seconds between drawings: at most 4 a second
 SHARE = 0.05  # of one core that drawing may take
+SLOWEST = 4.0  # seconds between drawings, however long one takes
 STILL = 1.0  # seconds between drawings where there are no widgets: each replaces the whole output
 
 
@@ -125,15 +126,17 @@ class LiveCurve:
     # below: on the thread that draws
 
     def _follow(self) -> None:
-        wait = settings().delay
+        wait, drawn = settings().delay, False
         while not self._ended.wait(wait):
             begun, cost = time.monotonic(), time.thread_time()
             self._recorder.save()
             if not self._quiet:
                 quietly(self._draw)
-            cost = time.thread_time() - cost
+            # The first drawing makes the widget, once.
+            cost = time.thread_time() - cost if drawn else 0.0
+            drawn = drawn or self._shown
             floor = REDRAW if self._widget is not None or not self._shown else STILL
-            wait = max(floor, cost / SHARE) - (time.monotonic() - begun)
+            wait = min(SLOWEST, max(floor, cost / SHARE)) - (time.monotonic() - begun)
             wait = max(wait, floor / 2)
 
     def _draw(self) -> None:

@@ -240,8 +240,9 @@ def _reached(record: Record, rows: pd.DataFrame, at: int, values: Floats, second
     ]
     for confirm in sorted({2, max(2, record.confirm)}):
         again = crossing(values, record.target, record.goal, confirm)
-        text = "not reached" if again is None else duration(seconds[again])
-        note = "that many in a row were never seen" if again is None else _when(rows, again)
+        running = record.state == "running"
+        text = ("not yet" if running else "not reached") if again is None else duration(seconds[again])
+        note = "" if again is None else _when(rows, again)
         found.append(_fact(f"Confirmed by {confirm}", text, note, "warning" if again is None else ""))
     if later:
         side = "below" if record.goal == "max" else "above"
@@ -269,7 +270,9 @@ def _spent(record: Record, rows: pd.DataFrame, at: int | None, now: Mapping[str,
     found = []
     price = record.price
     if price is not None and not math.isnan(price.rate):
-        found.append(_fact("Cost" + (" so far" if running else ""), _usd(cost), price_text(price), _spot(price)))
+        # Short while it runs, so that one line holds all that may come.
+        note = f"${price.usd_per_hour:g}/h" if running else price_text(price)
+        found.append(_fact("Cost" + (" so far" if running else ""), _usd(cost), note, _spot(price)))
     if energy is not None and math.isfinite(energy):
         found.append(_fact("Energy" + (" so far" if running else ""), amount(energy, "J"), ""))
     return found

@@ -33,6 +33,8 @@ def duration(seconds: float) -> str:
     """Write a length of time: `9.43 s`, `4:12`, `1:02:03`."""
     if not math.isfinite(seconds):
         return "never" if seconds > 0 else "unknown"
+    if 0 < seconds < 1e-3:
+        return f"{1e3 * seconds:.3g} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     whole = round(seconds)

@@ -24,8 +24,8 @@ ${R} dl { display: flex; flex-wrap: wrap; gap: 6px 26px; margin: 2px 0 8px; }
 ${R} dl:empty { display: none; }
 ${R} dl > div { min-width: 74px; max-width: 300px; }
 ${R} dt { color: var(--c-muted); font-size: 12px; font-weight: 400; margin: 0; padding: 0; float: none; width: auto; }
-${R} dd { margin: 0; padding: 0; font-size: 16px; font-weight: 600; line-height: 1.25; }
-${R} dd + dd { font-size: 12px; font-weight: 400; color: var(--c-muted); line-height: 1.35; }
+${R} dd { margin: 0; padding: 0; font-size: 16px; font-weight: 600; line-height: 1.25; white-space: nowrap; }
+${R} dd + dd { font-size: 12px; font-weight: 400; color: var(--c-muted); line-height: 1.35; white-space: normal; }
 ${R} [data-level="warning"] dd:first-of-type { color: var(--c-warn); }
 ${R} [data-level="good"] dd:first-of-type { color: var(--c-good); }
 ${R} svg { display: block; width: 100%; border-radius: 3px; }
@@ -378,7 +378,7 @@ function render({ model, el }) {
       words.push([`and ${own.length - 8} more`, 'none']);
     }
     if (olds > 0) {
-      words.push([`${olds} ${own.length > 0 ? 'earlier ' : ''}run${olds === 1 ? '' : 's'}`, 'var(--c-muted)']);
+      words.push([`${olds} ${own.length > 0 || model.get('running') ? 'earlier ' : ''}run${olds === 1 ? '' : 's'}`, 'var(--c-muted)']);
     }
     for (const [name, colour] of words) {
       if (place + 24 + 6.2 * name.length > width - RIGHT - 6.2 * (model.get('y_label') || '').length) {
