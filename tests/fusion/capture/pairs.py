@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from workbench.fusion.capture.fallback import is_lazy, notes_of
 from workbench.fusion.capture.frame import frame
 
 #: what lazies are computed with besides the usual way
-DEVICES = ("eager", "auto")
+DEVICES = ("auto",)
 
 
 def table(rows: int = 60, seed: int = 0) -> pd.DataFrame:
@@ -60,7 +59,8 @@ def assert_same(found: Any, wanted: Any) -> None:
     """Assert that two values are of one type and equal, with index, names, dtypes and order."""
     if isinstance(wanted, pd.DataFrame):
         assert isinstance(found, pd.DataFrame), type(found)
-        assert_frame_equal(found, wanted, check_freq=False, rtol=1e-9, atol=1e-12)
+        rtol = 1e-4 if any(each == np.float32 for each in wanted.dtypes) else 1e-9
+        assert_frame_equal(found, wanted, check_freq=False, rtol=rtol, atol=1e-12)
         assert_index_equal(found.columns, wanted.columns, exact="equiv")
     elif isinstance(wanted, pd.Series):
         assert isinstance(found, pd.Series), type(found)
@@ -88,18 +88,20 @@ def assert_same(found: Any, wanted: Any) -> None:
             assert found == wanted
 
 
-def both(code: Callable[..., Any], *tables: Any, fused: bool | None = None) -> Any:
+def both(code: Callable[..., Any], *tables: Any, fused: bool | None = None, devices: tuple[str, ...] = DEVICES) -> Any:
     """Assert that code gives the same on tables and on their lazy forms, or raises the same; return the lazy result.
 
     Parameters
     ----------
     fused : bool, optional
         True: nothing may have run in pandas; False: something has to.
+    devices : tuple of str
+        What lazies are computed with, one after another.
     """
     result = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for device in os.environ.get("WB_TEST_DEVICES", ",".join(DEVICES)).split(","):
+        for device in devices:
             plain = [each.copy() for each in tables]
             originals = [each.copy() for each in tables]
             try:

@@ -35,11 +35,20 @@ def test_c03_frame_with_pandas_names_and_fallback() -> None:
     assert isinstance(found, LazySeries)
     assert str(told[0].message).startswith("interpolate ran in pandas, unfused (line ")
     assert_same(found.compute(), mine[mine.i > 0].x.interpolate())
-    plan = fusion.explain((found * 2).sum())
+    total = (found * 2).sum()
+    total.compute()
+    plan = total._plan
     assert list(plan.reasons.op) == ["interpolate"]
     assert list(plan.reasons.reason) == ["unsupported operation"]
     assert plan.reasons["where"][0].startswith("test_lazy.py:")
     assert "fallback" in list(plan.to_pandas().kind)
+
+
+def test_fallback_to_a_value_is_told_too() -> None:
+    _, lazy = lazies()
+    with pytest.warns(WorkbenchWarning):
+        lazy.x.interpolate().median()
+    assert list(fusion.plans()[-1].reasons.op) == ["interpolate", "median"]
 
 
 def test_fallback_warns_once_at_each_place() -> None:

@@ -41,7 +41,9 @@ FUSED: dict[str, Any] = {
     "inner_times": lambda f, g: f.merge(g, on="t"),
     "inner_two": lambda f, g: f.merge(g, on=["k", "w"]),
     "inner_common": lambda f, g: f[["k", "x"]].merge(g[["k", "y"]]),
-    "inner_other_names": lambda f, g: f[["k", "x"]].merge(g.rename(columns={"k": "q"})[["q", "y"]], left_on="k", right_on="q"),
+    "inner_other_names": lambda f, g: (
+        f[["k", "x"]].merge(g.rename(columns={"k": "q"})[["q", "y"]], left_on="k", right_on="q")
+    ),
     "inner_suffixes": lambda f, g: f.merge(g, on="k", suffixes=("", "_right")),
     "left_floats": lambda f, g: f.merge(g[["k", "y"]], on="k", how="left"),
     "left_text": lambda f, g: f[["k", "x"]].merge(g[["k", "w", "t", "n"]], on="k", how="left"),

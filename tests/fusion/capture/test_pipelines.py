@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from tests.fusion.capture.pairs import both
 
+#: more of them, and compiled ones, are asked for by environment variables
 EXAMPLES = int(os.environ.get("WB_PIPELINES", "60"))
+DEVICES = tuple(os.environ.get("WB_PIPELINES_DEVICES", "eager").split(","))
 WORDS = ["lesly", "Leslie", "bob", "", "00000"]
 FLOATS = [0.0, -0.0, 1.5, -2.25, 1e9, np.nan, np.inf, 0.1]
 
@@ -202,4 +204,4 @@ def test_pipeline(table: pd.DataFrame, chain: list[Any], ending: Any) -> None:
         return ending(d)
 
     with np.errstate(all="ignore"):
-        both(code, table)
+        both(code, table, devices=DEVICES)

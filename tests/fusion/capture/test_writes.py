@@ -53,7 +53,10 @@ FUSED: dict[str, Any] = {
     "loc_series": _program(_loc(lambda d: d.i > 0, "x", lambda d: d.y)),
     "loc_same_rows": _program(_loc(lambda d: d.i > 0, "x", lambda d: d.loc[d.i > 0, "x"] * 2)),
     "order": _program(
-        _set("z", lambda d: d.i * 2), _loc(lambda d: d.z > 2, "z", 0), _set("q", lambda d: d.z), _set("z", lambda d: d.q + 1)
+        _set("z", lambda d: d.i * 2),
+        _loc(lambda d: d.z > 2, "z", 0),
+        _set("q", lambda d: d.z),
+        _set("z", lambda d: d.q + 1),
     ),
     "chain": _program(_set("h", lambda d: d.h.str.slice(0, 3)), _set("h", lambda d: d.h.mask(d.h == "les"))),
 }  # fmt: skip

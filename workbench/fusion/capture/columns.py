@@ -144,6 +144,7 @@ class Source:
                 return None
             codes, words = _encode(self.array)
             self._words = ir.leaf(codes, self.name), words
+            self._words[0].call = self.note
         return self._words
 
 

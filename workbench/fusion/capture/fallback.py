@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from workbench.fusion.errors import warn_fallback
 from workbench.fusion.expr import Fallback
+from workbench.fusion.positions import here, line_of
 
-__all__ = ["Quiet", "forced", "is_lazy", "notes_of", "place", "run_in_pandas", "told", "wrap"]
+__all__ = ["Quiet", "forced", "is_lazy", "notes_of", "run_in_pandas", "told", "unreported", "wrap"]
 
 _PACKAGE = str(Path(__file__).resolve().parents[2])
 
@@ -36,20 +36,12 @@ class Quiet:
         _warned.clear()
 
 
-def place() -> tuple[str, int]:
-    """Return where the user's code calls: the nearest file outside this package, and the line in it."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return ("?", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-
-
 def told(op: str, reason: str, **figures: Any) -> Fallback:
     """Return the note on an operation called now, and warn of it, once at each place."""
-    where = place()
+    where = here()
     if not _silent and (op, where) not in _warned:
         _warned.add((op, where))
-        warn_fallback(op, where[1])
+        warn_fallback(op, line_of(where))
     return Fallback(op, reason, where, **figures)
 
 
@@ -87,14 +79,18 @@ def run_in_pandas(
     reason : str
         Why it did not fuse.
     """
-    notes = sum((notes_of(each) for each in (*args, *kwargs.values())), ())
+    notes = tuple(note for each in (*args, *kwargs.values()) for note in notes_of(each))
     plain, named = [forced(each) for each in args], {key: forced(each) for key, each in kwargs.items()}
     begun = time.perf_counter()
     value = call(*plain, **named)
     took = time.perf_counter() - begun
     read = sum(_size(each) for each in (*plain, *named.values()))
     note = told(op, reason, ms=1e3 * took, bytes_read=read, bytes_written=_size(value))
-    return wrap(value, (*notes, note))
+    note.earlier = notes
+    found = wrap(value, (note,))
+    if found is value:
+        _alone(note)
+    return found
 
 
 def wrap(value: Any, notes: tuple[Fallback, ...] = ()) -> Any:
@@ -109,6 +105,27 @@ def wrap(value: Any, notes: tuple[Fallback, ...] = ()) -> Any:
     if isinstance(value, pd.Series):
         return LazySeries._of(value, notes=notes)
     return value
+
+
+def _alone(note: Fallback) -> None:
+    """Tell of a call whose result is no table or column, and so part of no later plan."""
+    from workbench.fusion import cache
+    from workbench.fusion.result import FusionPlan
+    from workbench.fusion.run import tell_fallbacks
+
+    plan = FusionPlan(cache="hit", run_ms=note.ms)
+    tell_fallbacks(plan, unreported([note]))
+    cache.remember(plan)
+
+
+def unreported(notes: Sequence[Fallback]) -> list[Fallback]:
+    """Return notes, and those before them, that no plan has told yet; from now on they are told."""
+    found = []
+    for note in notes:
+        if not note.reported:
+            note.reported = True
+            found += [*unreported(note.earlier), note]
+    return found
 
 
 def notes_of(value: Any) -> tuple[Fallback, ...]:

@@ -10,7 +10,8 @@ from workbench.fusion import expr as ir
 from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Counted, Domain
 from workbench.fusion.capture.keys import unified
-from workbench.fusion.capture.lazy import LazyPandas, LazyValue
+from workbench.fusion.capture.lazy import LazyPandas
+from workbench.fusion.capture.scalars import LazyValue
 
 if TYPE_CHECKING:
     from workbench.fusion.capture.frame import LazyFrame

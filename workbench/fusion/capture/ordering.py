@@ -11,7 +11,8 @@ from workbench.fusion import expr as ir
 from workbench.fusion.capture.columns import Column, missing
 from workbench.fusion.capture.domains import Counted, Domain, Keyed
 from workbench.fusion.capture.keys import group_keys, key_of, sort_keys
-from workbench.fusion.capture.lazy import LazyPandas, LazyValue
+from workbench.fusion.capture.lazy import LazyPandas
+from workbench.fusion.capture.scalars import LazyValue
 
 if TYPE_CHECKING:
     from workbench.fusion.expr import Expr

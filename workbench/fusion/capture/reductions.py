@@ -12,7 +12,8 @@ from workbench.fusion.capture.arithmetic import there
 from workbench.fusion.capture.cleaning import known
 from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Domain, Known
-from workbench.fusion.capture.lazy import LazyPandas, LazyScalar, LazyValue
+from workbench.fusion.capture.lazy import LazyPandas
+from workbench.fusion.capture.scalars import LazyScalar, LazyValue
 
 if TYPE_CHECKING:
     from workbench.fusion.expr import Expr

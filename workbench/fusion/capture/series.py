@@ -15,9 +15,10 @@ from workbench.fusion.capture.columns import Column, plain
 from workbench.fusion.capture.domains import Domain
 from workbench.fusion.capture.fallback import forced, run_in_pandas
 from workbench.fusion.capture.framing import SeriesShaping
-from workbench.fusion.capture.lazy import _UNSET, LazyPandas, LazyScalar, array_expr, located
+from workbench.fusion.capture.lazy import _UNSET, LazyPandas, array_expr, located
 from workbench.fusion.capture.ordering import SeriesOrdering
 from workbench.fusion.capture.reductions import SeriesReductions
+from workbench.fusion.capture.scalars import LazyScalar
 
 if TYPE_CHECKING:
     import pandas as pd

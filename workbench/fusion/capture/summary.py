@@ -10,8 +10,8 @@ from workbench.fusion import expr as ir
 from workbench.fusion.capture.arithmetic import there
 from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Domain, Known
-from workbench.fusion.capture.lazy import LazyScalar
 from workbench.fusion.capture.reductions import reduced, stacked
+from workbench.fusion.capture.scalars import LazyScalar
 from workbench.fusion.expr import Expr
 
 __all__ = ["described", "paired", "pairwise"]
