@@ -421,17 +421,39 @@ class Table:
         if emitter.along is not None and self.builder.id in emitter.plan.columns:
             self.neighbours(each, key, pred, position)
             return
-        if pred is not None:
-            key = pred.where(key, emitter.splat(self.size))  # the last element is nobody's
+        key, shared = self._safe(each, key, pred)
         for lane in range(1 if emitter.along is None else emitter.lanes):
             at = emitter.lane(key, emitter.int64(lane))
             start = 0
             for k, op in enumerate(self.builder.ops):
                 x = emitter.values[each.values[k]] if each.values else key
+                if shared and pred is not None:
+                    x = pred.where(x, identity(op, self.builder.dtypes[k]))
                 place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else at
                 new = alone(op, emitter.lane(x, emitter.int64(lane)), place)
-                self.update(op, self.builder.dtypes[k], start, at, self._copy(lane), new)
+                self.update(op, self.builder.dtypes[k], start, (key, lane), new)
                 start += len(new)
+
+    def _safe(self, each: Merge, key: Value, pred: Value | None) -> tuple[Value, bool]:
+        """Return keys within the table, and whether some of them are of lanes that must not change anything.
+
+        Where a predicate is a stricter one of a table before, its keys serve again: taking lanes apart costs more than
+        merging the identity.
+        """
+        emitter = self.emitter
+        nobody = emitter.splat(self.size)  # the last element is nobody's
+        if pred is None:
+            return key, False
+        simple = all(op in _SIMPLE for op in self.builder.ops)
+        constant_ = all(emitter.instrs[value].op == "const" for value in each.values)
+        if simple and not constant_ and each.pred is not None:
+            for before, (wider, live, safe) in emitter.safe_keys.items():
+                if before == each.keys[0] and live is emitter.live and emitter.implies(each.pred, wider):
+                    return safe, True
+        safe = pred.where(key, nobody)
+        if each.pred is not None:
+            emitter.safe_keys[each.keys[0]] = (each.pred, emitter.live, safe)
+        return safe, False
 
     def _copy(self, lane: int) -> Value | int:
         """Return which copy a lane merges into: by its position, so that it does not depend on the width of vectors."""
@@ -440,12 +462,16 @@ class Table:
             return lane % COPIES
         return (emitter.scalars[emitter.along] + lane) & (COPIES - 1)
 
-    def update(self, op: str, dtype: str, start: int, key: Value, copy: Value | int, new: list[Value]) -> None:
-        """Merge into one element."""
-        code, where, before = self.emitter.code, [], []
+    def update(self, op: str, dtype: str, start: int, at: tuple[Value, int], new: list[Value]) -> None:
+        """Merge into the element of a lane's key."""
+        emitter, code, where, before = self.emitter, self.emitter.code, [], []
+        key, lane = at
+        copy = self._copy(lane)
         for k in range(start, start + len(new)):
-            base, step, apart = self.places[k]
-            address = base + key * step
+            base, shift, apart = self.places[k]
+            # Shifted as a vector: a multiplication for each lane would take as long as the merge.
+            offset = emitter.lane(key << emitter.splat(shift), emitter.int64(lane))
+            address = base + offset
             if isinstance(copy, Value) or copy:
                 address = address + apart * copy
             pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
@@ -496,4 +522,5 @@ class Table:
         self.emitter.code.line(f"store {x.type} {x.ref}, ptr {pointer.ref}, align 1")
 
 
+_SIMPLE = ("+", "*", "min", "max", "and", "or")
 _PLACED = ("first", "last", "argmin", "argmax")

@@ -82,6 +82,8 @@ class Emitter:
         self.loops: dict[int, For] = {}  # builder -> its loop
         self.vectors: dict[tuple[int, int], Vectors] = {}
         self.labels = 0
+        #: key -> a predicate, the lanes that were there, and the key of each lane that may be merged at
+        self.safe_keys: dict[int, tuple[int, Value | None, Value]] = {}
 
     def _lanes(self) -> int:
         """Return how many elements a vector has: as many as registers hold of the widest type."""
@@ -297,6 +299,7 @@ class Emitter:
         with self.counting(start, end, self.lanes) as j:
             self.scalars[last.name] = j
             self.live = self.splat(end - j).compare("ugt", self.iota()) if masked else None
+            self.safe_keys = {}
             self.block(loop.body)
             for vectors in self.vectors.values():
                 vectors.turn()
@@ -325,16 +328,24 @@ class Emitter:
         assert mask is not None
         some = self.code.call("i1", 0, f"llvm.vector.reduce.or.v{self.lanes}i1", mask)
         before, live = dict(self.values), self.live
+        keys = self.safe_keys
         with self.only_if(some):
-            self.live = mask
+            self.live, self.safe_keys = mask, {}
             self.block(each.body)
-        self.values, self.live = before, live
+        self.values, self.live, self.safe_keys = before, live, keys
 
     def here(self, pred: int | None) -> Value | None:
         """Return the lanes that are there and for which a value is true; None for all."""
         if pred is None:
             return self.live
         return self.values[pred] if self.live is None else self.values[pred] & self.live
+
+    def implies(self, pred: int, other: int) -> bool:
+        """Return whether a value is known to be true only where another is."""
+        if pred == other:
+            return True
+        instr = self.instrs.get(pred)
+        return instr is not None and instr.op == "logical_and" and any(self.implies(a, other) for a in instr.args)
 
     def merge(self, each: Merge) -> None:
         """Write a merge into a builder of this loop or one around it."""

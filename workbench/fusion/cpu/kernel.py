@@ -311,7 +311,7 @@ class _Run:
             )
             which = np.minimum(np.arange(len(records)) // per_group, groups - 1)
             records[:, plan.record[builder.id, 3 * k]] = table.ctypes.data + which * table.strides[0]
-            records[:, plan.record[builder.id, 3 * k + 1]] = table.strides[1]
+            records[:, plan.record[builder.id, 3 * k + 1]] = table.strides[1].bit_length() - 1
             records[:, plan.record[builder.id, 3 * k + 2]] = table.itemsize if copies > 1 else 0
             made.append(table)
         return made

@@ -86,7 +86,8 @@ class LoopPlan:
         Whether its chunks go one after another.
     record : dict of (int, int) to int
         Builder and part -> slot in the record of a chunk: a merged value; of an append the count, then the addresses
-        of its columns; of a table for each part its address, bytes between keys, and bytes between copies.
+        of its columns; of a table for each part its address, the
+        bits that a key is shifted by, and bytes between copies.
     slots : int
     columns : set of int
         Tables whose keys follow one another along the vectors.
