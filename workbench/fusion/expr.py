@@ -94,6 +94,12 @@ class Fallback:
         self.reported = False
         #: notes on what its inputs came from
         self.earlier: tuple[Fallback, ...] = ()
+        for each in noted:
+            each.append(self)
+
+
+#: lists that notes are added to while someone records them
+noted: list[list[Fallback]] = []
 
 
 class Expr:

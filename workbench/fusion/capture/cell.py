@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.result import Result
-from workbench.fusion.capture.fallback import is_lazy
+from workbench.fusion.capture.fallback import _warned, is_lazy
 from workbench.fusion.capture.rewriting import ROUTER, VALUE, CellCode, prepared
 from workbench.fusion.capture.routing import Router
 from workbench.fusion.capture.storage import share
+from workbench.fusion.expr import noted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,19 +132,29 @@ def run_prepared(
     __tracebackhide__ = True
     from workbench.fusion.cache import recorded
     from workbench.fusion.result import merged
-    from workbench.fusion.run import checked_device
+    from workbench.fusion.run import checked_device, tell_fallbacks
 
     checked_device(options["device"], options["exact"])
     if compare:
         from workbench.fusion.compare import checked_peers
 
         checked_peers(compare)
-    with recorded() as plans:
-        cell = _Cell(code, namespace, options)
-        with cell.wrapped():
-            cell.run(compare)
-        written = {name: namespace[name] for name in code.writes if name in namespace}
-        return CellResult(cell.value, merged(plans), cell.comparison, written)
+    notes: list[Any] = []
+    noted.append(notes)
+    try:
+        with recorded() as plans:
+            cell = _Cell(code, namespace, options)
+            with cell.wrapped():
+                cell.run(compare)
+    finally:
+        noted[:] = [each for each in noted if each is not notes]
+        _warned.clear()  # the next cell warns anew
+    plan = merged(plans)
+    untold = [note for note in notes if not note.reported]  # what they gave has not come to any plan
+    if untold:
+        tell_fallbacks(plan, untold)
+    written = {name: namespace[name] for name in code.writes if name in namespace}
+    return CellResult(cell.value, plan, cell.comparison, written)
 
 
 class _Cell:
