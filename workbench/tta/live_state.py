@@ -64,9 +64,10 @@ class LiveState:
         now = self._tracker.live()
         if self._record is None or now["version"] != self._version:
             self._record, self._version = self._tracker.live_record(), now["version"]
+            self._rows = _rows(self._record)
             self._state = state_of(self._record, earlier=self._earlier, now=now)
             return self._state
-        rows = _rows(self._record)
+        rows = self._rows
         return {
             **self._state, "now": _known(now["seconds"]), "stopping": bool(now["stopping"]),
             "status": _status(self._record, rows, now), "facts": facts(self._record, rows, now),
