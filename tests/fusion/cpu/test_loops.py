@@ -120,6 +120,22 @@ def test_moments_are_as_good_as_two_passes(pred: bool) -> None:
         run_all(program, {"a": a, "m": numbers("bool", n_, 3)}, {"n": n_}, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_moments_of_one_element(value: float) -> None:
+    """A loop without dimensions merges single elements."""
+    maker = Maker()
+    maker.buffer("a", "float64", ())
+    body, end = maker.body(), maker.body()
+    made = body.builder("merge", ops=("moments",), dtypes=("float64",))
+    body.merge(made, [body.load("a")])
+    end.store(maker.buffer("o", "float64", (), "out"), (), end.add("result", builder=made, part=2))
+    maker.loop([], body)
+    maker.loop([], end)
+    with np.errstate(invalid="ignore"):
+        want = np.var(np.array([value]))
+    np.testing.assert_array_equal(cpu.compile(maker.program()).run({"a": np.array(value)}, {})["o"], want)
+
+
 def test_c10_appends_keep_the_order_of_rows() -> None:
     maker = Maker()
     n = maker.size("n")

@@ -1,4 +1,4 @@
-"""Builders as code: single values in registers, rows appended one after another, and tables by key."""
+"""Builders of single values as code: accumulators in vectors, folded into the value of a loop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 from workbench.fusion.cpu import operations
 from workbench.fusion.cpu.ir import BITS, Value, constant, llvm_type
 from workbench.fusion.cpu.layout import BLOCK, LANES, parts_of
-from workbench.fusion.loop import Builder, Merge
+from workbench.fusion.loop import Builder
 
 if TYPE_CHECKING:
     from workbench.fusion.cpu.emit import Emitter, Variable
 
-__all__ = ["COPIES", "Append", "State", "Table", "Vectors", "identity", "merged"]
-
-#: interleaved copies of a table, so that neighbours with the same key do not wait for one another
-COPIES = 4
+__all__ = ["State", "Vectors", "alone", "identity", "merged"]
 
 
 def identity(op: str, dtype: str, part: int = 0) -> float | int | bool:
@@ -185,7 +182,7 @@ class State:
 def alone(op: str, x: Value, position: Value) -> list[Value]:
     """Return the parts of a merge of one element."""
     if op == "moments":
-        return [x.like(1.0), x, x.like(0.0)]
+        return [x.like(1.0), x, x - x]  # NaN of what has no deviation, else 0
     if op in ("first", "last", "argmin", "argmax"):
         return [x, position]
     return [x]
@@ -342,185 +339,3 @@ class Vectors:
         self._turn_back(start, end)
         squares = self._folded("+", [[v.get() for v in each] for each in self.sets])[0]
         return [count, mean, squares]
-
-
-class Append:
-    """Rows that pass, one after another: compressed within a vector, then written at the end of the chunk's rows."""
-
-    def __init__(self, emitter: Emitter, builder: Builder) -> None:
-        self.emitter, self.builder = emitter, builder
-        self.count = emitter.slot("i64", self._record(0))
-        self.columns = [self._record(1 + k) for k in range(len(builder.dtypes))]
-
-    def _place(self, k: int) -> Value:
-        slot = self.emitter.plan.record[self.builder.id, k]
-        return self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
-
-    def _record(self, k: int) -> Value:
-        return self.emitter.code.value("i64", 0, f"load i64, ptr {self._place(k).ref}, align 8")
-
-    def keep(self) -> None:
-        """Write the count to the chunk's record."""
-        self.emitter.code.line(f"store i64 {self.count.get().ref}, ptr {self._place(0).ref}, align 8")
-
-    def merge(self, each: Merge, pred: Value | None) -> None:
-        """Append the lanes of which the predicate holds."""
-        emitter, code, lanes = self.emitter, self.emitter.code, self.emitter.lanes
-        mask = pred
-        if emitter.along is None:
-            only = emitter.iota().eq(0)
-            mask = only if mask is None else mask & only
-        count = self.count.get()
-        for k, value in enumerate(each.values):
-            x = emitter.values[value]
-            kind = "i8" if x.kind == "i1" else x.kind
-            if x.kind == "i1":
-                x = x.cast("zext", "i8")
-            if mask is not None:
-                if BITS[kind] < 32:
-                    x = x.cast("zext", "i32")
-                name = f"llvm.experimental.vector.compress.{x.suffix}"
-                rest = Value(code, "poison", x.kind, lanes)
-                x = code.call(x.kind, lanes, name, x, mask, rest)
-                if BITS[kind] < 32:
-                    x = x.cast("trunc", kind)
-            base = code.value("ptr", 0, f"inttoptr i64 {self.columns[k].ref} to ptr")
-            at = emitter.at(base, count, llvm_type(kind))
-            code.line(f"store {x.type} {x.ref}, ptr {at.ref}, align 1")
-        if mask is None:
-            self.count.set(count + lanes)
-            return
-        bits = code.value("i64", 0, f"bitcast <{lanes} x i1> {mask.ref} to i{lanes}")
-        wide = code.value("i64", 0, f"zext i{lanes} {bits.ref} to i64")
-        self.count.set(count + wide.intrinsic("ctpop"))
-
-
-class Table:
-    """Values by key, in private tables: one element after another, or as vectors where keys are neighbours."""
-
-    def __init__(self, emitter: Emitter, builder: Builder) -> None:
-        self.emitter, self.builder = emitter, builder
-        self.parts = parts_of(builder)
-        self.places = [[self._record(3 * k + j) for j in range(3)] for k in range(len(self.parts))]
-        assert builder.size is not None
-        self.size = emitter.size(builder.size)
-
-    def _record(self, k: int) -> Value:
-        slot = self.emitter.plan.record[self.builder.id, k]
-        at = self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
-        return self.emitter.code.value("i64", 0, f"load i64, ptr {at.ref}, align 8")
-
-    def keep(self) -> None:
-        """Nothing: the tables are memory."""
-
-    def merge(self, each: Merge, pred: Value | None) -> None:
-        """Merge each lane at its key."""
-        emitter = self.emitter
-        key = operations.cast(emitter.values[each.keys[0]], emitter.dtypes[each.keys[0]], "int64")
-        position = emitter.position(self.builder)
-        if emitter.along is not None and self.builder.id in emitter.plan.columns:
-            self.neighbours(each, key, pred, position)
-            return
-        key, shared = self._safe(each, key, pred)
-        for lane in range(1 if emitter.along is None else emitter.lanes):
-            at = emitter.lane(key, emitter.int64(lane))
-            start = 0
-            for k, op in enumerate(self.builder.ops):
-                x = emitter.values[each.values[k]] if each.values else key
-                if shared and pred is not None:
-                    x = pred.where(x, identity(op, self.builder.dtypes[k]))
-                place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else at
-                new = alone(op, emitter.lane(x, emitter.int64(lane)), place)
-                self.update(op, self.builder.dtypes[k], start, (key, lane), new)
-                start += len(new)
-
-    def _safe(self, each: Merge, key: Value, pred: Value | None) -> tuple[Value, bool]:
-        """Return keys within the table, and whether some of them are of lanes that must not change anything.
-
-        Where a predicate is a stricter one of a table before, its keys serve again: taking lanes apart costs more than
-        merging the identity.
-        """
-        emitter = self.emitter
-        nobody = emitter.splat(self.size)  # the last element is nobody's
-        if pred is None:
-            return key, False
-        simple = all(op in _SIMPLE for op in self.builder.ops)
-        constant_ = all(emitter.instrs[value].op == "const" for value in each.values)
-        if simple and not constant_ and each.pred is not None:
-            for before, (wider, live, safe) in emitter.safe_keys.items():
-                if before == each.keys[0] and live is emitter.live and emitter.implies(each.pred, wider):
-                    return safe, True
-        safe = pred.where(key, nobody)
-        if each.pred is not None:
-            emitter.safe_keys[each.keys[0]] = (each.pred, emitter.live, safe)
-        return safe, False
-
-    def _copy(self, lane: int) -> Value | int:
-        """Return which copy a lane merges into: by its position, so that it does not depend on the width of vectors."""
-        emitter = self.emitter
-        if emitter.along is None or emitter.lanes >= COPIES:
-            return lane % COPIES
-        return (emitter.scalars[emitter.along] + lane) & (COPIES - 1)
-
-    def update(self, op: str, dtype: str, start: int, at: tuple[Value, int], new: list[Value]) -> None:
-        """Merge into the element of a lane's key."""
-        emitter, code, where, before = self.emitter, self.emitter.code, [], []
-        key, lane = at
-        copy = self._copy(lane)
-        for k in range(start, start + len(new)):
-            base, shift, apart = self.places[k]
-            # Shifted as a vector: a multiplication for each lane would take as long as the merge.
-            offset = emitter.lane(key << emitter.splat(shift), emitter.int64(lane))
-            address = base + offset
-            if isinstance(copy, Value) or copy:
-                address = address + apart * copy
-            pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
-            where.append(pointer)
-            before.append(self._read(pointer, new[k - start].kind, 0))
-        for pointer, value in zip(where, merged(op, dtype, before, new), strict=True):
-            self._write(pointer, value)
-
-    def neighbours(self, each: Merge, key: Value, pred: Value | None, position: Value) -> None:
-        """Merge lanes whose keys follow one another."""
-        emitter, code = self.emitter, self.emitter.code
-        begin = emitter.first(key)
-        start = 0
-        live = emitter.live
-        for k, op in enumerate(self.builder.ops):
-            new = alone(op, emitter.values[each.values[k]], position)
-            where, before = [], []
-            for j, part in enumerate(new):
-                item = 1 if part.kind == "i1" else BITS[part.kind] // 8
-                address = self.places[start + j][0] + begin * item
-                pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
-                where.append(pointer)
-                kind = "i8" if part.kind == "i1" else part.kind
-                if live is None:
-                    old = code.value(
-                        kind, part.lanes, f"load {llvm_type(kind, part.lanes)}, ptr {pointer.ref}, align 1"
-                    )
-                else:
-                    old = emitter.masked("load", kind, pointer)
-                before.append(old.ne(0) if part.kind == "i1" else old)
-            after = merged(op, self.builder.dtypes[k], before, new)
-            for pointer, old, value in zip(where, before, after, strict=True):
-                x = value if pred is None else pred.where(value, old)
-                x = x.cast("zext", "i8") if x.kind == "i1" else x
-                if live is None:
-                    code.line(f"store {x.type} {x.ref}, ptr {pointer.ref}, align 1")
-                else:
-                    emitter.masked_store("store", x, pointer, live)
-            start += len(new)
-
-    def _read(self, pointer: Value, kind: str, lanes: int) -> Value:
-        stored = "i8" if kind == "i1" else kind
-        found = self.emitter.code.value(stored, lanes, f"load {llvm_type(stored, lanes)}, ptr {pointer.ref}, align 1")
-        return found.ne(0) if kind == "i1" else found
-
-    def _write(self, pointer: Value, x: Value) -> None:
-        x = x.cast("zext", "i8") if x.kind == "i1" else x
-        self.emitter.code.line(f"store {x.type} {x.ref}, ptr {pointer.ref}, align 1")
-
-
-_SIMPLE = ("+", "*", "min", "max", "and", "or")
-_PLACED = ("first", "last", "argmin", "argmax")

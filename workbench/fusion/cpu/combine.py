@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.cpu.builders import COPIES
 from workbench.fusion.cpu.layout import parts_of
+from workbench.fusion.cpu.tables import COPIES
 from workbench.fusion.loop import PARTS, Builder
 
 __all__ = ["GROUPS", "MOST_BYTES", "copies", "dtypes", "merge", "tables", "word"]

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from workbench.fusion.cpu import operations
-from workbench.fusion.cpu.builders import Append, State, Table, Vectors
+from workbench.fusion.cpu.builders import State, Vectors
 from workbench.fusion.cpu.ir import BITS, Code, Value, llvm_type
 from workbench.fusion.cpu.layout import BLOCK, Layout, LoopPlan, plan_loops
 from workbench.fusion.cpu.machine import Host
+from workbench.fusion.cpu.tables import Append, Table
 from workbench.fusion.loop import Affine, Builder, Dim, For, If, Instr, Merge, Program, Statement, Store, statements
 
 __all__ = ["Emitter", "emit"]

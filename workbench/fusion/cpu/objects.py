@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from workbench.engine.store import store
-from workbench.fusion.cpu import machine, vmath
+from workbench.fusion.cpu import machine
 
-__all__ = ["KIND", "VERSION", "clear", "get", "key_of"]
+__all__ = ["KIND", "clear", "get", "key_of"]
 
 #: how `workbench cache` calls them
 KIND = "fusion kernel"
-#: of what this back end writes; grows with every change of it
-VERSION = "2"
+
+
+@functools.cache
+def _version() -> str:
+    """Return what this back end writes its code with: its own source."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def key_of(text: str, host: machine.Host) -> str:
     """Return the key of a program's object code on a processor."""
-    parts = (text, host.identity, VERSION, vmath.VERSION)
+    parts = (text, host.identity, _version())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -12,10 +12,7 @@ from collections.abc import Callable
 from workbench.fusion.cpu import exponential, powers, probability, trigonometry
 from workbench.fusion.cpu.ir import Code, Value, llvm_type
 
-__all__ = ["ARITY", "NAMES", "VERSION", "Target", "define", "symbol"]
-
-#: part of the key of kept object code
-VERSION = "1"
+__all__ = ["ARITY", "NAMES", "Target", "define", "symbol"]
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "exp": exponential.exp,
