@@ -28,6 +28,7 @@ lab: $(VENV)/.installed-all
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.video
 	$(BIN)/python -m benchmarks.outliers
+	$(BIN)/python -m benchmarks.tta
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Workbench needs Python 3.11 or newer; set PYTHON=python3.x")'
