@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.fusion.compare import compare
     from workbench.fusion.errors import FusionError, FusionKeyError, FusionShapeError, FusionTypeError
     from workbench.fusion.fuse import fuse
+    from workbench.fusion.plan.calibrate import calibrate
     from workbench.fusion.plan.model import DeviceModel
     from workbench.fusion.result import FusionPlan, Kernel
 
@@ -36,6 +37,7 @@ __all__ = [
     "LazySeries",
     "array",
     "cache_clear",
+    "calibrate",
     "compare",
     "compute",
     "explain",
@@ -59,6 +61,7 @@ _LAZY = {
     "LazySeries": "workbench.fusion.capture.series",
     "array": "workbench.fusion.api",
     "cache_clear": "workbench.fusion.api",
+    "calibrate": "workbench.fusion.plan.calibrate",
     "compare": "workbench.fusion.compare",
     "compute": "workbench.fusion.api",
     "explain": "workbench.fusion.api",

@@ -13,6 +13,7 @@ from workbench.fusion.eager import view_of
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Instr, Merge, Program, Statement, Store, verify
 from workbench.fusion.ops import REDUCERS, SCANS, loop_dtypes
+from workbench.fusion.passes.cost import costs
 from workbench.fusion.plan.partition import Group, Partition, Root, promotes
 
 __all__ = ["Input", "Lowered", "Lowering", "Output", "like", "lower"]
@@ -157,6 +158,9 @@ class Lowering:
         self.results: dict[Any, Any] = {}  # of reductions: key -> where the value is
         self.outside = False  # whether instructions go before the loop over a row
         self.appends: dict[int | None, tuple[list[str], list[str], list[int]]] = {}
+        self.tiles: dict[int, str] = {}  # id of a node -> where a row of it is kept
+        self.written: set[str | None] = set()
+        self.row_index_inside: tuple[Affine, ...] = ()
         self.later: list[tuple[Root, str, str]] = []  # columns that need one more step
 
     def begin(self) -> None:
@@ -319,6 +323,7 @@ class Lowering:
         cut = len([run for run in self.runs if run[0] < self.rows])
         outside, inside = self.dims[:cut], self.dims[cut:]
         self.blocks = [_Block()]
+        self.tiles = self.worth_keeping(inside)
         last = max(root.stage for root in self.group.roots)
         for stage in range(last + 1):
             roots = [root for root in self.group.roots if root.stage == stage]
@@ -329,6 +334,28 @@ class Lowering:
         block = self.blocks.pop()
         loops = [For(tuple(outside), tuple(block.body), tuple(self.outer_builders))]
         return loops + self.ending()
+
+    def worth_keeping(self, inside: list[Dim]) -> dict[int, str]:
+        """Return, by id, the dear values that more than one loop over a row needs, each with a buffer for a row."""
+        stages: dict[int, set[int]] = {}
+        nodes: dict[int, Expr] = {}
+        for root in self.group.roots:
+            if root.inner:
+                for node in self.parts.cone(root.node)[0]:
+                    stages.setdefault(id(node), set()).add(root.stage)
+                    nodes[id(node)] = node
+        shared = [node for key, node in nodes.items() if len(stages[key]) > 1 and len(node.shape) == len(self.space)]
+        cost = costs(self.parts.order)
+        found: dict[int, str] = {}
+        for node in shared:
+            whole = node.shape[self.rows :] == self.space[self.rows :]
+            end = not any(node in other.inputs and stages[id(other)] >= stages[id(node)] for other in shared)
+            if whole and end and cost[id(node)] > 0.5 and node.kind not in ("Filter", "Gather"):
+                name = f"r{len(found)}"
+                self.buffers[name] = Buffer(name, node.dtype.name, tuple([dim.size for dim in inside]), "tile")
+                self.row_index_inside = tuple([Affine(((dim.name, 1),)) for dim in inside])
+                found[id(node)] = name
+        return found
 
     def row_stores(self, roots: list[Root]) -> None:
         for root in roots:
@@ -515,7 +542,8 @@ class Lowering:
             key = ("node", id(each), axes)
             if self.find(key) is not None:
                 continue
-            if not ready and self.inside(each, root):
+            kept = len(self.blocks) > 1 and self.tiles.get(id(each)) in self.written
+            if not ready and not kept and self.inside(each, root):
                 stack.append((each, axes, True))
                 for below in each.inputs[1:] if each.kind == "Gather" else each.inputs:
                     if below.kind == "Const" and each.kind in ("Map", "Select", "Cast"):
@@ -524,7 +552,14 @@ class Lowering:
                 continue
             # what is the same for a whole row is computed before the loop over it
             self.outside = len(self.blocks) > 1 and all(axis < self.rows for axis in axes)
-            found = self.compute(each, axes, root)
+            tile = self.tiles.get(id(each)) if len(self.blocks) > 1 else None
+            if tile is not None and tile in self.written:
+                found = self.add("load", (), each.dtype.name, name=tile, index=self.row_index_inside)
+            else:
+                found = self.compute(each, axes, root)
+            if tile is not None and tile not in self.written:
+                self.emit(Store(tile, self.row_index_inside, found))
+                self.written.add(tile)
             self.blocks[0 if self.outside else -1].known[key] = found
             self.outside = False
         result = self.find(("node", id(node), along))

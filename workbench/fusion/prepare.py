@@ -13,7 +13,9 @@ from workbench.fusion.eager import evaluate_node, view_of
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.lower import Input, Lowered, Output, like, lower
 from workbench.fusion.passes import optimise
-from workbench.fusion.plan.partition import Partition, partition
+from workbench.fusion.plan.beam import search
+from workbench.fusion.plan.model import device_model
+from workbench.fusion.plan.partition import Partition
 from workbench.fusion.structure import SMALL, Structure
 
 __all__ = ["CallStep", "GroupStep", "KernelStep", "Prepared", "prepare"]
@@ -186,7 +188,7 @@ class _Preparing:
             # interning made leaves over the same data one
             self.slot[id(self.became[id(leaf)])] = k
         plan.slots = len(self.form.leaves)
-        parts = partition(self.roots)
+        parts = search(self.roots, device_model())
         work: list[tuple[int, int, Any]] = [(group.level, 1, group) for group in parts.groups]
         work += [(level, 0, node) for level, node in parts.calls]
         work.sort(key=lambda each: each[:2])

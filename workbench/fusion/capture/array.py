@@ -444,18 +444,19 @@ def elementwise(name: str, exprs: tuple[Expr, ...], where: Any) -> LazyArray:
         )
     shape = exprs[0].shape
     kinds: list[Any] = []
-    wide = False
+    wide = differ = False
     for each in exprs:
         if each.kind == "Const" and type(each.data) in _PLAIN:
             kinds.append(type(each.data))
             wide = wide or type(each.data) is int
         else:
             kinds.append(each.dtype)
-            if each.shape != shape:
-                shape = _broadcast(name, exprs, where)
-                if shape is None:
-                    return elementwise(name, tuple([_known(each) for each in exprs]), where)
+            differ = differ or each.shape != shape
     dtype = call_dtype(name, tuple(kinds))
+    if differ:
+        shape = _broadcast(name, exprs, where)
+        if shape is None:
+            return elementwise(name, tuple([_known(each) for each in exprs]), where)
     if name == "power" and dtype.kind in "iu" and not _safe_power(exprs[1]):
         return run_in_numpy(name, np.power, [LazyArray(each) for each in exprs], {}, "data-dependent dtype")
     found = Expr("Map", name, exprs, (), dtype, shape, where)
@@ -553,7 +554,8 @@ def _power(x: LazyArray, by: Any) -> Any:
         name = {1: "positive", -1: "reciprocal", 0.5: "sqrt", 2: "square"}.get(by)
         if name is not None:
             return combine(name, (x,), here(2))
-    if type(by) is int and by == 2 and x._expr.dtype.kind in "iub":
+    kinds = "iub" if x._expr.shape else "iu"  # a single boolean is a NumPy scalar, with rules of its own
+    if type(by) is int and by == 2 and x._expr.dtype.kind in kinds:
         return combine("square", (x,), here(2))
     return combine("power", (x, by), here(2))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from workbench.fusion.expr import Expr
 from workbench.fusion.ops import OPS
@@ -17,15 +17,18 @@ def own_cost(node: Expr) -> float:
     return {"Select": 0.2, "Cast": 0.15, "Gather": 1.5, "Reduce": 0.15, "Scan": 1.0, "Filter": 0.6}.get(node.kind, 0.0)
 
 
-def costs(order: Sequence[Expr]) -> dict[int, float]:
+def costs(order: Sequence[Expr], op_ns: Mapping[str, float] | None = None) -> dict[int, float]:
     """Return for each node, by id, the nanoseconds an element of it and what is below it in one loop.
 
-    What is shared below counts as often as it is used, up to a bound.
+    What is shared below counts as often as it is used, up to a bound. `op_ns` has the costs of a calibrated machine.
     """
     found: dict[int, float] = {}
     for node in order:
         below = 0.0
         if node.kind in ("Map", "Select", "Cast", "View", "Broadcast", "Filter", "Gather"):
             below = sum(found[id(each)] for each in node.inputs)
-        found[id(node)] = min(own_cost(node) + below, 1e6)
+        own = own_cost(node)
+        if op_ns is not None and node.kind == "Map":
+            own = op_ns.get(node.name, own)
+        found[id(node)] = min(own + below, 1e6)
     return found

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 from workbench.fusion.ops import OPS
 
-__all__ = ["DeviceModel", "device_model", "predicted_ms"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DeviceModel", "device_model", "predicted_ms", "set_model"]
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,35 @@ class DeviceModel:
     launch_us: float = 8.0
     op_ns: dict[str, float] = field(default_factory=dict)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row for each constant: what, value, unit."""
+        import pandas as pd
+
+        rows = [(f"bandwidth {level}", value, "GB/s") for level, value in self.bandwidth_gbps.items()]
+        rows += [("launch", self.launch_us, "us"), *[(name, value, "ns") for name, value in self.op_ns.items()]]
+        return pd.DataFrame(rows, columns=["what", "value", "unit"])
+
     @property
     def memory(self) -> float:
         """Bandwidth of memory in GB/s."""
         return self.bandwidth_gbps["memory"]
 
 
-@cache
+_models: dict[str, DeviceModel] = {}
+
+
 def device_model(device: str = "cpu") -> DeviceModel:
-    """Return the model of a device."""
+    """Return the model of a device: as it was calibrated, else shipped constants."""
+    return _models.get(device) or _shipped(device)
+
+
+def set_model(device: str, model: DeviceModel) -> None:
+    """Use a model from now on in this process."""
+    _models[device] = model
+
+
+@cache
+def _shipped(device: str) -> DeviceModel:
     bandwidth = {"L1": 100.0, "L2": 50.0, "L3": 20.0, "memory": 10.0}
     return DeviceModel(device, bandwidth, 8.0, {name: op.cost for name, op in OPS.items()})
 

@@ -99,9 +99,9 @@ class Partition:
     order: list[Expr]
     #: ids of nodes that have to be in memory
     outputs: set[int]
+    cuts: set[int] = field(default_factory=set)
     #: ids of nodes that are read from memory, or asked for
     needed: set[int] = field(default_factory=set)
-    cuts: set[int] = field(default_factory=set)
     virtual: dict[int, dict[Any, Any]] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     calls: list[tuple[int, Expr]] = field(default_factory=list)
@@ -239,10 +239,17 @@ def _reduces(node: Expr) -> bool:
     return len(x.shape) == 1 or not any(isinstance(d, Size) for d in x.shape)
 
 
-def partition(roots: Sequence[Expr]) -> Partition:
-    """Return the kernels that compute the roots."""
+def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
+    """Return the kernels that compute the roots.
+
+    Parameters
+    ----------
+    roots : sequence of Expr
+    cuts : sequence of int
+        Ids of nodes that are to be stored and loaded, though they could be computed where they are used.
+    """
     order = walk(roots)
-    parts = Partition(order, {id(base_of(root)) for root in roots})
+    parts = Partition(order, {id(base_of(root)) for root in roots}, set(cuts))
     _cut_long(parts)
     _cut_needed(parts)
     while _cut_mixed(parts):

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from workbench.fusion import expr as ir
+from workbench.fusion.plan.beam import candidates, search
+from workbench.fusion.plan.cost import gain, latency
+from workbench.fusion.plan.model import device_model
+from workbench.fusion.plan.partition import partition
+from workbench.fusion.run import force
+
+M = ir.leaf(np.random.default_rng(0).normal(size=(40, 30)))
+
+
+def dear(x: ir.Expr) -> ir.Expr:
+    return ir.map_("exp", ir.map_("multiply", ir.map_("sin", x), ir.map_("tan", x)))
+
+
+def test_c34_what_two_kernels_would_compute_is_stored_where_that_pays() -> None:
+    e = dear(M)
+    roots = [ir.reduce_("sum", e, [0]), ir.reduce_("sum", e, [1])]
+    model = device_model()
+    fused = partition(roots)
+    assert [node is e for _, node in candidates(fused, model)] == [True]
+    found = search(roots, model)
+    assert id(e) in found.cuts and latency(found, model) < latency(fused, model)
+    cheap = ir.map_("add", M, ir.const(1.0))
+    roots = [ir.reduce_("sum", cheap, [0]), ir.reduce_("sum", cheap, [1])]
+    assert search(roots, model).cuts == partition(roots).cuts
+
+
+def test_c35_the_two_evaluators_agree_on_what_is_better() -> None:
+    model = device_model()
+    assert gain(model, 5.0, 2, 8) > 0 > gain(model, 0.2, 2, 8)
+    assert gain(model, 5.0, 3, 8) > gain(model, 5.0, 2, 8)
+
+
+def test_the_same_graph_has_the_same_plan() -> None:
+    e = dear(M)
+    roots = [ir.reduce_("sum", e, [0]), ir.reduce_("sum", e, [1]), ir.reduce_("max", e)]
+    assert force(roots)[1] == force(roots)[1]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_plans_have_no_cycle_and_move_no_more_than_before(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    nodes = [M, ir.leaf(rng.normal(size=(40, 30))), ir.leaf(rng.normal(size=(40, 1)))]
+    for _ in range(12):
+        x, y = (nodes[int(rng.integers(len(nodes)))] for _ in range(2))
+        how = rng.random()
+        if how < 0.5:
+            nodes.append(ir.map_(str(rng.choice(["add", "multiply", "maximum"])), x, y))
+        elif how < 0.7:
+            nodes.append(ir.map_("tanh", x))
+        elif x.ndim == 2 and x.shape[1] > 1:
+            nodes.append(ir.reduce_(str(rng.choice(["sum", "max", "mean"])), x, [1], keepdims=True))
+    roots = nodes[-3:]
+    parts = partition(roots)
+    for group in parts.groups:
+        for root in group.roots:
+            for need in parts.cone(root.node)[1]:
+                home = parts.where.get(id(need))
+                assert (
+                    home is None
+                    or home.level < group.level
+                    or (home is group and parts.roots[id(need)].stage < root.stage)
+                )
+    values, plan = force(roots, device="interpreter")
+    eager, _ = force(roots, device="eager")
+    for value, wanted in zip(values, eager, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-9)
+    assert plan.bytes_after <= plan.bytes_before
+    assert {each.scheme for each in plan.kernels} <= {"local", "regional", "global", "packed", "none"}
+
+
+def test_a_thousand_nodes_are_planned_within_a_second() -> None:
+    x = y = M
+    for k in range(500):
+        y = ir.map_("add", ir.map_("multiply", y, x), ir.const(float(k)))
+    start = time.process_time()
+    wb.fusion.explain(wb.fusion.LazyArray(y))
+    assert time.process_time() - start < 10
+
+
+def test_a_machine_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.fusion.plan import calibrate, model
+
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(model, "_models", {})
+    found = wb.fusion.calibrate()
+    assert set(found.bandwidth_gbps) == {"L1", "L2", "L3", "memory"} and found.launch_us > 0
+    assert list(found.to_pandas()) == ["what", "value", "unit"]
+    monkeypatch.setattr(calibrate, "_measure", lambda until: pytest.fail("measured again"))
+    assert wb.fusion.calibrate() == found == device_model()
+    with pytest.raises(wb.fusion.FusionError, match="No CUDA device"):
+        wb.fusion.calibrate("cuda")

@@ -1,0 +1,133 @@
+"""Measuring this machine: bandwidth at each level of memory, what starting a kernel costs, and each operation."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from workbench.fusion.errors import FusionError, no_gpu
+from workbench.fusion.ops import OPS
+from workbench.fusion.plan.model import DeviceModel, device_model, set_model
+
+__all__ = ["calibrate"]
+
+#: bytes of the arrays that fit each level; the last fits none
+LEVELS = {"L1": 8 << 10, "L2": 128 << 10, "L3": 1 << 20, "memory": 32 << 20}
+#: raised when what is measured changes
+VERSION = 1
+#: operations whose time is not that of an addition
+_OPS = (
+    "add", "divide", "sqrt", "exp", "log", "sin", "cos", "tan", "tanh", "arctan", "arcsin", "power", "erf", "cbrt",
+    "expm1", "log1p", "arctan2", "floor_divide", "remainder", "hypot",
+)  # fmt: skip
+
+
+def calibrate(device: str = "cpu", *, force: bool = False) -> DeviceModel:
+    """Measure a device once, and return its model; kept in the store for this CPU and these libraries.
+
+    Takes two seconds at most.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+    force : bool
+        Measure anew.
+
+    Returns
+    -------
+    DeviceModel
+    """
+    if device == "cuda":
+        raise no_gpu()
+    if device != "cpu":
+        raise FusionError(f'Unknown device "{device}".', 'Devices: "cpu", "cuda".')
+    from workbench.engine.store import store
+
+    key = _key()
+    kept = None if force else store().get_json(key)
+    if kept is None:
+        kept = _measure(time.perf_counter() + 1.5)
+        store().put_json(key, kept, kind="device model", cost_s=1.5)
+    found = DeviceModel("cpu", kept["bandwidth_gbps"], kept["launch_us"], {**device_model().op_ns, **kept["op_ns"]})
+    set_model("cpu", found)
+    return found
+
+
+def _key() -> str:
+    import platform
+
+    from workbench.engine.keys import key
+
+    try:
+        import llvmlite
+        import llvmlite.binding as binding
+
+        host, version = binding.get_host_cpu_name(), llvmlite.__version__
+    except ImportError:
+        host, version = platform.processor(), ""
+    return key("fusion device model", VERSION, host, version, np.__version__)
+
+
+def _measure(until: float) -> dict[str, Any]:
+    bandwidth = {}
+    for name, size in LEVELS.items():
+        a, b, c = (np.ones(size // 8) for _ in range(3))
+        # a triad as NumPy does it moves the sum twice
+        ns = _best(functools.partial(np.add, a, b, c), until)
+        bandwidth[name] = round(3 * size / max(ns, 1.0), 3)
+    return {"bandwidth_gbps": bandwidth, "launch_us": round(_launch(until), 3), "op_ns": _ops(until)}
+
+
+def _launch(until: float) -> float:
+    import workbench.fusion as fusion
+
+    x = fusion.array(np.ones(8))
+
+    def one() -> None:
+        (x + 1.0).compute()
+
+    one()
+    return _best(one, until) / 1e3
+
+
+def _ops(until: float) -> dict[str, float]:
+    """Return nanoseconds an element, compiled, in cache, beyond what loading and storing takes."""
+    import workbench.fusion as fusion
+
+    a = np.linspace(0.1, 0.9, 16_384)
+    x = fusion.array(a)
+    times = {}
+    for name in _OPS:
+        function, many = OPS[name].function, OPS[name].arity
+        inputs = [x + 0.5] * many if many > 1 else [x + 0.5]
+
+        def one(function: Callable[..., Any] = function, inputs: list[Any] = inputs) -> None:
+            function(*inputs).sum().compute(threads=1)
+
+        if time.perf_counter() > until:
+            break
+        one()
+        times[name] = _best(one, until)
+    base = min(times.values(), default=0.0)
+    return {name: round(max(0.1, (ns - base) / len(a) + 0.1), 4) for name, ns in times.items()}
+
+
+def _best(function: Callable[[], Any], until: float, rounds: int = 7) -> float:
+    """Return the least nanoseconds of some rounds, each long enough to be timed."""
+    best = float("inf")
+    many = 1
+    for _ in range(rounds):
+        start = time.perf_counter_ns()
+        for _ in range(many):
+            function()
+        spent = time.perf_counter_ns() - start
+        best = min(best, spent / many)
+        if spent < 200_000:
+            many *= 4
+        if time.perf_counter() > until:
+            break
+    return best
