@@ -87,6 +87,10 @@ def plain_bundle(result: Any) -> dict[str, Any]:
             text.append(str(block.get("text", block["plan"])))
             parts.append(block["plan"].explain("html"))
         elif kind == "code":
+            if block.get("fold"):
+                parts.append(f"<details><summary>{html.escape(str(block['fold']))}</summary>")
+                parts.append(f"<pre>{html.escape(str(block['text']))}</pre></details>")
+                continue
             text.append(str(block["text"]))
             parts.append(f"<pre>{html.escape(str(block['text']))}</pre>")
         elif block.get("alt"):

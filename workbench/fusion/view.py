@@ -1,36 +1,65 @@
-"""What is seen of a plan: summary, kernels with predicted beside measured times, and what did not fuse."""
+"""What is seen of a plan: the work before and after, kernels with their times, and what did not fuse and why."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.fusion.capture.cell import CellResult
     from workbench.fusion.result import FusionPlan
 
 __all__ = ["cell_blocks", "plan_blocks"]
 
+#: characters of machine code that a notebook keeps
+MOST_TEXT = 60_000
+
 
 def plan_blocks(plan: FusionPlan) -> dict[str, Any]:
     """Return the blocks of a plan."""
-    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": plan.summary()}]
-    if plan.max_error is not None:
-        blocks.append(_note(f"checked call by call: largest error {plan.max_error:.2g}"))
-    blocks.append({"kind": "table", "name": "kernels", "frame": plan.to_pandas()})
-    if plan.reason_rows:
-        blocks.append({"kind": "table", "name": "not fused", "frame": plan.reasons.drop_duplicates()})
-    if plan.op_rows:
-        blocks.append({"kind": "table", "name": "captured operations", "frame": plan.ops, "text": False})
-    return {"blocks": blocks}
+    return {"blocks": _blocks(plan, None)}
 
 
 def cell_blocks(result: CellResult) -> dict[str, Any]:
     """Return the blocks of a fused cell: its plan, and the peers if some were raced."""
-    found = plan_blocks(result.plan)
-    if result.comparison is not None:
-        found["blocks"].insert(2, {"kind": "table", "name": "peers", "frame": result.comparison})
-    return found
+    return {"blocks": _blocks(result.plan, result.comparison)}
 
 
-def _note(text: str) -> dict[str, Any]:
-    return {"kind": "note", "level": "info", "text": text}
+def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str, Any]]:
+    from workbench.fusion import drawing
+
+    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": plan.summary()}]
+    if plan.max_error is not None:
+        blocks.append(
+            {"kind": "note", "level": "info", "text": f"checked call by call: largest error {plan.max_error:.2g}"}
+        )
+    for drawn in (drawing.before(plan), drawing.after(plan)):
+        blocks += _picture(drawn)
+    blocks.append({"kind": "table", "name": "kernels", "frame": plan.to_pandas()})
+    if plan.reason_rows:
+        rows = [f"{row.op}: {row.reason}{f' ({row.where})' if row.where else ''}" for row in plan.reason_rows]
+        blocks.append({"kind": "note", "level": "info", "text": "\n".join(_lines("not fused:", rows))})
+    if comparison is not None:
+        blocks += _picture(drawing.peers(comparison))
+        blocks.append({"kind": "table", "name": "peers", "frame": comparison})
+    if plan.op_rows:
+        blocks.append({"kind": "table", "name": "captured operations", "frame": plan.ops, "text": False})
+    for name, language, text in (("loop IR", "ir", plan.ir), ("assembly", "asm", plan.asm)):
+        if text:
+            many = text.count("\n") + 1
+            cut = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n… all of it: plan.{language}"
+            blocks.append({"kind": "code", "language": language, "text": cut, "fold": f"{name} ({many:,} lines)"})
+    return blocks
+
+
+def _picture(drawn: tuple[str, str] | None) -> list[dict[str, Any]]:
+    # the tables say all of it in text
+    return [] if drawn is None else [{"kind": "svg", "svg": drawn[0], "alt": drawn[1], "text": ""}]
+
+
+def _lines(first: str, rows: list[str], most: int = 20) -> list[str]:
+    """Return a line for each reason, each once."""
+    found = list(dict.fromkeys(rows))
+    lines = [f"{first} {row}" for row in found[:most]]
+    return lines if len(found) <= most else [*lines, f"… and {len(found) - most} more: plan.reasons"]

@@ -130,9 +130,13 @@ class Page:
         self.parts.append(f"<details><summary>Plan</summary>{block['plan'].explain('html')}</details>")
 
     def _code(self, block: dict[str, Any]) -> None:
-        text = str(block["text"])
+        text, fold = str(block["text"]), str(block.get("fold") or "")
+        drawn = f'<pre data-language="{escape(str(block.get("language") or ""))}">{escape(text)}</pre>'
+        if fold:  # long text that few read: closed in a page, and not in a log at all
+            self.parts.append(f"<details><summary>{escape(fold)}</summary>{drawn}</details>")
+            return
         self.lines.append(text)
-        self.parts.append(f'<pre data-language="{escape(str(block.get("language") or ""))}">{escape(text)}</pre>')
+        self.parts.append(drawn)
 
     def _unknown(self, block: dict[str, Any]) -> None:
         raise ValueError(f"no block of kind {block.get('kind')!r} can be shown")
