@@ -34,6 +34,10 @@ class Labels:
         """Return the index from what was computed."""
         raise NotImplementedError
 
+    def level_names(self) -> Sequence[Any]:
+        """Return the names of its levels."""
+        return [None]
+
 
 class Known(Labels):
     """An index that is there."""
@@ -44,6 +48,10 @@ class Known(Labels):
     def build(self, values: Sequence[Any], length: int) -> pd.Index:
         """Return the index."""
         return self.index
+
+    def level_names(self) -> Sequence[Any]:
+        """Return the names of its levels."""
+        return list(self.index.names)
 
 
 class Counted(Labels):
@@ -70,6 +78,10 @@ class Taken(Labels):
         """Return the labels at the positions."""
         return self.index.take(values[0])
 
+    def level_names(self) -> Sequence[Any]:
+        """Return the names of its levels."""
+        return list(self.index.names)
+
 
 class Keyed(Labels):
     """An index made of columns: the keys of groups, or what `set_index` named.
@@ -84,6 +96,10 @@ class Keyed(Labels):
 
     def __init__(self, columns: Sequence[Column], names: Sequence[Any]) -> None:
         self.columns, self.names = tuple(columns), tuple(names)
+
+    def level_names(self) -> Sequence[Any]:
+        """Return the names of its levels."""
+        return self.names
 
     def exprs(self) -> list[Expr]:
         """Return those of the columns."""

@@ -159,7 +159,7 @@ class LazyGroupBy:
         if not isinstance(target, LazyFrame) or target._labels.nlevels > 1:
             return None
         try:
-            if by not in target._labels or by in target.index.names:
+            if by not in target._labels or by in target._domain.labels.level_names():
                 return None
             place = target._labels.get_loc(by)
         except TypeError:

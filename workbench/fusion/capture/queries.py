@@ -91,7 +91,7 @@ def _named(name: str, frame: Any, caller: Any) -> Any:
             if name in names:
                 return names[name]
         raise _Unknown
-    if name in frame._labels and name not in frame.index.names and name != "index":
+    if name in frame._labels and name not in frame._domain.labels.level_names() and name != "index":
         return frame[name]
     raise _Unknown
 
