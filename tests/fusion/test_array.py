@@ -250,3 +250,16 @@ def test_non_contiguous_and_odd_layouts() -> None:
     assert np.array_equal((wb.fusion.array(spread) + 1).compute(), spread + 1)
     odd = np.frombuffer(bytes(8 * 5 + 1), np.float64, 5, 1)
     assert (wb.fusion.array(odd) + 1).compute().tolist() == [1] * 5
+
+
+def test_an_array_changed_behind_the_plan_is_warned_of_once() -> None:
+    a = P.copy()
+    x = wb.fusion.array(a, name="prices")
+    y, z = x + 1, x + 2
+    a[0] = 99
+    with pytest.warns(match='"prices" was changed outside the plan before it ran'):
+        assert y.compute()[0] == 100
+    assert z.compute()[0] == 101
+    safe = wb.fusion.array(a, copy=True) + 1
+    a[0] = 0
+    assert safe.compute()[0] == 100

@@ -59,6 +59,8 @@ def array(x: Any, *, copy: bool = False, name: str | None = None) -> Any:
         raise dtype_unsupported(data.dtype)
     leaf = storage.leaf_of(data.copy() if copy else data)
     leaf.name = name or ""
+    if data is x:
+        leaf.attrs = (("sample", storage.sample(data)),)
     found = LazyArray(leaf)
     if isinstance(x, np.ndarray) and not copy:
         found._store = storage.store_of(data, leaf)  # others over the same memory see its writes

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import cache, errors
-from workbench.fusion.capture.storage import owned
+from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size, walk
 from workbench.fusion.prepare import GroupStep, KernelStep, Prepared, group_eagerly, prepare, resolve, run_call
@@ -133,6 +133,9 @@ def _compiled(
         answers, told = _eagerly(exprs, start)
         told.reason_rows.append(ReasonRow(exprs[0].name, "predicted slower fused", where_text(exprs[0].where)))
         return answers, told
+    for leaf in form.leaves:
+        if leaf.attrs:
+            _look_again(leaf)
     plan, how = _prepared(exprs, form, exact)
     planned = time.perf_counter()
     lengths = list(form.lengths)
@@ -179,13 +182,27 @@ def _compiled(
                 size.value = known
     end = time.perf_counter()
     found = _report(
-        plan, form, [d.value if type(d) is Size else d for d in lengths], device, how, 1e3 * (planned - start), measured
+        plan,
+        form,
+        [_guess(d) if type(d) is Size else d for d in lengths],
+        device,
+        how,
+        1e3 * (planned - start),
+        measured,
     )
     found.run_ms = 1e3 * (end - planned) - found.compile_ms
     notes = [note for leaf in form.leaves if isinstance(leaf.call, Fallback) for note in _unreported(leaf.call)]
     if notes:
         tell_fallbacks(found, notes)
     return results, found
+
+
+def _look_again(leaf: Expr) -> None:
+    """Warn if an array that was borrowed has other values than when it was wrapped."""
+    before = leaf.attr("sample")
+    if before is not None and sample(leaf.data) != before:
+        leaf.attrs = ()
+        errors.warn_leaf_changed(leaf.name or "array")
 
 
 def _unreported(note: Fallback) -> list[Fallback]:

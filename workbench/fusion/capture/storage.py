@@ -12,7 +12,7 @@ import numpy as np
 from workbench.fusion import expr as ir
 from workbench.fusion.expr import Expr
 
-__all__ = ["Store", "leaf_of", "look", "owned", "share", "store_of"]
+__all__ = ["Store", "leaf_of", "look", "owned", "sample", "share", "store_of"]
 
 #: id of the array that owns memory -> stores over it; and leaves over it
 _stores: dict[int, list[weakref.ref[Store]]] = {}
@@ -189,6 +189,14 @@ def spare(memory: np.ndarray) -> None:
             continue
         if np.may_share_memory(leaf.data, memory):
             leaf.data = leaf.data.copy()
+
+
+def sample(array: np.ndarray) -> bytes | None:
+    """Return up to 64 evenly spaced elements as bytes; None where that would mean looking at all of them."""
+    if not array.flags.c_contiguous or not array.size:
+        return None
+    flat = array.reshape(-1)
+    return flat[:: max(1, len(flat) // 64)][:64].tobytes()
 
 
 def _sweep() -> None:
