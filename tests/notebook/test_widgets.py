@@ -17,8 +17,10 @@ STATES = {
     "player": "asset mime source width height fps time offset regions hits frames",
     "timeline": "lanes bars duration searched skipped selected time",
     "ranked": "columns rows details sort selected page total key live",
-    "curve": "title status running stopping now series x_label x_unit x_log y_label target band marks projection facts shares "
-    "foot",
+    "curve": (
+        "title status running stopping now series x_label x_unit x_log y_label target band marks projection facts "
+        "shares foot"
+    ),
     "run": "run_id title state done total unit rate eta_s stage workers elapsed message stopping",
 }
 CLASSES = {
