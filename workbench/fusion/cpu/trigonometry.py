@@ -58,8 +58,12 @@ def _reduce(x: Value) -> tuple[Value, Value, Value]:
 
 def _parts(x: Value, k: Value) -> tuple[Value, Value]:
     """Return x - k * pi/2 as a sum of two parts."""
-    high, error = exact_product(k, x.like(HALF_PI[0]))
-    first = (x - high) - error  # exact: both are whole multiples of the last digit of x
+    # Exact: x and k * pi/2 rounded are both whole multiples of the last digit of x.
+    if x.code.fma:
+        first = k.fma(-HALF_PI[0], x)
+    else:
+        high, error = exact_product(k, x.like(HALF_PI[0]))
+        first = (x - high) - error
     step, lost = exact_product(k, x.like(HALF_PI[1]))
     r = first - step
     return r, ((first - r) - step) - k.fma(HALF_PI[2], lost)
@@ -77,17 +81,17 @@ def _turned(result: Value, n: Value) -> Value:
 
 def _sine(r: Value, s: Value) -> Value:
     z = r * r
-    cubic = z * r
     p = z.poly(table.SIN[r.kind], 2)
-    # sin(r + s) = sin(r) + s * cos(r)
-    return r + cubic.fma(p, s * z.fma(-0.5, 1.0)) if r.kind == "f64" else cubic.fma(p, r)
+    # sin(r + s) is sin(r) + s, as s is smaller than the last digit of r.
+    return r + ((z * r).fma(p, s) if r.kind == "f64" else (z * r) * p)
 
 
 def _cosine(r: Value, s: Value) -> Value:
     z = r * r
-    half = z * 0.5
     p = (z * z) * z.poly(table.COS[r.kind], 2)
-    return 1.0 - (half - (p if r.kind == "f32" else p - r * s))
+    if r.kind == "f64":
+        p = (-r).fma(s, p)
+    return z.fma(-0.5, p + 1.0)
 
 
 def sin(x: Value) -> Value:
