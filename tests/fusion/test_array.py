@@ -263,3 +263,25 @@ def test_an_array_changed_behind_the_plan_is_warned_of_once() -> None:
     safe = wb.fusion.array(a, copy=True) + 1
     a[0] = 0
     assert safe.compute()[0] == 100
+
+
+def test_readers_of_a_computed_view_keep_what_they_saw() -> None:
+    a = P.copy()
+    x = wb.fusion.array(a)
+    part = x[2:5]
+    part.compute()
+    waiting = part * 2
+    x[...] = 0
+    x.compute()
+    assert waiting.compute().tolist() == (P[2:5] * 2).tolist()
+
+
+def test_copies_are_copies() -> None:
+    a = P.copy()
+    x = wb.fusion.array(a)
+    for made in (x.copy(), x * 1, x.astype(float), +x, x[:].copy(), np.copy(x)):
+        value = made.compute()
+        assert value is not a and not np.shares_memory(value, a)
+        made[0] = 99
+        assert a[0] == P[0] and made.compute()[0] == 99
+    assert np.shares_memory(x[1:].compute(), a)

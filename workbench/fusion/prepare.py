@@ -269,6 +269,8 @@ class _Preparing:
         name = f"k{self.named()}_{node.name}"
         inputs = [self.reference(each) for each in node.inputs]
         self.kernel_of.setdefault(id(node), name)
+        if getattr(node.data, "__closure__", None) and node.kind == "Extern":
+            self.plan.cacheable = False  # what it holds on to, arrays maybe, is of this capture alone
         for size in node.shape:
             if isinstance(size, Size) and size not in self.plan.symbols:
                 self.plan.cacheable = False

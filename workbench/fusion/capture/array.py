@@ -109,7 +109,10 @@ class LazyArray:
             value = self._store.write_back(self, value)
         array = np.asarray(value)
         if not (self._expr.kind == "Leaf" and self._expr.data is array):
-            self._expr = ir.leaf(array, self._expr.name, self._expr.where)
+            # a view of the user's memory among them: its readers are spared when that is written to
+            name, where = self._expr.name, self._expr.where
+            self._expr = storage.leaf_of(array)
+            self._expr.name, self._expr.where = name, where
             if self._store is not None and not self._chain:
                 self._store.settled(self._expr)
         self._value = value
@@ -400,8 +403,8 @@ def _warn(name: str, where: Any) -> None:
 
 def _wrapped(found: Any, note: Fallback) -> Any:
     if type(found) is np.ndarray and not found.dtype.hasobject:
-        made = ir.leaf(found, note.name, note.where)
-        made.call = note
+        made = storage.leaf_of(found)
+        made.name, made.where, made.call = note.name, note.where, note
         return LazyArray(made)
     if type(found) in (tuple, list):
         return type(found)([_wrapped(each, note) for each in found])
@@ -516,7 +519,7 @@ def _known(x: Expr) -> Expr:
         return x
     from workbench.fusion.run import force
 
-    return ir.leaf(np.asarray(force([x])[0][0]), x.name, x.where)
+    return storage.leaf_of(np.asarray(force([x])[0][0]))
 
 
 def _safe_power(by: Expr) -> bool:
