@@ -285,3 +285,16 @@ def test_copies_are_copies() -> None:
         made[0] = 99
         assert a[0] == P[0] and made.compute()[0] == 99
     assert np.shares_memory(x[1:].compute(), a)
+
+
+def test_a_device_or_a_check_computes_a_kept_value_anew() -> None:
+    x = wb.fusion.array(P) * 2
+    kept = x.compute()
+    many = len(wb.fusion.plans())
+    assert x.compute() is kept and len(wb.fusion.plans()) == many
+    for options in ({"device": "interpreter"}, {"check": True}, {"device": "eager"}):
+        assert np.array_equal(x.compute(**options), kept)  # type: ignore[arg-type]
+        assert wb.fusion.plans()[-1].kernels[0].ops == ("multiply",)
+    assert x.compute() is kept
+    x += 1
+    assert np.array_equal(x.compute(device="interpreter"), P * 2 + 1)

@@ -31,7 +31,7 @@ class LazyArray:
     inputs, and is told in the plan.
     """
 
-    __slots__ = ("__weakref__", "_chain", "_expr", "_plan", "_seen", "_store", "_value")
+    __slots__ = ("__weakref__", "_chain", "_expr", "_made", "_plan", "_seen", "_store", "_value")
 
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]
@@ -43,6 +43,8 @@ class LazyArray:
         self._chain: tuple[Any, ...] = ()
         self._seen = 0
         self._value: Any = _UNSET
+        #: what a kept value was computed by, for who asks for it anew
+        self._made: Expr | None = None
         self._plan: FusionPlan | None = None
 
     # what it is
@@ -111,6 +113,7 @@ class LazyArray:
         if not (self._expr.kind == "Leaf" and self._expr.data is array):
             # a view of the user's memory among them: its readers are spared when that is written to
             name, where = self._expr.name, self._expr.where
+            self._made = self._expr if self._store is None else None
             self._expr = storage.leaf_of(array)
             self._expr.name, self._expr.where = name, where
             if self._store is not None and not self._chain:
@@ -138,6 +141,8 @@ class LazyArray:
             return self._value
         from workbench.fusion import api
 
+        if self._made is not None and self._store is None:
+            return api.compute(LazyArray(self._made), device=device, threads=threads, exact=exact, check=check)[0]
         return api.compute(self, device=device, threads=threads, exact=exact, check=check)[0]
 
     def explain(self, form: str = "text") -> Any:
