@@ -94,11 +94,6 @@ def _start() -> None:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    for name in ("libmvec.so.1",):
-        try:
-            llvm.load_library_permanently(name)
-        except RuntimeError:
-            continue
 
 
 @functools.cache
