@@ -4,9 +4,9 @@ Each is within 4 ulp of the true value (`erfc`, `expit` and `ndtr`: 8 ulp where 
 1e-12 relative, in single precision 1e-5), and gives NumPy's values for zeros, infinities and NaN. `exact` calls the
 scalar functions of libm lane by lane instead.
 
-glibc's libmvec is not called: measured beside it on AVX-512, this code, inlined and scheduled with what is around it, is
-faster (exp, arcsin) or level (sine, cosine, erf), its accuracy is tested here, and results do not depend on the version
-of a library.
+glibc's libmvec is not called: measured beside it on AVX-512, this code, inlined and scheduled with what is around it,
+is faster (exp, arcsin) or level (sine, cosine, erf), its accuracy is tested here, and results do not depend on the
+version of a library.
 """
 
 from __future__ import annotations
