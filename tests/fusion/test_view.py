@@ -52,7 +52,7 @@ def test_c45_reasons_have_their_lines() -> None:
 
 
 def test_text_holds_no_machine_code_and_html_holds_it_folded() -> None:
-    bundle = display.mimebundle(cell())
+    bundle: dict[str, Any] = display.mimebundle(cell())
     assert "builders" not in bundle["text/plain"]
     assert len(bundle["text/plain"].splitlines()) < 12
     assert "<details><summary>loop IR (" in bundle["text/html"]

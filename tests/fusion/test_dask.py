@@ -1,0 +1,148 @@
+"""Dask collections: the same answers as pandas and NumPy, one task for each partition, and workers that are killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+import workbench as wb
+from workbench.engine import session
+from workbench.fusion.partials import Reduction, merged_parts
+
+RNG = np.random.default_rng(9)
+N = 3000
+FRAME = pd.DataFrame(
+    {
+        "state": RNG.integers(0, 12, N), "fare": RNG.gamma(2.0, 8.0, N), "tip": RNG.normal(size=N),
+        "word": RNG.choice(["one", "two", "three"], N),
+    }
+)  # fmt: skip
+FRAME.loc[::37, "tip"] = np.nan
+# Dask has a string type of its own
+FRAME = dd.from_pandas(FRAME, npartitions=1).compute(scheduler="synchronous")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[Any]:
+    with session.local_workers(2) as client:
+        yield client
+
+
+@pytest.fixture(params=[1, 2, 7])
+def ddf(request: pytest.FixtureRequest) -> Any:
+    return dd.from_pandas(FRAME, npartitions=request.param)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "min", "max", "count", "var", "std"])
+def test_c46_reductions_of_columns(ddf: Any, name: str) -> None:
+    few, plain = wb.fusion.frame(ddf), FRAME
+    found = getattr(few[few.fare > 5].tip * 2, name)().compute()
+    assert found == pytest.approx(getattr(plain[plain.fare > 5].tip * 2, name)(), rel=1e-11)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "min", "max", "count", "size", "var", "std", "first", "last"])
+def test_c46_reductions_by_group(ddf: Any, name: str) -> None:
+    found = getattr(wb.fusion.frame(ddf).groupby("state").tip, name)().compute()
+    pd.testing.assert_series_equal(found, getattr(FRAME.groupby("state").tip, name)(), rtol=1e-10)
+
+
+def test_several_columns_and_several_keys(ddf: Any) -> None:
+    found = wb.fusion.frame(ddf).groupby(["state", "word"])[["fare", "tip"]].mean().compute()
+    pd.testing.assert_frame_equal(found, FRAME.groupby(["state", "word"])[["fare", "tip"]].mean(), rtol=1e-10)
+
+
+def test_groups_in_the_order_of_their_rows(ddf: Any) -> None:
+    found = wb.fusion.frame(ddf).groupby("word", sort=False).fare.sum().compute()
+    pd.testing.assert_series_equal(found, FRAME.groupby("word", sort=False).fare.sum(), rtol=1e-10)
+
+
+def test_rows_keep_index_and_dtype(ddf: Any) -> None:
+    lazy = wb.fusion.frame(ddf)
+    found = lazy[lazy.tip > 0].assign(share=lazy.tip / lazy.fare)[["state", "share"]].compute()
+    wanted = FRAME[FRAME.tip > 0].assign(share=FRAME.tip / FRAME.fare)[["state", "share"]]
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-12)
+
+
+def test_one_task_for_each_partition(ddf: Any) -> None:
+    lazy = wb.fusion.frame(ddf)
+    mapped = ((lazy.fare * 2 + lazy.tip)[lazy.tip > 0]).to_dask().optimize()
+    tasks = [key for key in mapped.dask if isinstance(key, tuple) and not key[0].startswith("frompandas")]
+    assert len(tasks) == ddf.npartitions
+
+
+def test_what_does_not_fuse_runs_in_dask(ddf: Any) -> None:
+    lazy = wb.fusion.frame(ddf)
+    assert (lazy.fare * 2).nunique().compute() == (FRAME.fare * 2).nunique()
+    pd.testing.assert_series_equal((lazy.fare * 2).cumsum().compute(), (FRAME.fare * 2).cumsum(), rtol=1e-10)
+    pd.testing.assert_frame_equal(lazy.head(5), FRAME.head(5))
+
+
+def test_errors_are_those_of_pandas_and_come_at_once(ddf: Any) -> None:
+    lazy = wb.fusion.frame(ddf)
+    with pytest.raises(KeyError):
+        lazy["fares"]
+    with pytest.raises(AttributeError):
+        _ = lazy.fares
+    with pytest.raises(KeyError):
+        lazy.groupby("states")
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "min", "max", "var", "std"])
+def test_arrays(name: str) -> None:
+    x = RNG.normal(size=(400, 6))
+    lazy = wb.fusion.array(da.from_array(x, chunks=(130, 3)))
+    found = getattr(np.exp(-lazy * lazy) + 1, name)().compute()
+    assert found == pytest.approx(getattr(np.exp(-x * x) + 1, name)(), rel=1e-12)
+    np.testing.assert_allclose((lazy * 2 - 1).compute(), x * 2 - 1)
+    np.testing.assert_allclose(lazy.sum(axis=0).compute(), x.sum(axis=0))
+
+
+def test_integers_and_order_do_not_depend_on_partitions() -> None:
+    found = [
+        wb.fusion.frame(dd.from_pandas(FRAME, npartitions=k)).groupby("word").state.sum().compute() for k in (1, 2, 7)
+    ]
+    for other in found[1:]:
+        pd.testing.assert_series_equal(found[0], other)
+
+
+def test_partitions_without_rows() -> None:
+    lazy = wb.fusion.frame(dd.from_pandas(FRAME, npartitions=5))
+    few = lazy[lazy.fare > FRAME.fare.max() - 1e-9]
+    assert few.fare.max().compute() == FRAME.fare.max()
+    assert few.fare.count().compute() == 1
+    assert few.groupby("state").fare.mean().compute().tolist() == [FRAME.fare.max()]
+
+
+def test_inside_a_cell_and_in_one_plan() -> None:
+    ddf = dd.from_pandas(FRAME, npartitions=3)
+    result = wb.fusion.run_cell("out = rides.groupby('state').fare.mean()", {"rides": ddf})
+    pd.testing.assert_series_equal(result.names["out"], FRAME.groupby("state").fare.mean(), rtol=1e-10)
+    total, most = wb.fusion.compute(wb.fusion.frame(ddf).fare.sum(), wb.fusion.array(np.arange(4.0)).max())
+    assert (total, most) == (pytest.approx(FRAME.fare.sum()), 3.0)
+
+
+def test_partials_merge_in_any_grouping() -> None:
+    end = Reduction("var", 1)
+    x = RNG.normal(size=90)
+    parts = [[30, x[k : k + 30].mean(), x[k : k + 30].var()] for k in (0, 30, 60)]
+    flat = merged_parts(end, parts)
+    nested = merged_parts(end, [merged_parts(end, parts[:2]), parts[2]])
+    np.testing.assert_allclose(flat, [90, x.mean(), x.var()], rtol=1e-12)
+    np.testing.assert_allclose(nested, flat, rtol=1e-12)
+
+
+def test_a_killed_worker_costs_its_partitions_only(cluster: Any) -> None:
+    import os
+    import signal
+
+    lazy = wb.fusion.frame(dd.from_pandas(FRAME, npartitions=6))
+    lazy.fare.sum().compute()
+    pid = next(iter(cluster.run(os.getpid).values()))
+    os.kill(pid, signal.SIGKILL)
+    assert lazy.tip.sum().compute() == pytest.approx(FRAME.tip.sum(), rel=1e-10)
