@@ -96,6 +96,15 @@ def test_merge_raises(name: str) -> None:
     both(RAISING[name], LEFT, RIGHT)
 
 
+def test_groups_of_filtered_rows_then_merge() -> None:
+    def code(f: Any, g: Any) -> Any:
+        part = f[f.v > 2].copy()
+        part["total"] = part.groupby("k")["v"].transform("sum")
+        return part.merge(g[["k", "y"]], on="k")
+
+    both(code, LEFT, RIGHT, fused=True)
+
+
 def test_c21_merge_sort_pivot() -> None:
     def code(f: Any, g: Any) -> Any:
         joined = f.merge(g, on="k")

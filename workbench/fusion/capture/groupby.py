@@ -430,7 +430,7 @@ class LazyGroupBy:
         _, _, exprs = grouping.reduce([*asked, ("codes", None)])
         codes = exprs.pop()
         columns = [
-            _column(dtype, self._rows, ir.gather(each, codes), words)
+            _column(dtype, self._rows, _of_groups(each, codes), words)
             for (dtype, words), each in zip(back, exprs, strict=True)
         ]
         notes = self._target._notes
@@ -526,6 +526,15 @@ def _column(dtype: Any, domain: Domain, expr: Expr, words: Any) -> Column:
     if words is None and isinstance(dtype, np.dtype) and dtype.kind not in "mM" and expr.dtype != dtype:
         expr = ir.cast(expr, dtype)
     return Column(dtype, domain, expr, words=words)
+
+
+def _of_groups(values: Expr, codes: Expr) -> Expr:
+    """Return for each row the value of its group."""
+    return ir.extern("groupby.transform", _taken, (values, codes), values.dtype, codes.shape)
+
+
+def _taken(values: Any, codes: Any) -> Any:
+    return values[codes]
 
 
 def _numbered(codes: Any) -> Any:
