@@ -562,7 +562,9 @@ def _power(x: LazyArray, by: Any) -> Any:
         name = {1: "positive", -1: "reciprocal", 0.5: "sqrt", 2: "square"}.get(by)
         if name is not None:
             return combine(name, (x,), here(2))
-    kinds = "iub" if x._expr.shape else "iu"  # a single boolean is a NumPy scalar, with rules of its own
+    # a single boolean that a ufunc or a reduction gave is a NumPy scalar, with rules of its own
+    array = x._expr.shape or (x._made is None and x._expr.kind not in ("Map", "Reduce"))
+    kinds = "iub" if array else "iu"
     if type(by) is int and by == 2 and x._expr.dtype.kind in kinds:
         return combine("square", (x,), here(2))
     return combine("power", (x, by), here(2))
