@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LazyFrame", "frame", "lazily"]
 
 
-def frame(df: Any, *, copy: bool = False, name: str | None = None) -> LazyFrame | LazySeries:
+def frame(df: Any, *, copy: bool = False, name: str | None = None) -> Any:
     """Return the lazy form of a table or of a column.
 
     Operations on it are recorded and run as compiled loops when the result is asked for. What is written to it is
@@ -35,11 +35,15 @@ def frame(df: Any, *, copy: bool = False, name: str | None = None) -> LazyFrame 
     Parameters
     ----------
     df : DataFrame or Series
-        Of pandas; a lazy one is returned as it is.
+        Of pandas or dask; a lazy one is returned as it is.
     copy : bool
         Take a copy, so that neither writes go into `df` nor later changes of it are seen.
     name : str, optional
         How plans call it.
+
+    Returns
+    -------
+    LazyFrame or LazySeries
 
     Raises
     ------
