@@ -115,8 +115,9 @@ def check(store: Store, seeds: list[Seed]) -> dict[str, float]:
                 "SELECT step FROM crossing WHERE run = ? AND confirm = 1 AND threshold = ?", (*found, TARGET)
             ).fetchall()
             # an attempt that goes on with one that had crossed, and was killed before it could say so, says so
-            before = [row for row in store.log(store.attempts(run)).evals if row[4] >= TARGET and row[1] < first]
-            assert crossings == ([] if before else [(int(line[1]),)])
+            told = int(line[1])
+            before = [row for row in store.log(store.attempts(run)).evals if row[4] >= TARGET and row[1] < told]
+            assert crossings == ([] if before else [(told,)])
             assert int(line[1]) in evals
         last, at = child.last()
         if child.said("ended") is not None:

@@ -81,7 +81,7 @@ def test_c21_a_run_for_each_seed_in_order() -> None:
 def test_history_has_them() -> None:
     runs = repeat(curve, range(2), target=TARGET, name="kept", eval_count=300)
     found = wb.tta.runs("kept")
-    assert [run.id for run in found] == sorted(run.id for run in runs)
+    assert sorted(run.id for run in found) == sorted(run.id for run in runs)
     assert found.table.sort_values("seed")["seconds"].tolist() == runs.table["seconds"].tolist()
     again = repeat(curve, range(2), target=TARGET, name="kept", eval_count=300)
     assert len(wb.tta.runs("kept")) == 4

@@ -82,10 +82,8 @@ class Panes:
     _first: int | None = None
     _next: int = 0  # the earliest pane that is still open; panes of time: since the epoch
     _latest: int | None = None
-    _base: tuple[int, int] = (
-        0,
-        0,
-    )  # a pane of rows, and its first row: panes after one that was closed short follow it
+    #: a pane of rows, and its first row: panes after one that was closed short follow it
+    _base: tuple[int, int] = (0, 0)
     _open: dict[int, list[tuple[pa.Table, Any]]] = field(default_factory=dict)
 
     def add(self, table: pa.Table, times: NDArray[np.int64] | None = None) -> list[Pane]:
@@ -150,15 +148,16 @@ class Panes:
         where = times // self.cut.length
         latest = int(times[known].max())
         self._latest = latest if self._latest is None else max(self._latest, latest)
+        bound = (self._latest - self.cut.lateness) // self.cut.length  # this pane and later ones are open
         if self._first is None:
-            self._first = self._next = int(where[known].min())
+            self._first = int(where[known].min())
+            self._next = min(self._first, bound)  # rows before the first one may still come
         late = known & (where < self._next)
         self._late += int(np.count_nonzero(late))
         kept = np.flatnonzero(known & ~late)
         for number in np.unique(where[kept]).tolist():
             rows = kept[where[kept] == number]
             self._open.setdefault(number, []).append((table.take(rows), origin[rows]))
-        bound = (self._latest - self.cut.lateness) // self.cut.length  # this pane and later ones are open
         ended = [number for number in sorted(self._open) if number < bound]
         closed = [self._closed(number, number == ended[-1]) for number in ended]
         self._next = max(self._next, bound)
