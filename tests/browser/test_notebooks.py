@@ -136,9 +136,23 @@ def test_c58_time_to_accuracy_of_digits_and_of_the_record(tmp_path: Path, monkey
         assert any("apple_resnet9_8v100_pytorch   0:00:10" in text for text in texts)
 
 
+def test_fused_cells_agree_with_plain_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    cells = executed(ROOT / "notebooks/03_fusion.ipynb")
+    shown = [text_of(cell) for cell in cells if cell.cell_type == "code"]
+    fused = [text for text in shown if " kernel" in text and " → " in text]
+    assert len(fused) == 5, fused  # four cells and a function
+    assert any("numba" in text and "largest error" in text for text in fused)
+    assert any(text.startswith("(numpy.ndarray, ") for text in shown)
+    assert any(text.startswith("(True, 286, ") for text in shown)
+    assert shown[-1].strip() == "True"
+
+
 def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
     found = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert set(found) == {"00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "05_time_to_accuracy.ipynb"}
+    assert set(found) == {
+        "00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "03_fusion.ipynb", "05_time_to_accuracy.ipynb",
+    }  # fmt: skip
     for path in found.values():
         for cell in nbformat.read(path, as_version=4).cells:
             assert not cell.get("outputs") and cell.get("execution_count") is None, path.name
