@@ -8,14 +8,18 @@ PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/
 SETUP  := pyproject.toml constraints.txt
 LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/package.json workbench/notebook/static/*.js)
 
-.PHONY: demo test lint lab bench lock clean
+.PHONY: demo test test-slow lint lab bench lock clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/workbench demo -o tour.html
 
 # Two processes, a file of tests in one of them: most tests wait for browsers, kernels and clusters half of their time.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# Whole notebooks, hundreds of kills, statistics by simulation: what keeps `make test` from ending within 15 minutes.
+test-slow: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
