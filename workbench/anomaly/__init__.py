@@ -5,8 +5,9 @@ Names are loaded on first use, so importing the subpackage costs next to nothing
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
     from workbench.anomaly import samples
@@ -41,16 +42,4 @@ _LAZY = {
     "outliers_stream": "workbench.anomaly.stream",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name == "samples":
-        return importlib.import_module("workbench.anomaly.samples")
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "samples"})
+__getattr__, __dir__ = attach(__name__, _LAZY, ("samples",))

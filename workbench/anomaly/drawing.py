@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.engine.ranked import count, number
+from workbench.engine.svg import at, escape, fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def histogram(
     if not np.array_equal(rows, outliers):  # where every row counts as one, as for a mean deviation, nothing stands out
         series.append(("outliers", "outliers", outliers, 0.9))
     if selected:
-        series.append(("selected", f"{_fit(selected, 60)} ({count(chosen.sum())})", chosen, 0.42))
+        series.append(("selected", f"{fit(selected, 60)} ({count(chosen.sum())})", chosen, 0.42))
     alt = f"Histogram of {name}: {count(rows.sum())} rows, {count(outliers.sum())} outliers"
     more = f"; {selected}: {count(chosen.sum())} rows" if selected else ""
     return _picture(frame, name, series, _cutoff_lines(cutoff, on_score), 170.0, alt, more)
@@ -103,21 +103,21 @@ def _picture(
     ]
     shapes.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "grid"))
 
-    def at(value: float) -> float:
+    def place(value: float) -> float:
         # In halves, as the two ends of all floats are further apart than any float.
         return _LEFT + wide * (min(max(value, low), high) / 2 - low / 2) / (high / 2 - low / 2)
 
     for value, words in lines:
-        shapes += _cutoff_mark(at(value), words, beyond=not low <= value <= high, base=base)
+        shapes += _cutoff_mark(place(value), words, beyond=not low <= value <= high, base=base)
     shapes += _legend(name, [(kind, words) for kind, words, _, _ in series])
-    shapes += _axis(low, high, at, base)
+    shapes += _axis(low, high, place, base)
     alt += f", from {number(low)} to {number(high)}"
     if lines:
         alt += f"; cutoff {' or '.join(words for _, words in reversed(lines))}"
     alt += more
-    size = f'viewBox="0 0 {_n(_WIDTH)} {_n(height)}" width="{_n(_WIDTH)}" height="{_n(height)}"'
+    size = f'viewBox="0 0 {at(_WIDTH)} {at(height)}" width="{at(_WIDTH)}" height="{at(height)}"'
     inside = "".join(shapes)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{_e(alt)}">{inside}</svg>', alt
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(alt)}">{inside}</svg>', alt
 
 
 def cutoff_words(cutoff: Cutoff | None, name: str, on_score: bool = False) -> str:
@@ -148,7 +148,7 @@ def _bars(heights: Any, step: float, share: float, base: float, colour: str) -> 
     for index, tall in enumerate(heights):
         if tall > 0:
             x = _LEFT + index * step + (step - width) / 2
-            parts.append(f"M{_n(x)} {_n(base)}v{_n(-max(float(tall), 1.0))}h{_n(width)}V{_n(base)}z")
+            parts.append(f"M{at(x)} {at(base)}v{at(-max(float(tall), 1.0))}h{at(width)}V{at(base)}z")
     return f'<path d="{"".join(parts)}" style="fill:{colour}"/>' if parts else ""
 
 
@@ -165,9 +165,9 @@ def _cutoff_mark(x: float, words: str, *, beyond: bool, base: float) -> list[str
 
 def _legend(name: str, series: list[tuple[str, str]]) -> list[str]:
     """Draw what the colours are."""
-    shapes, x = [_text(_LEFT, 13, _fit(name, 26), "text", weight=600)], _LEFT + 7.2 * min(len(name), 26) + 16
+    shapes, x = [_text(_LEFT, 13, fit(name, 26), "text", weight=600)], _LEFT + 7.2 * min(len(name), 26) + 16
     for kind, words in series:
-        shapes.append(f'<rect x="{_n(x)}" y="4" width="10" height="10" rx="2" style="fill:{_COLOURS[kind]}"/>')
+        shapes.append(f'<rect x="{at(x)}" y="4" width="10" height="10" rx="2" style="fill:{_COLOURS[kind]}"/>')
         shapes.append(_text(x + 14, 13, words, "muted"))
         x += 34 + 6.0 * len(words)
     note = "heights by square root"
@@ -176,10 +176,10 @@ def _legend(name: str, series: list[tuple[str, str]]) -> list[str]:
     return shapes
 
 
-def _axis(low: float, high: float, at: Any, base: float) -> list[str]:
+def _axis(low: float, high: float, place: Any, base: float) -> list[str]:
     shapes = []
     for tick in _ticks(low, high):
-        x = at(tick)
+        x = place(tick)
         anchor = "start" if x < 30 else "end" if x > _WIDTH - 30 else "middle"
         shapes += [_line(x, base, x, base + 4, "grid"), _text(x, base + 15, number(tick), "muted", anchor)]
     return shapes
@@ -200,7 +200,7 @@ def _ticks(low: float, high: float, most: int = 8) -> list[float]:
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "") -> str:
     more = f' stroke-dasharray="{dash}"' if dash else ""
     return (
-        f'<line x1="{_n(x1)}" y1="{_n(y1)}" x2="{_n(x2)}" y2="{_n(y2)}" style="stroke:{_COLOURS[colour]}" '
+        f'<line x1="{at(x1)}" y1="{at(y1)}" x2="{at(x2)}" y2="{at(y2)}" style="stroke:{_COLOURS[colour]}" '
         f'stroke-width="1"{more}/>'
     )
 
@@ -208,18 +208,4 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "
 def _text(x: float, y: float, text: str, colour: str, anchor: str = "start", weight: int = 400) -> str:
     more = f' text-anchor="{anchor}"' if anchor != "start" else ""
     more += f' font-weight="{weight}"' if weight != 400 else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}" font-size="11"{more} style="fill:{_COLOURS[colour]}">{_e(text)}</text>'
-
-
-def _fit(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _n(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _e(text: str) -> str:
-    """Escape text for XML, which has no place for control characters at all."""
-    clean = "".join(c if c >= " " or c in "\t\n" else "�" for c in text)
-    return html.escape(clean, quote=True)
+    return f'<text x="{at(x)}" y="{at(y)}" font-size="11"{more} style="fill:{_COLOURS[colour]}">{escape(text)}</text>'

@@ -5,10 +5,9 @@ Names are loaded on first use, so importing the subpackage costs next to nothing
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
     from workbench.fusion.api import array, cache_clear, compute, explain, plans
@@ -71,26 +70,4 @@ _LAZY = {
     "run_cell": "workbench.fusion.capture.cell",
 }
 
-
-class _Package(types.ModuleType):
-    """A package some of whose functions have the name of the module that they, or others, live in."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # importing `workbench.fusion.explain` binds the module here; the public name stays the function
-        if not (name in _LAZY and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+__getattr__, __dir__ = attach(__name__, _LAZY)

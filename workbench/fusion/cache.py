@@ -99,26 +99,20 @@ def kernel(program: Any) -> tuple[Any, float, str]:
 
 
 def _compile(program: Any) -> tuple[Any, str]:
+    from workbench.fusion import cpu
     from workbench.fusion.run import _Interpreted
 
     try:
-        from workbench.fusion import cpu
-
-        compiled = cpu.compile(program)  # type: ignore[attr-defined,unused-ignore]
-    except (ImportError, AttributeError, NotImplementedError):
+        compiled = cpu.compile(program)
+    except NotImplementedError:  # a builder that the back end has no code for
         return _Interpreted(program), "miss"
-    return compiled, getattr(compiled, "cache", "miss")
+    return compiled, compiled.cache
 
 
 def clear(*, disk: bool = True) -> None:
     """Forget plans and kernels; with `disk` also those in the store."""
     plans.clear()
     kernels.clear()
-    try:
-        from workbench.fusion import cpu
+    from workbench.fusion import cpu
 
-        release = getattr(cpu, "clear", None)
-    except ImportError:
-        return
-    if release is not None:
-        release(disk=disk)
+    cpu.clear(disk=disk)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from workbench.engine.svg import at, escape, fit
 from workbench.fusion.result import LIBRARY, bytes_text
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def after(plan: FusionPlan) -> tuple[str, str] | None:
             size = sizes.get(source, sizes.get(target, 0.0))
             if node["kind"] == "Leaf":
                 key = ("leaf", node["op"] or "array") if node["op"] else ("leaf", source)
-                box = boxes.setdefault(key, _Box([_fit(node["op"] or "array", 18)], plain=True))
+                box = boxes.setdefault(key, _Box([fit(node["op"] or "array", 18)], plain=True))
                 del box
                 boxes[home].inputs[key] = max(boxes[home].inputs.get(key, 0.0), size)
             elif homes[source] != home and homes[source] in boxes:
@@ -138,7 +138,7 @@ def peers(frame: pd.DataFrame) -> tuple[str, str] | None:
             words = f"{_ms(ms)} ms" + (f" · {ratio:.3g}× ours" if k else "")
             words += "" if status == "ok" else f" · {status}"
             shapes.append(
-                f'<rect x="{_n(left)}" y="{_n(y + 2)}" width="{_n(wide)}" height="13" rx="2" style="fill:{colour}"/>'
+                f'<rect x="{at(left)}" y="{at(y + 2)}" width="{at(wide)}" height="13" rx="2" style="fill:{colour}"/>'
             )
             shapes.append(_text(left + wide + 6, y + 12, words, _TEXT))
             said.append(f"{peer} {words}")
@@ -163,11 +163,11 @@ def _operations(plan: FusionPlan) -> dict[Any, _Box]:
     boxes: dict[Any, _Box] = {}
     for k, node in nodes.items():
         if node["kind"] == "Leaf":
-            boxes[k] = _Box([_fit(node["op"] or "array", 18)], plain=True)
+            boxes[k] = _Box([fit(node["op"] or "array", 18)], plain=True)
         elif homes.get(k):
             kernel = schemes.get(homes[k])
             scheme = kernel.scheme if kernel is not None else "none"
-            label = _fit(" ".join([node["op"], *constants[k]]), 24)
+            label = fit(" ".join([node["op"], *constants[k]]), 24)
             where = f" ({node['where']})" if node["where"] else ""
             boxes[k] = _Box(
                 [label],
@@ -368,7 +368,7 @@ def _picture(boxes: dict[Any, _Box], title: str, note: str, legend: Sequence[tup
         x -= 15
         dash = ' stroke-dasharray="3 2"' if name == "none" else ""
         shapes.append(
-            f'<rect x="{_n(x)}" y="5" width="10" height="10" rx="2" fill-opacity="0.25" stroke-width="1.5"{dash} '
+            f'<rect x="{at(x)}" y="5" width="10" height="10" rx="2" fill-opacity="0.25" stroke-width="1.5"{dash} '
             f'style="fill:{colour};stroke:{colour}"/>'
         )
         x -= 6
@@ -387,18 +387,18 @@ def _drawn(box: _Box) -> str:
     x, y = box.x - box.width / 2, box.y
     if box.plain:
         frame = (
-            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(box.width)}" height="{_n(box.height)}" rx="10" '
+            f'<rect x="{at(x)}" y="{at(y)}" width="{at(box.width)}" height="{at(box.height)}" rx="10" '
             f'style="fill:var(--wb-track,#80808030)"/>'
         )
     else:
         dash = ' stroke-dasharray="4 3"' if box.dashed else ""
         # what is behind a box are edges: they must not run through its words
         back = (
-            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(box.width)}" height="{_n(box.height)}" rx="4" '
+            f'<rect x="{at(x)}" y="{at(y)}" width="{at(box.width)}" height="{at(box.height)}" rx="4" '
             f'style="fill:var(--wb-page,transparent)"/>'
         )
         frame = back + (
-            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(box.width)}" height="{_n(box.height)}" rx="4" '
+            f'<rect x="{at(x)}" y="{at(y)}" width="{at(box.width)}" height="{at(box.height)}" rx="4" '
             f'fill-opacity="0.12" stroke-width="1.3"{dash} style="fill:{box.colour};stroke:{box.colour}"/>'
         )
     words = "".join(
@@ -412,7 +412,7 @@ def _drawn(box: _Box) -> str:
         )
         for k, line in enumerate(box.lines)
     )
-    title = f"<title>{_e(box.title)}</title>" if box.title else ""
+    title = f"<title>{escape(box.title)}</title>" if box.title else ""
     return f"<g>{title}{frame}{words}</g>"
 
 
@@ -421,22 +421,23 @@ def _edge(source: _Box, target: _Box, wide: float, size: float) -> str:
     bend = max((y2 - y1) / 2, 6.0)
     title = f"<title>{bytes_text(int(size))}</title>" if size else ""
     return (
-        f'<path d="M{_n(x1)} {_n(y1)}C{_n(x1)} {_n(y1 + bend)} {_n(x2)} {_n(y2 - bend)} {_n(x2)} {_n(y2)}" '
-        f'stroke-width="{_n(wide)}" stroke-opacity="0.7" '
+        f'<path d="M{at(x1)} {at(y1)}C{at(x1)} {at(y1 + bend)} {at(x2)} {at(y2 - bend)} {at(x2)} {at(y2)}" '
+        f'stroke-width="{at(wide)}" stroke-opacity="0.7" '
         f'style="fill:none;stroke:var(--wb-searched,#9e9e9e)">{title}</path>'
     )
 
 
 def _svg(width: float, height: float, inside: str, alt: str) -> str:
-    size = f'viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}"'
+    size = f'viewBox="0 0 {at(width)} {at(height)}" width="{at(width)}" height="{at(height)}"'
     style = 'style="max-width:100%;height:auto"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style} role="img" aria-label="{_e(alt)}">{inside}</svg>'
+    label = f'role="img" aria-label="{escape(alt)}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style} {label}>{inside}</svg>'
 
 
 def _text(x: float, y: float, text: str, colour: str, anchor: str = "start", weight: int = 400) -> str:
     more = f' text-anchor="{anchor}"' if anchor != "start" else ""
     more += f' font-weight="{weight}"' if weight != 400 else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}" font-size="11"{more} style="fill:{colour}">{_e(text)}</text>'
+    return f'<text x="{at(x)}" y="{at(y)}" font-size="11"{more} style="fill:{colour}">{escape(text)}</text>'
 
 
 def _number(text: str) -> str:
@@ -445,7 +446,7 @@ def _number(text: str) -> str:
     try:
         value = float(plain)
     except ValueError:
-        return _fit(plain, 10)
+        return fit(plain, 10)
     return f"{value:.6g}"
 
 
@@ -455,17 +456,3 @@ def _count(many: int, what: str) -> str:
 
 def _ms(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
-
-
-def _fit(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _n(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _e(text: str) -> str:
-    """Escape text for XML, which has no place for control characters at all."""
-    clean = "".join(c if c >= " " or c in "\t\n" else "�" for c in text)
-    return html.escape(clean, quote=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "COMPARISONS",
     "DTYPES",
     "OPS",
     "REDUCERS",
@@ -22,6 +23,15 @@ __all__ = [
     "supported",
 ]
 
+#: Python's names of comparisons -> those of the table
+COMPARISONS = {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
 #: dtypes that kernels load, compute and store
 DTYPES = frozenset(
     np.dtype(d)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["here", "line_of", "text"]
+__all__ = ["caller", "here", "line_of", "text"]
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
-def here(depth: int = 2) -> tuple[CodeType, int]:
-    """Return the position of the caller's caller, or of the first frame above it that is not of this package."""
+def caller(depth: int = 2) -> FrameType:
+    """Return the frame of the caller's caller, or the first one above it that is not of this package."""
     frame = sys._getframe(depth)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
+    return frame
+
+
+def here(depth: int = 2) -> tuple[CodeType, int]:
+    """Return the position of the caller's caller, or of the first frame above it that is not of this package."""
+    frame = caller(depth + 1)
     return frame.f_code, frame.f_lasti
 
 

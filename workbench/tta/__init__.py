@@ -5,10 +5,9 @@ Names are loaded on first use, so importing the subpackage costs next to nothing
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
     from workbench.tta.attribution import Attribution, attribute, scaling
@@ -107,25 +106,4 @@ _LAZY = {
     "validate_dawnbench": "workbench.tta.dawnbench_validate",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
-
-
-class _Package(ModuleType):
-    """Keeps names for what they stand for: importing the module `runs` must not hide the function `runs`."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _LAZY and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+__getattr__, __dir__ = attach(__name__, _LAZY)

@@ -14,22 +14,15 @@ import numpy as np
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.columns import NAT, Column, plain
 from workbench.fusion.expr import Expr
+from workbench.fusion.ops import COMPARISONS
 
-__all__ = ["ARITHMETIC", "COMPARISONS", "LOGIC", "METHODS", "as_constant", "binary", "fits", "invert", "there", "unary"]
+__all__ = ["ARITHMETIC", "LOGIC", "METHODS", "as_constant", "binary", "fits", "invert", "there", "unary"]
 
 #: name of a pandas method -> operation of the table
 ARITHMETIC = {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
     "mod": "remainder", "pow": "power",
 }  # fmt: skip
-COMPARISONS = {
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-    "eq": "equal",
-    "ne": "not_equal",
-}
 LOGIC = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
 METHODS = {**ARITHMETIC, **COMPARISONS}
 

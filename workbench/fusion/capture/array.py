@@ -11,9 +11,9 @@ import numpy as np
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture import storage
-from workbench.fusion.errors import FusionError, shapes_differ, warn_fallback
+from workbench.fusion.errors import FusionError, shapes_differ
 from workbench.fusion.expr import Expr, Fallback, Size
-from workbench.fusion.ops import OPS, call_dtype
+from workbench.fusion.ops import COMPARISONS, OPS, call_dtype
 from workbench.fusion.positions import here, line_of
 
 if TYPE_CHECKING:
@@ -389,21 +389,14 @@ def run_in_numpy(
     note.earlier = tuple([x._expr.call for x in args if type(x) is LazyArray and isinstance(x._expr.call, Fallback)])
     answer = _wrapped(found, note)
     if reason == "unsupported operation" and isinstance(answer, LazyArray | tuple | list):
-        _warn(name, where)
+        from workbench.fusion.capture.fallback import warn_once
+
+        warn_once(name, where, "NumPy")
     for original, value in zip(args, inputs, strict=True):
         # a function that writes to its input has written to the computed one
         if type(original) is LazyArray and isinstance(value, np.ndarray) and original._value is not value:
             original._keep(value)
     return answer
-
-
-def _warn(name: str, where: Any) -> None:
-    """Warn of a fallback, once at each place; not in a cell, whose summary tells."""
-    from workbench.fusion.capture import fallback
-
-    if not fallback._silent and (name, where) not in fallback._warned:
-        fallback._warned.add((name, where))
-        warn_fallback(name, line_of(where), "NumPy")
 
 
 def _wrapped(found: Any, note: Fallback) -> Any:
@@ -643,15 +636,7 @@ def _install() -> None:
         setattr(LazyArray, f"__{short}__", forward)
         setattr(LazyArray, f"__r{short}__", reflected)
         setattr(LazyArray, f"__i{short}__", _inplace(name))
-    compares = {
-        "lt": "less",
-        "le": "less_equal",
-        "gt": "greater",
-        "ge": "greater_equal",
-        "eq": "equal",
-        "ne": "not_equal",
-    }
-    for short, name in compares.items():
+    for short, name in COMPARISONS.items():
         setattr(LazyArray, f"__{short}__", _binary(name)[0])
     for short, name in {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}.items():
         setattr(LazyArray, f"__{short}__", _unary(name))

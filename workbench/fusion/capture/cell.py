@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.result import Result
-from workbench.fusion.capture.fallback import _warned, is_lazy
+from workbench.fusion.capture.fallback import is_lazy, warn_anew
 from workbench.fusion.capture.rewriting import ROUTER, VALUE, CellCode, prepared
 from workbench.fusion.capture.routing import Router
 from workbench.fusion.capture.storage import share
@@ -148,7 +148,7 @@ def run_prepared(
                 cell.run(compare)
     finally:
         noted[:] = [each for each in noted if each is not notes]
-        _warned.clear()  # the next cell warns anew
+        warn_anew()
     plan = merged(plans)
     untold = [note for note in notes if not note.reported]  # what they gave has not come to any plan
     if untold:

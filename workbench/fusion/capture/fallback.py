@@ -4,44 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from workbench.fusion.errors import warn_fallback
 from workbench.fusion.expr import Fallback
 from workbench.fusion.positions import here, line_of
 
-__all__ = ["Quiet", "forced", "is_lazy", "notes_of", "run_in_pandas", "told", "unreported", "wrap"]
+__all__ = [
+    "forced", "is_lazy", "notes_of", "run_in_pandas", "told", "unreported", "warn_anew", "warn_once", "wrap",
+]  # fmt: skip
 
-_PACKAGE = str(Path(__file__).resolve().parents[2])
-
-#: (op, place) of warnings that were given; a cell empties it when it ends
+#: (op, place) of warnings that were given
 _warned: set[tuple[str, Any]] = set()
-_silent = 0
 
 
-class Quiet:
-    """Within it fallbacks are not warned of, only noted: a cell tells them in its summary."""
+def warn_once(op: str, where: Any, library: str = "pandas") -> None:
+    """Warn that an operation ran unfused, once at each place."""
+    if (op, where) not in _warned:
+        _warned.add((op, where))
+        warn_fallback(op, line_of(where), library)
 
-    def __enter__(self) -> None:
-        global _silent
-        _silent += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        global _silent
-        _silent -= 1
-        _warned.clear()
+def warn_anew() -> None:
+    """Forget what was warned of: the next cell says it again."""
+    _warned.clear()
 
 
 def told(op: str, reason: str, **figures: Any) -> Fallback:
-    """Return the note on an operation called now, and warn of it, once at each place."""
+    """Return the note on an operation called now, and warn of it."""
     where = here()
-    if not _silent and (op, where) not in _warned:
-        _warned.add((op, where))
-        warn_fallback(op, line_of(where))
+    warn_once(op, where)
     return Fallback(op, reason, where, **figures)
 
 

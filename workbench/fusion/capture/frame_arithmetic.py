@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from workbench.fusion.capture import arithmetic
-from workbench.fusion.capture.arithmetic import COMPARISONS, LOGIC, METHODS
+from workbench.fusion.capture.arithmetic import LOGIC, METHODS
 from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Domain
 from workbench.fusion.capture.lazy import LazyPandas
+from workbench.fusion.ops import COMPARISONS
 
 __all__ = ["FrameArithmetic"]
 

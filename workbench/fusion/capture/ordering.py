@@ -126,7 +126,30 @@ def running(column: Column, name: str) -> Column | None:
     return Column(found.dtype, column.domain, found)
 
 
-class SeriesOrdering(LazyPandas):
+class Scans(LazyPandas):
+    """Running values."""
+
+    def _scan(self, name: str, args: Any, kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running sums."""
+        return self._scan("cumsum", args, kwargs)
+
+    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running products."""
+        return self._scan("cumprod", args, kwargs)
+
+    def cummin(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running least values."""
+        return self._scan("cummin", args, kwargs)
+
+    def cummax(self, *args: Any, **kwargs: Any) -> Any:
+        """Return running greatest values."""
+        return self._scan("cummax", args, kwargs)
+
+
+class SeriesOrdering(Scans):
     """What LazySeries has of it."""
 
     _column: Column
@@ -260,22 +283,6 @@ class SeriesOrdering(LazyPandas):
         found = difference(self._column, periods) if type(periods) is int else None
         return self._pandas("diff", periods) if found is None else self._new(found)
 
-    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running sums."""
-        return self._scan("cumsum", args, kwargs)
-
-    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running products."""
-        return self._scan("cumprod", args, kwargs)
-
-    def cummin(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running least values."""
-        return self._scan("cummin", args, kwargs)
-
-    def cummax(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running greatest values."""
-        return self._scan("cummax", args, kwargs)
-
     def _scan(self, name: str, args: Any, kwargs: Any) -> Any:
         found = None if args or kwargs else running(self._column, name)
         return self._pandas(name, *args, **kwargs) if found is None else self._new(found)
@@ -287,7 +294,7 @@ def _unique(values: Any) -> Any:
     return pd.unique(values)
 
 
-class FrameOrdering(LazyPandas):
+class FrameOrdering(Scans):
     """What LazyFrame has of it."""
 
     _all: Callable[[], list[Column]]
@@ -396,22 +403,6 @@ class FrameOrdering(LazyPandas):
         if type(periods) is not int or axis not in (0, "index"):
             return self._pandas("diff", periods, axis)
         return self._each_or("diff", lambda column: difference(column, periods), periods)
-
-    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running sums."""
-        return self._scan("cumsum", args, kwargs)
-
-    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running products."""
-        return self._scan("cumprod", args, kwargs)
-
-    def cummin(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running least values."""
-        return self._scan("cummin", args, kwargs)
-
-    def cummax(self, *args: Any, **kwargs: Any) -> Any:
-        """Return running greatest values."""
-        return self._scan("cummax", args, kwargs)
 
     def _scan(self, name: str, args: Any, kwargs: Any) -> Any:
         if args or kwargs:

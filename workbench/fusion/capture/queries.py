@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import operator
 import re
-import sys
 from typing import Any
+
+from workbench.fusion import positions
 
 __all__ = ["evaluated", "scope"]
 
@@ -27,20 +28,14 @@ class _Unknown(Exception):
 
 def scope() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return local and global names where the user's code calls."""
-    from workbench.fusion.capture.fallback import _PACKAGE, forced
+    from workbench.fusion.capture.fallback import forced
 
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    if frame is None:
-        return {}, {}
+    frame = positions.caller()
     return {key: forced(value) for key, value in frame.f_locals.items()}, dict(frame.f_globals)
 
 
 def evaluated(frame: Any, text: str) -> Any:
     """Return what an expression over columns and, with @, local names gives; None if pandas has to read it."""
-    from workbench.fusion.capture.fallback import _PACKAGE
-
     if "`" in text or "\n" in text.strip():
         return None
     # in the grammar of queries & and | bind as `and` and `or` do
@@ -50,11 +45,8 @@ def evaluated(frame: Any, text: str) -> Any:
         tree = ast.parse(re.sub(r"@(?=[A-Za-z_])", _LOCAL, text.strip()), mode="eval")
     except SyntaxError:
         return None
-    caller: Any = sys._getframe(1)
-    while caller is not None and caller.f_code.co_filename.startswith(_PACKAGE):
-        caller = caller.f_back
     try:
-        return _value(tree.body, frame, caller)
+        return _value(tree.body, frame, positions.caller())
     except _Unknown:
         return None
 

@@ -75,7 +75,49 @@ def _count(column: Column) -> Expr | None:
     return ir.reduce_("count", column.expr)
 
 
-class SeriesReductions(LazyPandas):
+class Reductions(LazyPandas):
+    """The reductions whose arguments are the same for a column and a table: of columns, or of rows."""
+
+    def _reduce(self, name: str, options: dict[str, Any], allowed: tuple[str, ...]) -> Any:
+        """Return a reduction, by pandas where it has other options than those allowed."""
+        raise NotImplementedError
+
+    def sum(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None, min_count: Any = None) -> Any:
+        """Return the sum."""
+        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "min_count": min_count}
+        return self._reduce("sum", options, ("skipna", "min_count"))
+
+    def prod(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None, min_count: Any = None) -> Any:
+        """Return the product."""
+        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "min_count": min_count}
+        return self._reduce("prod", options, ("skipna", "min_count"))
+
+    product = prod
+
+    def mean(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
+        """Return the mean."""
+        return self._reduce("mean", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
+
+    def var(self, axis: Any = None, skipna: Any = None, ddof: Any = None, numeric_only: Any = None) -> Any:
+        """Return the variance."""
+        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "ddof": ddof}
+        return self._reduce("var", options, ("skipna", "ddof"))
+
+    def std(self, axis: Any = None, skipna: Any = None, ddof: Any = None, numeric_only: Any = None) -> Any:
+        """Return the standard deviation."""
+        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "ddof": ddof}
+        return self._reduce("std", options, ("skipna", "ddof"))
+
+    def min(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
+        """Return the least value."""
+        return self._reduce("min", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
+
+    def max(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
+        """Return the greatest value."""
+        return self._reduce("max", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
+
+
+class SeriesReductions(Reductions):
     """What LazySeries has of them."""
 
     _column: Column
@@ -117,40 +159,6 @@ class SeriesReductions(LazyPandas):
         if x.dtype.kind == "f":
             return LazyScalar(found, notes=self._notes)
         return LazyValue([found, ir.reduce_("count_nonzero", some)], _extreme_value, self._notes)
-
-    def sum(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None, min_count: Any = None) -> Any:
-        """Return the sum."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "min_count": min_count}
-        return self._reduce("sum", options, ("skipna", "min_count"))
-
-    def prod(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None, min_count: Any = None) -> Any:
-        """Return the product."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "min_count": min_count}
-        return self._reduce("prod", options, ("skipna", "min_count"))
-
-    product = prod
-
-    def mean(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
-        """Return the mean."""
-        return self._reduce("mean", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
-
-    def var(self, axis: Any = None, skipna: Any = None, ddof: Any = None, numeric_only: Any = None) -> Any:
-        """Return the variance."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "ddof": ddof}
-        return self._reduce("var", options, ("skipna", "ddof"))
-
-    def std(self, axis: Any = None, skipna: Any = None, ddof: Any = None, numeric_only: Any = None) -> Any:
-        """Return the standard deviation."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "ddof": ddof}
-        return self._reduce("std", options, ("skipna", "ddof"))
-
-    def min(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
-        """Return the least value."""
-        return self._reduce("min", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
-
-    def max(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
-        """Return the greatest value."""
-        return self._reduce("max", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
 
     def count(self) -> Any:
         """Return how many values are not missing."""
@@ -258,7 +266,7 @@ def stacked(values: list[Expr], index: Any) -> Column | None:
     return Column(dtype, Domain(len(values), labels=Known(index)), found)
 
 
-class FrameReductions(LazyPandas):
+class FrameReductions(Reductions):
     """What LazyFrame has of them: one value a column, or with axis=1 one a row."""
 
     _all: Callable[[], list[Column]]
@@ -292,40 +300,6 @@ class FrameReductions(LazyPandas):
             return None
         labels = self._labels if len(places) == len(self._labels) else self._labels.take(places)
         return stacked([each for each in values if each is not None], labels)
-
-    def sum(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None, min_count: Any = None) -> Any:
-        """Return sums of columns, or of rows."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "min_count": min_count}
-        return self._reduce("sum", options, ("skipna", "min_count"))
-
-    def prod(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None, min_count: Any = None) -> Any:
-        """Return products of columns, or of rows."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "min_count": min_count}
-        return self._reduce("prod", options, ("skipna", "min_count"))
-
-    product = prod
-
-    def mean(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
-        """Return means of columns, or of rows."""
-        return self._reduce("mean", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
-
-    def var(self, axis: Any = None, skipna: Any = None, ddof: Any = None, numeric_only: Any = None) -> Any:
-        """Return variances of columns."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "ddof": ddof}
-        return self._reduce("var", options, ("skipna", "ddof"))
-
-    def std(self, axis: Any = None, skipna: Any = None, ddof: Any = None, numeric_only: Any = None) -> Any:
-        """Return standard deviations of columns."""
-        options = {"axis": axis, "skipna": skipna, "numeric_only": numeric_only, "ddof": ddof}
-        return self._reduce("std", options, ("skipna", "ddof"))
-
-    def min(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
-        """Return the least value of columns, or of rows."""
-        return self._reduce("min", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
-
-    def max(self, axis: Any = None, skipna: Any = None, numeric_only: Any = None) -> Any:
-        """Return the greatest value of columns, or of rows."""
-        return self._reduce("max", {"axis": axis, "skipna": skipna, "numeric_only": numeric_only}, ("skipna",))
 
     def count(self, axis: Any = None, numeric_only: Any = None) -> Any:
         """Return how many values of columns, or of rows, are not missing."""

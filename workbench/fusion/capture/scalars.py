@@ -14,7 +14,24 @@ if TYPE_CHECKING:
 __all__ = ["LazyScalar", "LazyValue"]
 
 
-class LazyValue(LazyPandas):
+class Single(LazyPandas):
+    """One value, with what it has itself."""
+
+    def __index__(self) -> int:
+        import operator
+
+        return operator.index(self._fusion_value())
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self._fusion_value())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._fusion_value(), name)
+
+
+class LazyValue(Single):
     """A value that is no column: an array of words, a count as Python's int, a minimum that may be missing.
 
     Parameters
@@ -46,19 +63,6 @@ class LazyValue(LazyPandas):
 
     def __contains__(self, value: Any) -> bool:
         return value in self._fusion_value()
-
-    def __index__(self) -> int:
-        import operator
-
-        return operator.index(self._fusion_value())
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(self._fusion_value())
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._fusion_value(), name)
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from workbench.fusion.capture.fallback import forced
@@ -98,7 +102,7 @@ for _python in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_"
     setattr(LazyValue, f"__r{_python.strip('_')}__", _delegate_reflected(_python))
 
 
-class LazyScalar(LazyPandas):
+class LazyScalar(Single):
     """A single value: a sum, a mean, a count.
 
     Parameters
@@ -141,19 +145,6 @@ class LazyScalar(LazyPandas):
     def tolist(self) -> Any:
         """Return the value as a Python number."""
         return self._fusion_value().item()
-
-    def __index__(self) -> int:
-        import operator
-
-        return operator.index(self._fusion_value())
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(self._fusion_value())
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._fusion_value(), name)
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from workbench.fusion.capture.fallback import forced

@@ -19,6 +19,7 @@ from workbench.fusion.capture.lazy import _UNSET, LazyPandas, array_expr, locate
 from workbench.fusion.capture.ordering import SeriesOrdering
 from workbench.fusion.capture.reductions import SeriesReductions
 from workbench.fusion.capture.scalars import LazyScalar
+from workbench.fusion.ops import COMPARISONS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -273,7 +274,7 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
         python: Any = f"__r{method}__" if reflected else f"__{method}__"
         if _frame(other) or _outranks(other):
             return NotImplemented
-        if method not in COMPARED and _is_array(other) and not reflected and other.ndim != 1:
+        if method not in COMPARISONS and _is_array(other) and not reflected and other.ndim != 1:
             return self._pandas(python, other)
         name = self._name
         if type(other).__name__ == "Series":
@@ -347,7 +348,6 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
 
 #: method -> operation of the op table
 OPERATIONS = {**METHODS, **arithmetic.LOGIC}
-COMPARED = arithmetic.COMPARISONS
 
 
 def _leaf_column(series: pd.Series, domain: Domain, notes: tuple[Fallback, ...]) -> Column:
@@ -446,12 +446,12 @@ def _add_operators() -> None:
             return self._inplace(_method, other)
 
         setattr(LazySeries, f"__{method}__", plain)
-        if method not in COMPARED:
+        if method not in COMPARISONS:
             setattr(LazySeries, f"__r{method}__", mirrored)
             setattr(LazySeries, f"__i{method}__", inplace)
         if method in METHODS:
             setattr(LazySeries, method, _method_of(method, False))
-            if method not in COMPARED:
+            if method not in COMPARISONS:
                 setattr(LazySeries, f"r{method}", _method_of(method, True))
     for short, method in (("div", "truediv"), ("divide", "truediv"), ("multiply", "mul"), ("subtract", "sub")):
         setattr(LazySeries, short, getattr(LazySeries, method))
@@ -466,7 +466,7 @@ def _method_of(method: str, reflected: bool) -> Callable[..., Any]:
             return self._pandas(name, other, level=level, fill_value=fill_value, axis=axis)
         if fill_value is not None:
             return self._filled(name, method, other, fill_value, reflected)
-        if isinstance(other, LazySeries) and method in COMPARED and meet(self, other) is None:
+        if isinstance(other, LazySeries) and method in COMPARISONS and meet(self, other) is None:
             return self._pandas(name, other)  # the method aligns, the operator does not
         found = self._binary(method, other, reflected)
         return self._pandas(name, other) if found is NotImplemented else found

@@ -12,7 +12,7 @@ from workbench.fusion.loop import Builder
 if TYPE_CHECKING:
     from workbench.fusion.cpu.emit import Emitter, Variable
 
-__all__ = ["State", "Vectors", "alone", "identity", "merged"]
+__all__ = ["Recorded", "State", "Vectors", "alone", "identity", "merged"]
 
 
 def identity(op: str, dtype: str, part: int = 0) -> float | int | bool:
@@ -90,7 +90,21 @@ def _moments(a: list[Value], b: list[Value]) -> list[Value]:
     return [total, b[0].eq(0.0).where(a[1], mean), spread]
 
 
-class State:
+class Recorded:
+    """A builder with words of its own in the record of a chunk, which is at `%p`."""
+
+    def __init__(self, emitter: Emitter, builder: Builder) -> None:
+        self.emitter, self.builder = emitter, builder
+
+    def _place(self, k: int) -> Value:
+        slot = self.emitter.plan.record[self.builder.id, k]
+        return self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
+
+    def _record(self, k: int) -> Value:
+        return self.emitter.code.value("i64", 0, f"load i64, ptr {self._place(k).ref}, align 8")
+
+
+class State(Recorded):
     """Single values that a loop merges into.
 
     Parameters
@@ -102,7 +116,7 @@ class State:
     """
 
     def __init__(self, emitter: Emitter, builder: Builder, outermost: bool) -> None:
-        self.emitter, self.builder = emitter, builder
+        super().__init__(emitter, builder)
         self.parts = parts_of(builder)
         self.variables: list[Variable] = []
         self.starts: list[int] = []
@@ -114,13 +128,6 @@ class State:
             if outermost:
                 start = emitter.narrow(self._record(k), kind)
             self.variables.append(emitter.slot(kind, start))
-
-    def _place(self, k: int) -> Value:
-        slot = self.emitter.plan.record[self.builder.id, k]
-        return self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
-
-    def _record(self, k: int) -> Value:
-        return self.emitter.code.value("i64", 0, f"load i64, ptr {self._place(k).ref}, align 8")
 
     def keep(self) -> None:
         """Write the values to the chunk's record."""

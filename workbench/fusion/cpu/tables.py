@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.fusion.cpu import operations
-from workbench.fusion.cpu.builders import alone, identity, merged
+from workbench.fusion.cpu.builders import Recorded, alone, identity, merged
 from workbench.fusion.cpu.ir import BITS, Value, llvm_type
 from workbench.fusion.cpu.layout import parts_of
 from workbench.fusion.loop import Builder, Merge
@@ -19,20 +19,13 @@ __all__ = ["COPIES", "Append", "Table"]
 COPIES = 4
 
 
-class Append:
+class Append(Recorded):
     """Rows that pass, one after another: compressed within a vector, then written at the end of the chunk's rows."""
 
     def __init__(self, emitter: Emitter, builder: Builder) -> None:
-        self.emitter, self.builder = emitter, builder
+        super().__init__(emitter, builder)
         self.count = emitter.slot("i64", self._record(0))
         self.columns = [self._record(1 + k) for k in range(len(builder.dtypes))]
-
-    def _place(self, k: int) -> Value:
-        slot = self.emitter.plan.record[self.builder.id, k]
-        return self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
-
-    def _record(self, k: int) -> Value:
-        return self.emitter.code.value("i64", 0, f"load i64, ptr {self._place(k).ref}, align 8")
 
     def keep(self) -> None:
         """Write the count to the chunk's record."""
@@ -70,20 +63,15 @@ class Append:
         self.count.set(count + wide.intrinsic("ctpop"))
 
 
-class Table:
+class Table(Recorded):
     """Values by key, in private tables: one element after another, or as vectors where keys are neighbours."""
 
     def __init__(self, emitter: Emitter, builder: Builder) -> None:
-        self.emitter, self.builder = emitter, builder
+        super().__init__(emitter, builder)
         self.parts = parts_of(builder)
         self.places = [[self._record(3 * k + j) for j in range(3)] for k in range(len(self.parts))]
         assert builder.size is not None
         self.size = emitter.size(builder.size)
-
-    def _record(self, k: int) -> Value:
-        slot = self.emitter.plan.record[self.builder.id, k]
-        at = self.emitter.code.value("ptr", 0, f"getelementptr i64, ptr %p, i64 {slot}")
-        return self.emitter.code.value("i64", 0, f"load i64, ptr {at.ref}, align 8")
 
     def keep(self) -> None:
         """Nothing: the tables are memory."""

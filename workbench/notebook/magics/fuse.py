@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.engine.errors import Stopped, WorkbenchError
+from workbench.engine.errors import Stopped
 from workbench.notebook import display
 from workbench.notebook.magics.base import Call, MagicSpec, Option, whole
+from workbench.notebook.magics.python import compiled
 from workbench.notebook.magics.running import bind
 
 __all__ = ["DEVICES", "PEERS", "SPEC"]
@@ -51,19 +52,7 @@ def run(call: Call) -> Any:
 
     shell = display._shell()
     options = call.options
-    # The magic's own line is the first.
-    source = "\n" + shell.transform_cell(call.body)
-    name = shell.compile.cache(source, shell.execution_count, raw_code=source)
-    try:
-        code = prepared(source, name)
-    except SyntaxError as error:
-        line, column = error.lineno or 1, max(0, (error.offset or 1) - 1)
-        text = (error.text or "").rstrip("\n")
-        indent = len(text) - len(text.lstrip())
-        raise WorkbenchError(
-            f"{type(error).__name__} in line {line} of the cell: {error.msg}.", "Nothing was run.",
-            line=line, column=max(0, column - indent), text=text.lstrip(),
-        ) from error  # fmt: skip
+    code = compiled(shell, call.body, prepared)
     known = {key: options[key] for key in ("device", "threads", "exact", "check")}
     try:
         result = run_prepared(code, shell.user_ns, known, tuple(options["compare"] or ()))

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.errors import Stopped, WorkbenchError, one_line
+from workbench.engine.errors import Stopped, one_line
 from workbench.notebook import display, live
 from workbench.notebook.magics.base import Call, MagicSpec, Option, Positional
+from workbench.notebook.magics.python import compiled
 from workbench.notebook.magics.running import bind
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ def run(call: Call) -> Any:
 
     request = _request(call)
     shell = display._shell()
-    code, recipe = _compiled(shell, call.body)
+
+    def make(source: str, filename: str) -> tuple[CodeType, str]:
+        tree = shell.transform_ast(ast.parse(source, filename))
+        return compile(tree, filename, "exec", dont_inherit=True), source
+
+    code, recipe = compiled(shell, call.body, make)
     arguments = request.arguments(recipe)
     if not isinstance(call.options["price"], (str, type(None))):
         arguments["price"] = call.options["price"]  # `--price {price}`: the object, with its kind and date
@@ -75,30 +81,6 @@ def _request(call: Call) -> Request:
         elif value is not None and (isinstance(value, str) or option.name != "price"):
             words.append(shlex.quote(f"--{option.name}={value}"))
     return parse_line(" ".join(words))
-
-
-def _compiled(shell: Any, body: str) -> tuple[CodeType, str]:
-    """Return the cell's code, and its text as Python.
-
-    Raises
-    ------
-    WorkbenchError
-        For a syntax error, with its place in the cell: nothing has run by then.
-    """
-    # The magic's own line is the first.
-    source = "\n" + shell.transform_cell(body)
-    name = shell.compile.cache(source, shell.execution_count, raw_code=source)
-    try:
-        tree = ast.parse(source, filename=name)
-        return compile(shell.transform_ast(tree), name, "exec", dont_inherit=True), source
-    except SyntaxError as error:
-        line, column = error.lineno or 1, max(0, (error.offset or 1) - 1)
-        text = (error.text or "").rstrip("\n")
-        indent = len(text) - len(text.lstrip())
-        raise WorkbenchError(
-            f"{type(error).__name__} in line {line} of the cell: {error.msg}.", "Nothing was run.",
-            line=line, column=max(0, column - indent), text=text.lstrip(),
-        ) from error  # fmt: skip
 
 
 class _Cell:
