@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -48,46 +50,63 @@ class Workload:
     targets: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     tolerances: dict[str, float] = field(default_factory=dict)
-    _plan: Any = None
 
     def contestants(self) -> dict[str, Callable[[], Callable[[], Any]]]:
         """Return what makes each contestant; plain code first, as its answer is the measure."""
         found: dict[str, Callable[[], Callable[[], Any]]] = {self.library: lambda: self._plain}
         found["workbench"] = lambda: self._fused
+        found["as a cell"] = lambda: self._cell
         for name, make in self.others.items():
             found[name] = lambda make=make: make(self.names)  # type: ignore[misc]
         return found
 
+    @functools.cached_property
+    def function(self) -> Callable[..., Any]:
+        """The code as a function of its data: what it names on its way is gone when it returns, as in the peers."""
+        scope = {key: value for key, value in self.names.items() if not self._is_data(value)}
+        body = textwrap.indent(self.code.strip(), "    ")
+        head = f"def work({', '.join(key for key in self.names if key not in scope)}):\n"
+        exec(compile(f"{head}{body}\n    return answer\n", "<workload>", "exec"), scope)
+        found: Callable[..., Any] = scope["work"]
+        return found
+
+    @functools.cached_property
+    def fused(self) -> Any:
+        """The same function under `wb.fusion.fuse`."""
+        from workbench.fusion import fuse
+
+        return fuse(self.function)
+
+    @staticmethod
+    def _is_data(value: Any) -> bool:
+        return isinstance(value, np.ndarray | pd.DataFrame | pd.Series)
+
+    @functools.cached_property
+    def _data(self) -> dict[str, Any]:
+        return {key: value for key, value in self.names.items() if self._is_data(value)}
+
     def _plain(self) -> Any:
-        scope = dict(self.names)
         with np.errstate(all="ignore"):
-            exec(_compiled(self.code), scope)
-        return scope["answer"]
+            return self.function(**self._data)
 
     def _fused(self) -> Any:
-        from workbench.fusion.capture.cell import run_cell
-
         with warnings.catch_warnings(action="ignore"):  # what ran unfused is in the result file
-            result = run_cell(self.code, dict(self.names))
-        self._plan = result.plan
-        return result.names["answer"]
+            return self.fused(**self._data)
+
+    def _cell(self) -> Any:
+        """Run the code as a cell, after which every name that it wrote is there, whether read or not."""
+        from workbench.fusion import run_cell
+
+        with warnings.catch_warnings(action="ignore"):
+            return run_cell(self.code, dict(self.names)).names["answer"]
 
     def plan(self) -> Any:
         """Return the plan of the last fused run."""
-        return self._plan
+        return self.fused.plan
 
     def same(self, wanted: Any, found: Any) -> bool:
         """Return whether two answers agree: by key, to 1e-9 relative."""
         return _same(wanted, found, max(self.tolerances.values(), default=TOLERANCE))
-
-
-_codes: dict[str, Any] = {}
-
-
-def _compiled(code: str) -> Any:
-    if code not in _codes:
-        _codes[code] = compile(code, "<workload>", "exec")
-    return _codes[code]
 
 
 def _same(a: Any, b: Any, tolerance: float) -> bool:

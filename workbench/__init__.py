@@ -14,7 +14,7 @@ from workbench.engine.version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench import anomaly, engine, fusion, tta, video
+    from workbench import anomaly, engine, fusion, training, tta, video
     from workbench.anomaly.api import outliers
     from workbench.anomaly.diffs import diff
     from workbench.anomaly.stream import outliers_stream
@@ -36,6 +36,7 @@ __all__ = [
     "outliers_stream",
     "report",
     "session",
+    "training",
     "tta",
     "video",
     "vquery",
@@ -53,6 +54,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "outliers_stream": ("workbench.anomaly.stream", "outliers_stream"),
     "report": ("workbench.notebook.report", "report"),
     "session": ("workbench.engine.session", "session"),
+    "training": ("workbench.training", None),
     "tta": ("workbench.tta", None),
     "video": ("workbench.video", None),
     "vquery": ("workbench.video.api", "vquery"),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import expr as ir
-from workbench.fusion.capture import array as lazyarray
 from workbench.fusion.capture import storage
-from workbench.fusion.capture.array import LazyArray, as_expr, force_in, lazy, now, run_in_numpy, settle_sizes
+from workbench.fusion.capture.array import LazyArray, lazy, now, settle_sizes
+from workbench.fusion.capture.ndinputs import as_expr, force_in, run_in_numpy, settled
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.ops import OPS
 from workbench.fusion.positions import here
@@ -213,7 +213,7 @@ def assign(x: LazyArray, value: Any, same_kind: str | None = None) -> None:
     found = as_expr(value)
     if found is None:
         found = ir.leaf(np.asarray(force_in(value)))
-    found = lazyarray._known(found)
+    found = settled(found)
     if same_kind and not np.can_cast(found.dtype, base.dtype, "same_kind"):
         ufunc = OPS[same_kind].function
         raise np._core._exceptions._UFuncOutputCastingError(ufunc, "same_kind", found.dtype, base.dtype, 0)  # type: ignore[attr-defined]
@@ -336,6 +336,6 @@ def _written(x: LazyArray, base: Expr, key: Any, value: Any, where: Any) -> None
     # NumPy's errors come at the call
     shape = settle_sizes(base.shape)
     probe = np.broadcast_to(np.zeros((), base.dtype), shape)[key].shape
-    new = lazyarray._known(new)
+    new = settled(new)
     np.broadcast_to(np.broadcast_to(np.zeros((), np.int8), settle_sizes(new.shape)), probe)
     _store_whole(x, ir.extern("setitem", put, (base, new), base.dtype, base.shape, where))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion.capture import ndfunctions
-from workbench.fusion.capture.array import LazyArray, run_in_numpy
+from workbench.fusion.capture.array import LazyArray
+from workbench.fusion.capture.ndinputs import run_in_numpy
 
 __all__ = ["attribute"]
 

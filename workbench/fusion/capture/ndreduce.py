@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import expr as ir
-from workbench.fusion.capture.array import LazyArray, as_expr, lazy, now, run_in_numpy, settle_sizes
+from workbench.fusion.capture.array import LazyArray, lazy, now, settle_sizes
+from workbench.fusion.capture.ndinputs import as_expr, run_in_numpy
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.ops import REDUCERS, supported
 from workbench.fusion.positions import here

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion.capture import ndindex, ndreduce
-from workbench.fusion.capture.array import LazyArray, combine, lazy, run_in_numpy
+from workbench.fusion.capture.array import LazyArray, lazy
+from workbench.fusion.capture.ndinputs import run_in_numpy
+from workbench.fusion.capture.ndoperators import combine
 from workbench.fusion.ops import OPS
 from workbench.fusion.positions import here
 
@@ -52,9 +54,9 @@ def ufunc(function: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict
     if method == "__call__" and name is not None and not kwargs:
         return combine(name, inputs, here(3))
     if function is np.matmul and method == "__call__" and not kwargs:
-        from workbench.fusion.capture import ndfunctions
+        from workbench.fusion.capture import ndproducts
 
-        return ndfunctions.matmul(*inputs)
+        return ndproducts.matmul(*inputs)
     if function is np.divmod and method == "__call__" and not kwargs:
         return combine("floor_divide", inputs, here(3)), combine("remainder", inputs, here(3))
     if method == "reduce" and name in _REDUCE and isinstance(inputs[0], LazyArray):
