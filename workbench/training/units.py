@@ -1,0 +1,117 @@
+"""Quantities of training: durations, sizes, bandwidths and prices, as numbers or as text with a unit."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from workbench.engine.errors import WorkbenchError
+from workbench.engine.units import Dimension, parse_quantity
+
+__all__ = ["as_bandwidth", "as_dollars", "as_duration", "as_size", "show_bytes", "show_seconds"]
+
+_BIT = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(k|m|g|t)?bit(?:/s|ps)?\s*\Z", re.IGNORECASE)
+_PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+
+
+def as_duration(value: Any, name: str) -> float:
+    """Return seconds from a number of seconds or from text such as `"60s"`.
+
+    Raises
+    ------
+    WorkbenchError
+        For what is neither, and for what is negative or not finite.
+    """
+    return _read(value, name, Dimension(s=1), "a time", '"60s" or a number of seconds')
+
+
+def as_size(value: Any, name: str) -> float:
+    """Return bytes from a number or from text such as `"2GB"` or `"2GiB"`.
+
+    Raises
+    ------
+    WorkbenchError
+        For what is neither, and for what is negative or not finite.
+    """
+    return _read(value, name, Dimension(byte=1), "a size", '"2GB", "2GiB" or a number of bytes')
+
+
+def as_dollars(value: Any, name: str) -> float:
+    """Return dollars from a number or from text such as `"$0.91"`.
+
+    Raises
+    ------
+    WorkbenchError
+        For what is neither, and for what is negative or not finite.
+    """
+    return _read(value, name, Dimension(dollar=1), "a price", '"$0.91" or a number of dollars')
+
+
+def as_bandwidth(value: Any, name: str) -> float:
+    """Return bytes per second from a number of them or from text such as `"100mbit"`, `"10gbit"` or `"1GB/s"`.
+
+    Raises
+    ------
+    WorkbenchError
+        For what is neither, and for what is not above zero or not finite.
+    """
+    example = '"100mbit", "1GB/s" or a number of bytes per second'
+    if isinstance(value, str) and (found := _BIT.match(value)):
+        rate = float(found[1]) * _PREFIX[(found[2] or "").lower()] / 8
+    else:
+        text = re.sub(r"/s\s*\Z", "", value) if isinstance(value, str) else value
+        if isinstance(value, str) and text == value:
+            raise WorkbenchError(f'{name} is a bandwidth; got "{value}".', f"Write {example}.")
+        rate = _read(text, name, Dimension(byte=1), "a bandwidth", example)
+    if not rate > 0:
+        raise WorkbenchError(f"{name} must be above zero; got {value}.", f"Write {example}.")
+    return rate
+
+
+def show_bytes(count: float) -> str:
+    """Write bytes for people in decimal units: `410 MB`, `3.1 GB`."""
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB", "PB"))
+
+
+def show_seconds(seconds: float) -> str:
+    """Write a duration for people: `206 ms`, `1.4 s`, `14 s`, `3.2 min`, `5.1 h`."""
+    if seconds >= 7200:
+        return f"{_figures(seconds / 3600)} h"
+    if seconds >= 120:
+        return f"{_figures(seconds / 60)} min"
+    if seconds >= 1 or seconds <= 0:
+        return f"{_figures(seconds)} s"
+    if seconds >= 1e-3:
+        return f"{_figures(seconds * 1e3)} ms"
+    return f"{_figures(seconds * 1e6)} µs"
+
+
+def _read(value: Any, name: str, dimension: Dimension, kind: str, example: str) -> float:
+    number: float | None = None
+    if isinstance(value, str):
+        quantity = parse_quantity(value)
+        if quantity is not None and quantity.dimension == dimension:
+            number = quantity.value
+    elif not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = None
+    if number is None or not math.isfinite(number) or number < 0:
+        shown = f'"{value}"' if isinstance(value, str) else f"{value!r}"
+        raise WorkbenchError(f"{name} is {kind}; got {shown}.", f"Write {example}.")
+    return number
+
+
+def _scaled(count: float, units: tuple[str, ...]) -> str:
+    for unit in units[:-1]:
+        if abs(count) < 999.5:
+            return f"{_figures(count)} {unit}"
+        count /= 1000
+    return f"{_figures(count)} {units[-1]}"
+
+
+def _figures(number: float) -> str:
+    """Write two figures below ten, whole numbers from there on."""
+    return f"{number:.0f}" if number == 0 or abs(number) >= 9.95 else f"{number:.1f}"
