@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
+    from workbench.training.cluster import Cluster
     from workbench.training.errors import (
         CheckpointError,
         ClusterError,
@@ -29,45 +30,59 @@ if TYPE_CHECKING:
         UnbalancedPlanWarning,
         WorkerLost,
     )
+    from workbench.training.graph import Node, Profile, read_profile
+    from workbench.training.plan import PipelinePlan, Stage
 
 __all__ = [
     "CheckpointError",
+    "Cluster",
     "ClusterError",
     "DataError",
     "LossNaN",
     "NoProgress",
+    "Node",
     "NotPipelinableError",
     "PartitionError",
     "PeerStalled",
+    "PipelinePlan",
+    "Profile",
     "ProfileError",
     "ReplicaLost",
     "ScheduleError",
     "SimulationError",
+    "Stage",
     "StageMemoryError",
     "TraceError",
     "TrainingError",
     "UnbalancedPlanWarning",
     "WorkerLost",
+    "read_profile",
 ]
 
 _LAZY = {
     "CheckpointError": "workbench.training.errors",
+    "Cluster": "workbench.training.cluster",
     "ClusterError": "workbench.training.errors",
     "DataError": "workbench.training.errors",
     "LossNaN": "workbench.training.errors",
     "NoProgress": "workbench.training.errors",
+    "Node": "workbench.training.graph",
     "NotPipelinableError": "workbench.training.errors",
     "PartitionError": "workbench.training.errors",
     "PeerStalled": "workbench.training.errors",
+    "PipelinePlan": "workbench.training.plan",
+    "Profile": "workbench.training.graph",
     "ProfileError": "workbench.training.errors",
     "ReplicaLost": "workbench.training.errors",
     "ScheduleError": "workbench.training.errors",
     "SimulationError": "workbench.training.errors",
+    "Stage": "workbench.training.plan",
     "StageMemoryError": "workbench.training.errors",
     "TraceError": "workbench.training.errors",
     "TrainingError": "workbench.training.errors",
     "UnbalancedPlanWarning": "workbench.training.errors",
     "WorkerLost": "workbench.training.errors",
+    "read_profile": "workbench.training.graph",
 }
 
 __getattr__, __dir__ = attach(__name__, _LAZY)

@@ -1,0 +1,83 @@
+"""Clusters: how many machines, in which levels, with which links and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.training import errors
+from workbench.training.units import as_bandwidth, as_size
+
+__all__ = ["Cluster"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Machines in levels, innermost level first.
+
+    Attributes
+    ----------
+    machines : tuple of int
+        `[4, 4]` is four machines in each of four servers.
+    bandwidth : tuple of float
+        Bytes per second of one link of each level; text such as `"100mbit"` is read.
+    memory : float or None
+        Bytes of one machine; None sets no limit.
+
+    Raises
+    ------
+    ClusterError
+        For lists of different lengths, no level, or machines that are not whole numbers above zero.
+    """
+
+    machines: tuple[int, ...]
+    bandwidth: tuple[float, ...]
+    memory: float | None = None
+
+    def __init__(
+        self,
+        machines: int | Sequence[int] = (4,),
+        bandwidth: float | str | Sequence[float | str] = (1e9,),
+        memory: float | str | None = None,
+    ) -> None:
+        counts, rates = _listed(machines), _listed(bandwidth)
+        if len(counts) != len(rates) or not counts:
+            raise errors.levels_differ(len(counts), len(rates))
+        for count in counts:
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise errors.ClusterError(
+                    f"machines holds {count!r}, which is no number of machines.", "Give whole numbers above zero."
+                )
+        object.__setattr__(self, "machines", tuple(counts))
+        object.__setattr__(self, "bandwidth", tuple(as_bandwidth(rate, "bandwidth") for rate in rates))
+        object.__setattr__(self, "memory", None if memory is None else as_size(memory, "memory"))
+
+    @property
+    def size(self) -> int:
+        """How many machines there are in all."""
+        return math.prod(self.machines)
+
+    @classmethod
+    def detect(cls, client: Any = None) -> Cluster:
+        """Return the cluster of the session's workers, its links measured.
+
+        Workers of one host are one level; hosts with equally many workers are a second one. A rate is that of the
+        slowest link tried, and is kept for a day.
+
+        Parameters
+        ----------
+        client : distributed.Client, optional
+            Else the session's.
+        """
+        from workbench.training.links import detect
+
+        return detect(client)
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        value = [value]
+    # whole numbers of NumPy count as such
+    return [each.item() if hasattr(each, "item") else each for each in value]
