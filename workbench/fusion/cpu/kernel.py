@@ -192,7 +192,11 @@ class _Run:
             return
         records = np.empty((1 if plan.ordered else len(chunks), max(1, plan.slots)), np.int64)
         records[:] = np.frombuffer(facts.start, np.int64)
-        appends = {b.id: self.appended(plan, b, chunks, records) for b in facts.appends}
+        workers = 1 if plan.ordered or points < SMALL else self.workers
+        # alone, each chunk appends where the one before has ended
+        on = workers == 1
+        appends = {b.id: self.appended(plan, b, chunks, records, points if on else 0) for b in facts.appends}
+        counts_at = [plan.record[b.id, 0] for b in facts.appends] if on and not plan.ordered else []
         groups = 1 if plan.ordered else len(chunks)
         tables = {}
         if facts.tables and chunks:
@@ -207,17 +211,20 @@ class _Run:
             scratch = self.scratch(worker)
             for k in range(group * per_group, min((group + 1) * per_group, len(chunks))):
                 lo, hi, start, stop = chunks[k]
+                if k:
+                    for slot in counts_at:
+                        records[k, slot] = records[k - 1, slot]
                 function(table_at, record_at + (0 if ordered else k * width), scratch, lo, hi, start, stop)
 
         if chunks:
-            threads.each(work, groups, 1 if plan.ordered or points < SMALL else self.workers)
+            threads.each(work, groups, workers)
         for op, dtype, slots, places in facts.merges:
             for place, each in zip(places, combine.merge(op, dtype, records[:, slots]), strict=True):
                 self.table[place] = each
         for builder in facts.appends:
             counts = records[:, plan.record[builder.id, 0]] if chunks else np.zeros(0, np.int64)
             for name, (column, step) in zip(builder.buffers, appends[builder.id], strict=True):
-                self.bind(name, _gathered(column, step, counts))
+                self.bind(name, _gathered(column, step, counts[-1:] if on else counts, workers))
         for builder in facts.tables:
             self.finish(builder, tables[builder.id])
 
@@ -270,21 +277,29 @@ class _Run:
     # builders
 
     def appended(
-        self, plan: LoopPlan, builder: Builder, chunks: list[tuple[int, int, int, int]], records: np.ndarray
+        self,
+        plan: LoopPlan,
+        builder: Builder,
+        chunks: list[tuple[int, int, int, int]],
+        records: np.ndarray,
+        together: int,
     ) -> list[tuple[np.ndarray, int]]:
-        """Make room for what chunks append; return the columns, and the room of one chunk."""
+        """Make room for what chunks append; return the columns, and the room of one chunk.
+
+        `together` is the most that all of them append one after another in the same room; 0: each has a room.
+        """
         most = max([(hi - lo) * max(1, stop - start) for lo, hi, start, stop in chunks], default=0)
         if plan.nested:
             most *= max([1, *self.inner(plan.loop)])
-        step = most + 64
+        step = 64 + (together or most)  # a vector may reach beyond the end
+        rooms = 1 if together else len(records)
         if len(records):
             records[:, plan.record[builder.id, 0]] = 0
         columns = []
         for k, dtype in enumerate(builder.dtypes):
-            count = step * len(records)
-            column = memory.empty((count,), dtype)
-            at = np.arange(len(records), dtype=np.int64) * (step * column.itemsize) + column.ctypes.data
-            records[:, plan.record[builder.id, 1 + k]] = at
+            column = memory.empty((step * rooms,), dtype)
+            room = np.minimum(np.arange(len(records), dtype=np.int64), rooms - 1)
+            records[:, plan.record[builder.id, 1 + k]] = room * (step * column.itemsize) + column.ctypes.data
             columns.append((column, step))
         return columns
 
@@ -333,17 +348,20 @@ class _Run:
             self.bind(name, np.ascontiguousarray(part.astype(buffer.dtype, copy=False).reshape(shape)))
 
 
-def _gathered(array: np.ndarray, step: int, counts: np.ndarray) -> np.ndarray:
-    """Return what chunks appended as one array."""
+def _gathered(array: np.ndarray, step: int, counts: np.ndarray, workers: int) -> np.ndarray:
+    """Return what was appended in each room as one array."""
     total = int(counts.sum())
     if len(counts) == 1:
         # A copy where most of the room was not needed: the rest would stay taken.
-        return array[:total].copy() if total < len(array) // 2 else array[:total]
+        return array[:total].copy() if total < len(array) // 4 else array[:total]
     found = memory.empty((total,), array.dtype)
-    at = 0
-    for k, count in enumerate(counts.tolist()):
-        found[at : at + count] = array[k * step : k * step + count]
-        at += count
+    ends = np.cumsum(counts).tolist()
+
+    def copy(k: int, _: int) -> None:
+        count = int(counts[k])
+        found[ends[k] - count : ends[k]] = array[k * step : k * step + count]
+
+    threads.each(copy, len(counts), workers)
     return found
 
 
