@@ -126,6 +126,9 @@ def _scatter(node: Expr, inputs: Sequence[Any]) -> Any:
     x, index, value = inputs
     found = np.array(x)
     op = node.attr("op")
+    if node.attr("drop"):
+        there = (index >= 0) & (index < len(found))
+        index, value = index[there], np.broadcast_to(value, index.shape)[there]
     if op == "set":
         found[index] = value
     else:

@@ -303,9 +303,14 @@ def gather(x: Expr, index: Expr, where: Any = None, fill: Any = None, name: str 
     return Expr("Gather", name, (x, index), attrs, x.dtype, (*index.shape, *x.shape[1:]), where)
 
 
-def scatter(x: Expr, index: Expr, value: Expr, where: Any = None, name: str = "put", op: str = "set") -> Expr:
-    """Return a copy of x with x[index] = value, or `+=` and so on with op "add", "minimum", "maximum"."""
-    return Expr("Scatter", name, (x, index, value), (("op", op),), x.dtype, x.shape, where)
+def scatter(
+    x: Expr, index: Expr, value: Expr, where: Any = None, name: str = "put", op: str = "set", drop: bool = False
+) -> Expr:
+    """Return a copy of x with x[index] = value, or `+=` and so on with op "add", "minimum", "maximum".
+
+    With `drop` what is to go to a place outside of x is left out, instead of raising IndexError.
+    """
+    return Expr("Scatter", name, (x, index, value), (("op", op), ("drop", drop)), x.dtype, x.shape, where)
 
 
 def scan(name: str, x: Expr, axis: int = 0, dtype: Any = None, where: Any = None) -> Expr:

@@ -345,7 +345,7 @@ def _bare(node: Expr) -> Expr:
 
 def _kind(group: Any, inside: Any) -> str:
     kinds = {node.kind for node in inside}
-    if "GroupReduce" in kinds:
+    if kinds & {"GroupReduce", "Scatter"}:
         return "group"
     if "Reduce" in kinds:
         return "reduce"

@@ -106,9 +106,7 @@ class Lowering(Reductions):
                 self.blocks = [Block()]
                 self.bodies(inner)
                 block = self.blocks.pop()
-                reducing = all(root.kind != "store" for root in inner)
-                kind = "scan" if any(root.kind == "scan" for root in inner) else "reduce" if reducing else "parallel"
-                dims = tuple([Dim(d.name, d.size, kind) for d in self.dims])
+                dims = tuple([Dim(d.name, d.size, _kind(inner)) for d in self.dims])
                 # a name is free again once its loop is closed
                 loops.append(For(dims, tuple(block.body), tuple(self.outer_builders)))
         return loops + self.ending()
@@ -141,8 +139,7 @@ class Lowering(Reductions):
         self.blocks.append(Block())
         merged = self.bodies(roots)
         block = self.blocks.pop()
-        reducing = all(root.kind != "store" for root in roots)
-        inner = tuple([Dim(d.name, d.size, "reduce" if reducing else "parallel") for d in dims])
+        inner = tuple([Dim(d.name, d.size, _kind(roots)) for d in dims])
         self.emit(For(inner, tuple(block.body), tuple(self.inner_builders)))
         for root, found in merged:
             key = reduction(root.node)
@@ -165,6 +162,8 @@ class Lowering(Reductions):
                 self.columns(root)
             elif root.kind == "scan":
                 self.running(root)
+            elif root.kind == "scatter":
+                self.scattered(root)
             else:
                 key = reduction(root.node)
                 if key not in done:
@@ -185,3 +184,9 @@ class Lowering(Reductions):
         self.begin()
         self.error(self.add("result", (), "bool", builder=flag), "range")
         return [For((), self.body())]
+
+
+def _kind(roots: list[Root]) -> str:
+    """Return how the iterations of a loop depend on one another."""
+    kinds = {root.kind for root in roots}
+    return "scan" if "scan" in kinds else "parallel" if "store" in kinds else "reduce"

@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Merge, Store
-from workbench.fusion.lower.values import Values
+from workbench.fusion.lower.values import Values, names_of
 from workbench.fusion.lower.writer import Block
 from workbench.fusion.ops import REDUCERS, SCANS
 from workbench.fusion.plan.partition import Group, Partition, Root
@@ -23,7 +23,7 @@ class Reductions(Values):
 
     def __init__(self, group: Group, parts: Partition, strides: Callable[[Expr], Any], exact: bool) -> None:
         super().__init__(group, parts, strides, exact)
-        self.later: list[tuple[Root, str, str]] = []  # columns that need one more step
+        self.later: list[tuple[Root, list[str], str]] = []  # columns that need one more step
 
     def merge(self, root: Root) -> Any:
         """Emit the merge of a reduction; return its builder, and that of its count where there is one."""
@@ -69,7 +69,8 @@ class Reductions(Values):
         made, counted, dtype, every = merged
         name, how = node.name, REDUCERS[node.name]
         if how.builder == "moments":
-            return self.variance(node, made)
+            count = self.add("result", (), "float64", builder=made, part=0)
+            return self.variance(node, count, self.add("result", (), "float64", builder=made, part=2))
         if how.builder in ("argmin", "argmax"):
             place = self.add("result", (), "int64", builder=made, part=1)
             if isinstance(node.inputs[0].shape[0], Size):
@@ -107,14 +108,11 @@ class Reductions(Values):
         by_name = {dim.name: dim.size for dim in self.dims}
         total: int | None = None
         for each in names:
-            size = by_name[each]
-            one = self.const(size, "int64") if isinstance(size, int) else self.add("size", (), "int64", name=size)
+            one = self.length(by_name[each])
             total = one if total is None else self.add("multiply", (total, one), "int64")
         return self.const(1, "int64") if total is None else total
 
-    def variance(self, node: Expr, made: int) -> int:
-        count = self.add("result", (), "float64", builder=made, part=0)
-        spread = self.add("result", (), "float64", builder=made, part=2)
+    def variance(self, node: Expr, count: int, spread: int) -> int:
         zero, nan = self.const(0.0, "float64"), self.const(float("nan"), "float64")
         free = self.add("subtract", (count, self.const(float(node.attr("ddof")), "float64")), "float64")
         none = self.add("less_equal", (free, zero), "bool")
@@ -142,6 +140,24 @@ class Reductions(Values):
         axes = self.axes_of(root)
         value, dtype, pred = self.prepared(node, x, self.value(x, axes, root), self.guard(x, axes, root))
         kept = [axis for axis in range(len(self.space)) if axis not in node.attr("axes") and self.space[axis] != 1]
+        key = self.column(kept)
+        total = f"m{len(self.sizes)}"
+        self.sizes[total] = tuple([self.space[axis] for axis in kept])
+        parts = how.builder in ("moments", "argmin", "argmax")
+        counted = node.name in ("nanmean", "nanmin", "nanmax") and pred is not None
+        if not (parts or counted or node.name in ("mean", "nanmean") or dtype != node.dtype.name):
+            self.table(how.builder, dtype, [self.output(node, (total,))], total, value, key, pred)
+            return
+        dtypes = ["float64"] * 3 if how.builder == "moments" else [dtype, "int64"] if parts else [dtype]
+        names = [self.temporary(each, total) for each in dtypes]
+        self.table(how.builder, dtype, names, total, value, key, pred)
+        if counted:
+            names.append(self.temporary("int64", total))
+            self.table("+", "int64", names[-1:], total, self.const(1, np.int64), key, pred)
+        self.later.append((root, names, total))
+
+    def column(self, kept: list[int]) -> int:
+        """Return the row-major position in the axes that are kept."""
         names: list[str] = []
         for axis in kept:
             if self.place[axis] not in names:
@@ -153,39 +169,83 @@ class Reductions(Values):
             if k == 0:
                 key = at
                 continue
-            size = by_name[name]
-            step = self.const(size, "int64") if isinstance(size, int) else self.add("size", (), "int64", name=size)
-            key = self.add("add", (self.add("multiply", (key, step), "int64"), at), "int64")
-        total = f"m{len(self.sizes)}"
-        self.sizes[total] = tuple([self.space[axis] for axis in kept])
-        if node.name in ("mean", "nanmean") or dtype != node.dtype.name:
-            out = f"t{len(self.buffers)}"
-            self.buffers[out] = Buffer(out, dtype, (total,), "temp")
-            self.later.append((root, out, total))
-        else:
-            out = self.output(node, (total,))
+            key = self.add("add", (self.add("multiply", (key, self.length(by_name[name])), "int64"), at), "int64")
+        return key
+
+    def length(self, size: Any) -> int:
+        """Return a loop dimension's length as a value."""
+        return self.const(size, "int64") if isinstance(size, int) else self.add("size", (), "int64", name=size)
+
+    def temporary(self, dtype: str, size: str) -> str:
+        """Return a buffer that only later loops of this kernel read."""
+        name = f"t{len(self.buffers)}"
+        self.buffers[name] = Buffer(name, dtype, (size,), "temp")
+        return name
+
+    def table(
+        self, op: str, dtype: str, names: list[str], size: str, value: int, key: int, pred: int | None = None
+    ) -> None:
+        """Emit a merge by key into buffers."""
         self.builders += 1
-        self.outer_builders.append(Builder(self.builders, "vecmerge", (how.builder,), (dtype,), (out,), total))
+        self.outer_builders.append(Builder(self.builders, "vecmerge", (op,), (dtype,), tuple(names), size))
         self.emit(Merge(self.builders, (value,), (key,), pred))
 
     def finish_columns(self) -> list[For]:
-        """Return the loops that turn sums of columns into their means, or into a narrower dtype."""
+        """Return the loops that turn what was merged of columns into the values of reductions."""
         loops: list[For] = []
-        for root, temp, total in self.later:
-            node, dtype = root.node, self.buffers[temp].dtype
+        for root, names, total in self.later:
+            node = root.node
             self.blocks = [Block()]
-            index = (Affine(((f"j{len(loops)}", 1),)),)
-            value = self.add("load", (), dtype, name=temp, index=index)
-            if node.name in ("mean", "nanmean"):
-                count = self.add("cast", (self.counted(node, None),), "float64")
-                value = self.add("divide", (value, count), "float64")
-            value = self.to(value, np.dtype(dtype), node.dtype.name)
-            self.emit(Store(self.output(node, (total,)), index, value))
-            loops.append(For((Dim(f"j{len(loops)}", total),), tuple(self.blocks.pop().body)))
+            dim = Dim(f"j{len(loops)}", total)
+            index = (Affine(((dim.name, 1),)),)
+            parts = [self.add("load", (), self.buffers[each].dtype, name=each, index=index) for each in names]
+            self.emit(Store(self.output(node, (total,)), index, self.finished_column(node, parts, names)))
+            loops.append(For((dim,), tuple(self.blocks.pop().body)))
         self.later = []
         return loops
 
+    def finished_column(self, node: Expr, parts: list[int], names: list[str]) -> int:
+        """Return the value of a reduction, of what was merged of its column."""
+        if len(parts) == 3:
+            return self.variance(node, parts[0], parts[2])
+        if node.name in ("argmin", "argmax"):
+            return self.along(node, parts[1])
+        value, dtype = parts[0], self.buffers[names[0]].dtype
+        if node.name in ("mean", "nanmean"):
+            count = parts[1] if len(parts) > 1 else self.counted(node, None)
+            value = self.add("divide", (value, self.add("cast", (count,), "float64")), "float64")
+        elif len(parts) > 1:
+            none = self.add("equal", (parts[1], self.const(0, "int64")), "bool")
+            value = self.add("select", (none, self.const(float("nan"), dtype), value), dtype)
+        return self.to(value, np.dtype(dtype), node.dtype.name)
+
+    def along(self, node: Expr, place: int) -> int:
+        """Return the position along the reduced axis, of the row-major one in all dimensions of the loop."""
+        (axis,) = node.attr("axes")
+        if self.space[axis] == 1:
+            return self.const(0, "int64")
+        at = next(k for k, dim in enumerate(self.dims) if dim.name == self.place[axis])
+        for dim in self.dims[at + 1 :]:
+            place = self.add("floor_divide", (place, self.length(dim.size)), "int64")
+        return self.add("remainder", (place, self.length(self.dims[at].size)), "int64") if at else place
+
+    def scattered(self, root: Root) -> None:
+        """Emit a sum at places; one outside is left out, or told."""
+        node = root.node
+        _, index, x = node.inputs
+        axes = self.axes_of(root)
+        key = self.cast(index, self.value(index, axes, root), np.int64)
+        value = self.cast(x, self.value(x, axes, root), node.dtype)
+        total = f"m{len(self.sizes)}"
+        self.sizes[total] = node.shape
+        low = self.add("greater_equal", (key, self.const(0, "int64")), "bool")
+        there = self.add("logical_and", (low, self.add("less", (key, self.length(total)), "bool")), "bool")
+        if not node.attr("drop"):
+            self.flag(node, self.add("logical_not", (there,), "bool"), axes)
+        self.table("+", node.dtype.name, [self.output(node, (total,))], total, value, key, there)
+
     def running(self, root: Root) -> None:
+        """Emit running values; what uses them in the same loop takes them as they are."""
         node = root.node
         x = node.inputs[0]
         axes = self.axes_of(root)
@@ -202,10 +262,13 @@ class Reductions(Values):
         self.outer_builders.append(Builder(self.builders, "merge", (op,), (dtype,)))
         found = self.add("scan", (fed,), dtype, builder=self.builders)
         if skips:
+        self.blocks[-1].known["node", id(node), axes] = found
+        if id(node) not in self.parts.needed:
+            return
             found = self.add("select", (missing, self.const(float("nan"), dtype), found), dtype)
         index = self.index(axes)
-        name = self.output(node, tuple([dim.size for dim in self.dims]))
-        self.emit(Store(name, index, found))
+        by_name = {dim.name: dim.size for dim in self.dims}
+        self.emit(Store(self.output(node, tuple([by_name[each] for each in names_of(index)])), index, found))
 
 
 def _identity(op: str) -> float:

@@ -70,6 +70,10 @@ class Space(Writer):
 
     def axes_of(self, root: Root) -> tuple[int, ...]:
         """Return the axes of the space that the axes of a root's values go along, -1 for those of length 1."""
+        if root.kind == "scan":
+            order = list(range(len(self.space) - 1))
+            order.insert(root.node.attr("axis"), len(self.space) - 1)
+            return tuple([-1 if self.space[axis] == 1 else axis for axis in order])
         if root.space == self.space:
             return tuple([-1 if d == 1 else k for k, d in enumerate(self.space)])
         return tuple([k if k < self.rows and d != 1 else -1 for k, d in enumerate(root.space)])

@@ -31,12 +31,13 @@ class Root:
     Attributes
     ----------
     node : Expr
-    kind : {"store", "reduce", "columns", "scan"}
-        An array; a reduction of the trailing axes (all of them included), or of others; running values.
+    kind : {"store", "reduce", "columns", "scan", "scatter", "group"}
+        An array; a reduction of the trailing axes (all of them included), or of others; running values, whose axis is
+        the last one of the space; what is merged at places that are computed; a group-by.
     space : tuple of int or Size
         The dimensions that its loop runs over.
     rows : int
-        For a reduction, how many leading dimensions of the space it keeps.
+        For a reduction or running values, how many leading dimensions of the space it keeps.
     inner : bool
         False for what is computed once a row, after the row's reductions.
     stage : int
@@ -192,7 +193,10 @@ def compiles(node: Expr) -> bool:
     if kind == "Reduce":
         return _reduces(node)
     if kind == "Scan":
-        return node.name in SCANS and len(node.shape) == 1 and supported(node.dtype) and supported(node.inputs[0].dtype)
+        plain = len(node.shape) == 1 or not any(isinstance(d, Size) for d in node.shape)
+        return node.name in SCANS and plain and supported(node.dtype) and supported(node.inputs[0].dtype)
+    if kind == "Scatter":
+        return _counts(node)
     return False
 
 
@@ -231,16 +235,21 @@ def _reduces(node: Expr) -> bool:
     if not x.shape:
         return False
     axes = node.attr("axes")
-    builder = REDUCERS[node.name].builder
     if axes != tuple(range(len(x.shape) - len(axes), len(x.shape))):
-        # a mean of what is there needs a count for each column
-        counted = REDUCERS[node.name].skips and node.name not in ("nansum", "nanprod", "count") and x.dtype.kind == "f"
-        return builder in ("+", "*", "min", "max", "and", "or") and not counted
+        return REDUCERS[node.name].builder not in ("first", "last")
     return len(x.shape) == 1 or not any(isinstance(d, Size) for d in x.shape)
 
 
 def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
     """Return the kernels that compute the roots.
+def _counts(node: Expr) -> bool:
+    """Sums at places, of an array that is 0 before."""
+    base, index, value = node.inputs
+    empty = base.kind == "Broadcast" and base.inputs[0].kind == "Const" and not base.inputs[0].data
+    whole = supported(index.dtype) and index.dtype.kind in "iu" and len(index.shape) == len(node.shape) == 1
+    return empty and whole and node.attr("op") == "add" and value.dtype == node.dtype and supported(node.dtype)
+
+
 
     Parameters
     ----------
@@ -303,7 +312,7 @@ def _cut_needed(parts: Partition) -> None:
         elif not compiles(node):
             parts.cuts.add(id(node))
             needed = node.inputs
-        elif node.kind in ("Reduce", "Scan", "GroupReduce"):
+        elif node.kind in ("Reduce", "Scan", "GroupReduce", "Scatter"):
             parts.cuts.add(id(node))
             for key in node.inputs[: node.attr("keys", 0)]:
                 while key.kind == "Filter":
@@ -328,6 +337,8 @@ def _cut_mixed(parts: Partition) -> bool:
                 parts.cuts.add(id(node.inputs[0]))
             if node.kind == "GroupReduce" and compiles(node):
                 below = [each for each in node.inputs if _virtual(each, parts)]
+            if node.kind == "Scatter" and compiles(node):
+                parts.cuts.update(id(each) for each in node.inputs if _virtual(each, parts))
                 if len(below) < len(node.inputs):
                     parts.cuts.update(id(each) for each in below)
             continue
@@ -389,7 +400,11 @@ def _root(node: Expr, parts: Partition) -> Root:
         x = node.inputs[0]
         return Root(node, "group", parts.space(x) if parts.inline(x) else x.shape)
     if node.kind == "Scan":
-        return Root(node, "scan", node.shape)
+        axis = node.attr("axis")
+        others = (*node.shape[:axis], *node.shape[axis + 1 :])
+        return Root(node, "scan", (*others, node.shape[axis]), 0 if all(d == 1 for d in others) else len(others))
+    if node.kind == "Scatter":
+        return Root(node, "scatter", node.inputs[1].shape)
     return Root(node, "store", parts.space(node))
 
 
@@ -406,12 +421,13 @@ def _group(root: Root, parts: Partition) -> Group:
         level = max([level, *[parts.levels[id(each)] + 1 for each in aligned if each not in inside]])
         if home.level >= level and _follows(root, home, [parts.roots[id(each)] for each in inside], parts):
             root.inner = root.space == home.space
-            root.stage = 1 + max(parts.roots[id(each)].stage for each in inside)
+            # running values are used where they are made
+            root.stage = max(parts.roots[id(each)].stage + (each.kind != "Scan") for each in inside)
             return home
         level = max(level, home.level + 1)
     for group in parts.groups if root.kind != "group" else ():
         if group.level == level and group.space == root.space and _joins(root, group):
-            if root.kind == "reduce" and root.rows:
+            if root.rows:
                 group.rows = root.rows
             return group
     group = Group(level, root.space, root.rows if root.kind == "reduce" and root.rows else None)
@@ -457,14 +473,14 @@ def _joins(root: Root, group: Group) -> bool:
 
 def _aligned(need: Expr, root: Root, parts: Partition) -> bool:
     """Return whether a reduction is used row by row, in the loops that make it."""
-    if need.kind != "Reduce" or id(need) not in parts.where:
+    if need.kind not in ("Reduce", "Scan") or id(need) not in parts.where:
         return False
     made = parts.roots[id(need)]
     if made.kind != "reduce":
         return False
     rows, space = made.space[: made.rows], made.space
     kept = (*rows, *(1,) * (len(space) - made.rows))
-    if root.kind == "scan" or root.kind == "columns":
+    if root.kind in ("scan", "columns", "scatter"):
         return False
     if root.space == space and (root.kind == "store" or root.rows in (made.rows, 0)):
         if made.rows == 0:
