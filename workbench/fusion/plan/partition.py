@@ -240,8 +240,6 @@ def _reduces(node: Expr) -> bool:
     return len(x.shape) == 1 or not any(isinstance(d, Size) for d in x.shape)
 
 
-def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
-    """Return the kernels that compute the roots.
 def _counts(node: Expr) -> bool:
     """Sums at places, of an array that is 0 before."""
     base, index, value = node.inputs
@@ -252,6 +250,8 @@ def _counts(node: Expr) -> bool:
 
 
     Parameters
+def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
+    """Return the kernels that compute the roots.
     ----------
     roots : sequence of Expr
     cuts : sequence of int
@@ -335,12 +335,12 @@ def _cut_mixed(parts: Partition) -> bool:
             places = node.kind == "Scan" or (node.kind == "Reduce" and node.name in ("argmin", "argmax"))
             if places and compiles(node) and _virtual(node.inputs[0], parts):
                 parts.cuts.add(id(node.inputs[0]))
-            if node.kind == "GroupReduce" and compiles(node):
-                below = [each for each in node.inputs if _virtual(each, parts)]
             if node.kind == "Scatter" and compiles(node):
                 parts.cuts.update(id(each) for each in node.inputs if _virtual(each, parts))
                 if len(below) < len(node.inputs):
                     parts.cuts.update(id(each) for each in below)
+            if node.kind == "GroupReduce" and compiles(node):
+                below = [each for each in node.inputs if _virtual(each, parts)]
             continue
         sized = [each for each in node.inputs if any(isinstance(d, Size) for d in each.shape)]
         known: dict[Any, Any] = {}
@@ -430,7 +430,7 @@ def _group(root: Root, parts: Partition) -> Group:
             if root.rows:
                 group.rows = root.rows
             return group
-    group = Group(level, root.space, root.rows if root.kind == "reduce" and root.rows else None)
+    group = Group(level, root.space, root.rows or None)
     parts.groups.append(group)
     return group
 
@@ -460,7 +460,9 @@ def _joins(root: Root, group: Group) -> bool:
         return False
     if (root.kind == "scan") != any(each.kind == "scan" for each in group.roots):
         return False
-    if root.kind == "columns" or _placed(root):
+    if root.kind == "scan":
+        return root.rows == (group.rows or 0)
+    if root.kind in ("columns", "scatter") or _placed(root):
         return not group.rows
     if root.kind == "reduce" and root.rows:
         if group.rows:
@@ -481,6 +483,12 @@ def _aligned(need: Expr, root: Root, parts: Partition) -> bool:
     rows, space = made.space[: made.rows], made.space
     kept = (*rows, *(1,) * (len(space) - made.rows))
     if root.kind in ("scan", "columns", "scatter"):
+    if made.kind == "scan":
+        # element by element, in the loop that makes them
+        along = root.space == made.space == need.shape and need.attr("axis") == len(need.shape) - 1
+        if root.kind == "store":
+            return along and id(root.node) not in parts.virtual
+        return along and root.kind == "reduce" and root.rows in (made.rows, 0)
         return False
     if root.space == space and (root.kind == "store" or root.rows in (made.rows, 0)):
         if made.rows == 0:
