@@ -31,7 +31,9 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from workbench.training.graph import Node, Profile, read_profile
+    from workbench.training.op import Op
     from workbench.training.plan import PipelinePlan, Stage
+    from workbench.training.programs import program
 
 __all__ = [
     "CheckpointError",
@@ -42,6 +44,7 @@ __all__ = [
     "NoProgress",
     "Node",
     "NotPipelinableError",
+    "Op",
     "PartitionError",
     "PeerStalled",
     "PipelinePlan",
@@ -56,6 +59,7 @@ __all__ = [
     "TrainingError",
     "UnbalancedPlanWarning",
     "WorkerLost",
+    "program",
     "read_profile",
 ]
 
@@ -68,6 +72,7 @@ _LAZY = {
     "NoProgress": "workbench.training.errors",
     "Node": "workbench.training.graph",
     "NotPipelinableError": "workbench.training.errors",
+    "Op": "workbench.training.op",
     "PartitionError": "workbench.training.errors",
     "PeerStalled": "workbench.training.errors",
     "PipelinePlan": "workbench.training.plan",
@@ -82,6 +87,7 @@ _LAZY = {
     "TrainingError": "workbench.training.errors",
     "UnbalancedPlanWarning": "workbench.training.errors",
     "WorkerLost": "workbench.training.errors",
+    "program": "workbench.training.programs",
     "read_profile": "workbench.training.graph",
 }
 

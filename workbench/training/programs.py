@@ -6,12 +6,12 @@ schedule decides is how far forwards run ahead, when an update follows, and whic
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from workbench.training.errors import ScheduleError, TrainingError, too_few_microbatches, unknown, unknown_schedule
+from workbench.training.errors import ScheduleError, too_few_microbatches, unknown, unknown_schedule
 from workbench.training.layout import Layout
 from workbench.training.op import Op
 
@@ -48,9 +48,9 @@ def program(
     had no microbatch. Collectives name who takes part by standing in the programs: the members of `reduce` of a stage
     and step are the ranks that have it.
 
-    With copies (`redundancy`), each stage's summed gradient reaches its holder at every step: as `send_replica` and
-    `recv_replica` (which receives the gradient and applies the same update to the copy), or, for a replicated stage of
-    a flushing schedule, because the holder joins the stage's `reduce`. "eager" adds `frc`, the copy's forward, to
+    With copies (`redundancy`), each stage's summed gradient reaches its holder at every step: by `send_replica` and
+    `recv_replica`, or, for a replicated stage of a flushing schedule, because the holder joins the stage's `reduce`.
+    The holder then has a `step` of that stage, which updates the copy. "eager" adds `frc`, the copy's forward, to
     flushing schedules; the others replay a loss from their last drained pipe, where an early forward is of no use.
 
     Parameters
@@ -161,19 +161,13 @@ class _Writer:
             self.ops.append(Op("frc", stage, microbatch, step))
 
 
-def _order(count: int, warmup: int, ready: Callable[[int, int], bool]) -> Iterator[tuple[bool, int]]:
-    """Yield (is a forward, local index): so many forwards ahead, then one and one, then what is left.
-
-    `ready(f, b)` tells whether forward f may run when b backwards are done.
-    """
-    forwards = backwards = 0
-    while backwards < count:
-        if forwards < count and forwards <= backwards + warmup and ready(forwards, backwards):
-            yield True, forwards
-            forwards += 1
-        else:
-            yield False, backwards
-            backwards += 1
+def _order(count: int, warmup: int) -> Iterator[tuple[bool, int]]:
+    """Yield (is a forward, local index): so many forwards ahead, then one and one, then what is left."""
+    for index in range(count + warmup):
+        if index < count:
+            yield True, index
+        if index >= warmup:
+            yield False, index - warmup
 
 
 # -- schedules that drain at every update ----------------------------------------------------------------------------
@@ -189,7 +183,7 @@ def _flushing(span: _Span, stage: int, replica: int) -> list[Op]:
         warmup = len(mine) if span.schedule == "gpipe" else min(layout.warmup(stage), len(mine))
         if span.redundancy == "eager" and writer.last:
             writer.ahead += [(0, g) for g in range(step * size, (step + 1) * size) if _held(layout, 0, g, writer.rank)]
-        for forward, index in _order(len(mine), warmup, lambda f, b: True):
+        for forward, index in _order(len(mine), warmup):
             microbatch = mine[index]
             if forward:
                 if writer.last:
@@ -244,10 +238,9 @@ def _copy_update(writer: _Writer, step: int) -> None:
     owner = span.layout.copies(stage).get(writer.rank)
     if owner is None:
         return
-    if _joined(span, stage):
-        writer.ops += [Op("reduce", stage, -1, step), Op("step", stage, -1, step)]
-    else:
-        writer.ops.append(Op("recv_replica", stage, -1, step, owner))
+    joined = _joined(span, stage)
+    writer.ops.append(Op("reduce", stage, -1, step) if joined else Op("recv_replica", stage, -1, step, owner))
+    writer.ops.append(Op("step", stage, -1, step))
 
 
 def _send_copy(writer: _Writer, step: int) -> None:
@@ -270,19 +263,9 @@ def _flowing(span: _Span, stage: int, replica: int) -> list[Op]:
     waiting = _awaited(span, writer)
     done = 0
 
-    def step_of(microbatch: int) -> int:
-        return microbatch // span.microbatches
-
     def keep(version: int) -> None:
         if uses[version]:
             writer.add("stash", version=version)
-
-    def ready(forward: int, backward: int) -> bool:
-        # A stage with many replicas may be ahead of the update whose weights its next forward needs.
-        return versions[forward] <= done
-
-    def update_due(backwards: int) -> bool:
-        return done < len(updates) and (backwards == len(mine) or mine[backwards] > updates[done])
 
     def update() -> None:
         nonlocal done
@@ -295,22 +278,30 @@ def _flowing(span: _Span, stage: int, replica: int) -> list[Op]:
             _send_copy(writer, done - 1)
 
     keep(0)
-    while update_due(0):
-        update()
-    for forward, index in _order(len(mine), warmup, ready):
-        microbatch, version = mine[index], versions[index]
-        if forward:
-            writer.forward(microbatch, step_of(microbatch), version)
-            continue
-        writer.backward(microbatch, step_of(microbatch), version)
-        uses[version] -= 1
-        if not uses[version]:
-            writer.add("drop", version=version)
-        while update_due(index + 1):
+    forwards = backwards = 0
+    while backwards < len(mine) or done < len(updates):
+        due = done < len(updates) and (backwards == len(mine) or mine[backwards] > updates[done])
+        first = updates[done - 1] + 1 if done else 0
+        if due and backwards and mine[backwards - 1] >= first:
             update()
-        while waiting and waiting[0][0] <= microbatch:
-            writer.ops.append(waiting.pop(0)[1])
-    writer.ops += [op for _, op in waiting]
+        elif forwards < len(mine) and forwards <= backwards + warmup and versions[forwards] <= done:
+            # With many replicas a forward may be ahead of the update whose weights it needs; then it comes later.
+            writer.forward(mine[forwards], mine[forwards] // span.microbatches, versions[forwards])
+            forwards += 1
+        elif due:
+            # An update in which this replica has no microbatch waits for all others: what they wait for goes first.
+            update()
+        else:
+            microbatch, version = mine[backwards], versions[backwards]
+            writer.backward(microbatch, microbatch // span.microbatches, version)
+            backwards += 1
+            uses[version] -= 1
+            if not uses[version]:
+                writer.add("drop", version=version)
+            while waiting and waiting[0][0] <= microbatch:
+                writer.ops += waiting.popleft()[1]
+    for _, received in waiting:
+        writer.ops += received
     writer.add("commit", -1, span.steps - 1)
     return writer.ops
 
@@ -336,18 +327,19 @@ def _updates(span: _Span, stage: int) -> Sequence[int]:
     return [min(first + replicas, span.total) - 1 for first in range(0, span.total, replicas)]
 
 
-def _awaited(span: _Span, writer: _Writer) -> list[tuple[int, Op]]:
-    """Return the gradients that a holder receives, each with the own microbatch after whose backward it is due.
+def _awaited(span: _Span, writer: _Writer) -> deque[tuple[int, tuple[Op, Op]]]:
+    """Return how a holder keeps up its copy: the own microbatch after whose backward it is due, receive and update.
 
     The last stage is a whole pipe ahead of stage 0, whose copy it keeps.
     """
     if not span.redundancy:
-        return []
+        return deque()
     stage = (writer.stage + 1) % len(span.layout.stages)
     owner = span.layout.copies(stage).get(writer.rank)
     if owner is None:
-        return []
+        return deque()
     lag = span.layout.ranks if stage == 0 else 0
-    return [
-        (until + lag, Op("recv_replica", stage, -1, step, owner)) for step, until in enumerate(_updates(span, stage))
-    ]
+    return deque(
+        (until + lag, (Op("recv_replica", stage, -1, step, owner), Op("step", stage, -1, step)))
+        for step, until in enumerate(_updates(span, stage))
+    )

@@ -1,0 +1,1 @@
+"""The event simulator: the same programs that workers run, under given times, links, prices and losses."""

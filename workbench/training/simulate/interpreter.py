@@ -1,0 +1,242 @@
+"""Runs the programs of all ranks in simulated time.
+
+A rank runs its operations in order. Sends do not wait; a receive waits for its message. A machine has one half-duplex
+channel for all its messages, first come first served: a message takes its time on the sender's channel, and the same
+time on the receiver's, where it starts no earlier. A reduce starts when all its members are there and keeps them all;
+it does not take the channel, as in the planner's cost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from workbench.training.errors import ScheduleError
+from workbench.training.op import COMPUTE, RECEIVES, SENDS, Op
+
+__all__ = ["Durations", "Programs", "Schedule", "interpret"]
+
+Programs = Mapping[int, Sequence[Op]]
+#: receiver, kind of receive, sending stage, microbatch, step, sender
+_Key = tuple[int, str, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """What operations take, in seconds; what is left out takes none.
+
+    Parameters
+    ----------
+    busy : dict of str to dict of int to float
+        Kind -> stage -> seconds on the rank (`forward`, `backward`, `frc`, `brc`, `load`, `step`).
+    transfer : dict of str to dict of int to float
+        Kind of send -> sending stage -> seconds on the link.
+    bytes : dict of str to dict of int to float
+        Kind of send -> sending stage -> bytes.
+    reduce : callable
+        (stage, members) -> seconds.
+    reduce_bytes : callable
+        (stage, members) -> bytes that each member sends.
+    """
+
+    busy: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    transfer: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    bytes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    reduce: Callable[[int, int], float] = lambda stage, members: 0.0
+    reduce_bytes: Callable[[int, int], float] = lambda stage, members: 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When each operation ran: lists in the order of each rank's program.
+
+    Parameters
+    ----------
+    programs : dict
+    start, end : dict of int to list of float
+        Seconds since the span began. A send starts when its channel takes it and ends when its message is there; a
+        receive starts when its rank begins to wait.
+    order : dict of int to list of int
+        Place of each operation in the one order in which the operations of all ranks were begun.
+    seconds : float
+        When the last rank was done.
+    """
+
+    programs: Programs
+    start: dict[int, list[float]]
+    end: dict[int, list[float]]
+    order: dict[int, list[int]]
+    seconds: float
+
+    def busy(self) -> dict[int, float]:
+        """Return the seconds in which each rank computes."""
+        return {
+            rank: sum(self.end[rank][i] - self.start[rank][i] for i, op in enumerate(ops) if op.kind in COMPUTE)
+            for rank, ops in self.programs.items()
+        }
+
+    def bubble(self) -> float:
+        """Return the share of the ranks' time in which they do not compute."""
+        available = self.seconds * len(self.programs)
+        return 1 - sum(self.busy().values()) / available if available > 0 else 0.0
+
+
+def interpret(programs: Programs, durations: Durations) -> Schedule:
+    """Run all programs to their end.
+
+    Raises
+    ------
+    ScheduleError
+        If ranks wait for one another in a circle, or a message is sent or awaited alone.
+    """
+    return _Interpreter(programs, durations).run()
+
+
+class _Interpreter:
+    def __init__(self, programs: Programs, durations: Durations) -> None:
+        self.programs, self.durations = programs, durations
+        self.schedule = Schedule(
+            programs,
+            {rank: [0.0] * len(ops) for rank, ops in programs.items()},
+            {rank: [0.0] * len(ops) for rank, ops in programs.items()},
+            {rank: [0] * len(ops) for rank, ops in programs.items()},
+            0.0,
+        )
+        #: the operation that each rank is at
+        self.at = dict.fromkeys(programs, 0)
+        #: when each machine's channel is free
+        self.free = dict.fromkeys(programs, 0.0)
+        self.members = Counter((op.stage, op.step) for ops in programs.values() for op in ops if op.kind == "reduce")
+        self.gathered: dict[tuple[int, int], list[int]] = {}
+        self.arrived: dict[_Key, float] = {}
+        self.waiting: set[_Key] = set()
+        # (time, tie, rank that goes on, None), or (time, tie, sender, message that its channel takes now)
+        self.heap: list[tuple[float, int, int, tuple[_Key, int, float] | None]] = []
+        self.ties = 0
+
+    def run(self) -> Schedule:
+        for rank in self.programs:
+            self.push(0.0, rank)
+        heap, begun, now = self.heap, 0, 0.0
+        while heap:
+            now, _, rank, message = heappop(heap)
+            if message is None:
+                begun = self.go_on(rank, now, begun)
+            else:
+                self.deliver(rank, now, *message)
+        self.check_complete()
+        done = self.schedule
+        return Schedule(done.programs, done.start, done.end, done.order, now)
+
+    def push(self, time: float, rank: int, message: tuple[_Key, int, float] | None = None) -> None:
+        heappush(self.heap, (time, self.ties, rank, message))
+        self.ties += 1
+
+    def go_on(self, rank: int, now: float, begun: int) -> int:
+        """Run a rank's operations from now until one takes time; return how many operations were begun in all."""
+        ops, busy = self.programs[rank], self.durations.busy
+        starts, ends, order = self.schedule.start[rank], self.schedule.end[rank], self.schedule.order[rank]
+        position = self.at[rank]
+        while position < len(ops):
+            op = ops[position]
+            kind = op.kind
+            starts[position] = ends[position] = now
+            order[position] = begun
+            begun += 1
+            self.at[rank] = position
+            if kind in busy:
+                seconds = busy[kind].get(op.stage, 0.0)
+                if seconds > 0:
+                    ends[position] = now + seconds
+                    self.at[rank] = position + 1
+                    self.push(now + seconds, rank)
+                    return begun
+            elif kind in SENDS:
+                self.send(rank, now, op, position)
+            elif kind in RECEIVES:
+                sender_stage = op.stage - 1 if kind == "recv_act" else op.stage + 1 if kind == "recv_grad" else op.stage
+                key = (rank, kind, sender_stage, op.microbatch, op.step, op.peer)
+                there = self.arrived.pop(key, None)
+                if there is None:
+                    self.waiting.add(key)
+                    return begun
+                if there > now:
+                    ends[position] = there
+                    self.at[rank] = position + 1
+                    self.push(there, rank)
+                    return begun
+            elif kind == "reduce" and not self.reduced(rank, now, op):
+                return begun
+            position += 1
+        self.at[rank] = position
+        return begun
+
+    def send(self, rank: int, now: float, op: Op, position: int) -> None:
+        key = (op.peer, SENDS[op.kind], op.stage, op.microbatch, op.step, rank)
+        costs = self.durations.transfer.get(op.kind)
+        seconds = costs.get(op.stage, 0.0) if costs is not None else 0.0
+        if seconds <= 0:
+            self.arrive(key, now)
+            return
+        begins = max(now, self.free[rank])
+        self.free[rank] = begins + seconds
+        self.schedule.start[rank][position] = begins
+        if begins > now:
+            self.push(begins, rank, (key, position, seconds))
+        else:
+            self.deliver(rank, now, key, position, seconds)
+
+    def deliver(self, sender: int, now: float, key: _Key, position: int, seconds: float) -> None:
+        """Let a message take its time on the receiver's channel."""
+        there = max(now, self.free.get(key[0], 0.0)) + seconds
+        self.free[key[0]] = there
+        self.schedule.end[sender][position] = there
+        self.arrive(key, there)
+
+    def arrive(self, key: _Key, there: float) -> None:
+        if key not in self.waiting:
+            if key in self.arrived:
+                raise ScheduleError(f"rank {key[5]} sends {_told(key)} to rank {key[0]} twice.")
+            self.arrived[key] = there
+            return
+        self.waiting.remove(key)
+        taker = key[0]
+        self.schedule.end[taker][self.at[taker]] = there
+        self.at[taker] += 1
+        self.push(there, taker)
+
+    def reduced(self, rank: int, now: float, op: Op) -> bool:
+        """Join a reduce; return whether the rank goes on at once."""
+        name = (op.stage, op.step)
+        group = self.gathered.setdefault(name, [])
+        group.append(rank)
+        if len(group) < self.members[name]:
+            return False
+        del self.gathered[name]
+        seconds = self.durations.reduce(op.stage, len(group))
+        for member in group:
+            self.schedule.end[member][self.at[member]] = now + seconds
+            if member != rank or seconds > 0:
+                self.at[member] += 1
+                self.push(now + seconds, member)
+        return seconds <= 0
+
+    def check_complete(self) -> None:
+        stuck = {rank: ops[self.at[rank]] for rank, ops in self.programs.items() if self.at[rank] < len(ops)}
+        if stuck:
+            told = ", ".join(
+                f"rank {rank} at {op.kind} of stage {op.stage} (microbatch {op.microbatch}, step {op.step})"
+                for rank, op in list(stuck.items())[:4]
+            )
+            raise ScheduleError(
+                f"These programs never end: {told}.", "Every send needs its receive, in an order that ends."
+            )
+        if self.arrived:
+            key = next(iter(self.arrived))
+            raise ScheduleError(f"rank {key[5]} sends {_told(key)} to rank {key[0]}, which never receives it.")
+
+
+def _told(key: _Key) -> str:
+    return f"{RECEIVES[key[1]]} of stage {key[2]} (microbatch {key[3]}, step {key[4]})"
