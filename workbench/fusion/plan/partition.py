@@ -248,10 +248,10 @@ def _counts(node: Expr) -> bool:
     return empty and whole and node.attr("op") == "add" and value.dtype == node.dtype and supported(node.dtype)
 
 
-
-    Parameters
 def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
     """Return the kernels that compute the roots.
+
+    Parameters
     ----------
     roots : sequence of Expr
     cuts : sequence of int
@@ -337,10 +337,10 @@ def _cut_mixed(parts: Partition) -> bool:
                 parts.cuts.add(id(node.inputs[0]))
             if node.kind == "Scatter" and compiles(node):
                 parts.cuts.update(id(each) for each in node.inputs if _virtual(each, parts))
-                if len(below) < len(node.inputs):
-                    parts.cuts.update(id(each) for each in below)
             if node.kind == "GroupReduce" and compiles(node):
                 below = [each for each in node.inputs if _virtual(each, parts)]
+                if len(below) < len(node.inputs):
+                    parts.cuts.update(id(each) for each in below)
             continue
         sized = [each for each in node.inputs if any(isinstance(d, Size) for d in each.shape)]
         known: dict[Any, Any] = {}
@@ -478,17 +478,17 @@ def _aligned(need: Expr, root: Root, parts: Partition) -> bool:
     if need.kind not in ("Reduce", "Scan") or id(need) not in parts.where:
         return False
     made = parts.roots[id(need)]
-    if made.kind != "reduce":
-        return False
-    rows, space = made.space[: made.rows], made.space
-    kept = (*rows, *(1,) * (len(space) - made.rows))
-    if root.kind in ("scan", "columns", "scatter"):
     if made.kind == "scan":
         # element by element, in the loop that makes them
         along = root.space == made.space == need.shape and need.attr("axis") == len(need.shape) - 1
         if root.kind == "store":
             return along and id(root.node) not in parts.virtual
         return along and root.kind == "reduce" and root.rows in (made.rows, 0)
+    if made.kind != "reduce":
+        return False
+    rows, space = made.space[: made.rows], made.space
+    kept = (*rows, *(1,) * (len(space) - made.rows))
+    if root.kind in ("scan", "columns", "scatter"):
         return False
     if root.space == space and (root.kind == "store" or root.rows in (made.rows, 0)):
         if made.rows == 0:
