@@ -258,14 +258,13 @@ class Reductions(Values):
         if skips:
             missing = self.add("isnan", (value,), "bool")
             fed = self.add("select", (missing, self.const(_identity(op), dtype), value), dtype)
-        self.builders += 1
-        self.outer_builders.append(Builder(self.builders, "merge", (op,), (dtype,)))
-        found = self.add("scan", (fed,), dtype, builder=self.builders)
+        made = self.builder(self.inner_builders if root.rows else self.outer_builders, op, dtype)
+        found = self.add("scan", (fed,), dtype, builder=made)
         if skips:
+            found = self.add("select", (missing, self.const(float("nan"), dtype), found), dtype)
         self.blocks[-1].known["node", id(node), axes] = found
         if id(node) not in self.parts.needed:
             return
-            found = self.add("select", (missing, self.const(float("nan"), dtype), found), dtype)
         index = self.index(axes)
         by_name = {dim.name: dim.size for dim in self.dims}
         self.emit(Store(self.output(node, tuple([by_name[each] for each in names_of(index)])), index, found))
