@@ -13,7 +13,7 @@ import pytest
 
 import workbench as wb
 from workbench.engine import session
-from workbench.fusion.partials import Reduction, merged_parts
+from workbench.fusion.dask.partials import Reduction, merged_parts
 
 RNG = np.random.default_rng(9)
 N = 3000
