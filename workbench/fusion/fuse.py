@@ -10,6 +10,7 @@ import numpy as np
 
 from workbench.fusion import errors
 from workbench.fusion.capture.storage import share
+from workbench.fusion.forcing import scope
 from workbench.fusion.ops import supported
 
 __all__ = ["fuse", "is_lazy", "wrap"]
@@ -57,7 +58,8 @@ def fuse(
         lazy_args = [_inside(each, lambda v: wrap(v, seen)) for each in args]
         lazy_kwargs = {key: _inside(each, lambda v: wrap(v, seen)) for key, each in kwargs.items()}
         share(seen.values())
-        result = original(*lazy_args, **lazy_kwargs)
+        with scope(options):
+            result = original(*lazy_args, **lazy_kwargs)
         from workbench.fusion.api import computed
 
         waiting: list[Any] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion import cache, errors
+from workbench.fusion import cache, errors, forcing
 from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size, walk
@@ -53,12 +53,23 @@ def force(
     FusionError
         If a check fails, or the device is not there.
     """
+    said = forcing.chosen(device=device, threads=threads, exact=exact, check=check)
+    device, threads, exact, check = said["device"], said["threads"], said["exact"], said["check"]
     checked_device(device, exact)
     start = time.perf_counter()
-    if device == "eager":
+    form = structure(exprs) if device != "eager" else None
+    replay, where = forcing.again(form.leaves) if form is not None and device != "interpreter" else (False, None)
+    if form is None or (replay and not exact):
         values, plan = _eagerly(exprs, start)
+        if where is not None:
+            plan.reason_rows.append(ReasonRow(exprs[0].name, "forced in a loop", where_text(where)))
     else:
-        values, plan = _compiled(exprs, "interpreter" if device == "interpreter" else "cpu", threads, exact, start)
+        values, plan = _compiled(
+            exprs, form, "interpreter" if device == "interpreter" else "cpu", threads, exact, start
+        )
+    asked = forcing.asked()
+    if asked is not None and not replay:
+        plan.reason_rows.append(ReasonRow(exprs[0].name, "value needed by Python", where_text(asked)))
     if check and device != "eager":
         from workbench.fusion.check import compare_values
 
@@ -69,6 +80,8 @@ def force(
 
 def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False) -> FusionPlan:
     """Return the plan of expressions without running it."""
+    said = forcing.chosen(device=device, exact=exact)
+    device, exact = said["device"], said["exact"]
     checked_device(device, exact)
     start = time.perf_counter()
     form = structure(exprs)
@@ -96,9 +109,10 @@ def checked_device(device: str, exact: bool) -> None:
 
 def _eagerly(exprs: Sequence[Expr], start: float) -> tuple[list[Any], FusionPlan]:
     known: dict[int, Any] = {}
-    values = evaluate(exprs, known)
+    order = walk(exprs)
+    values = owned(exprs, evaluate(exprs, known), [node for node in order if node.kind == "Leaf"])
     plan = FusionPlan(device="eager", run_ms=1e3 * (time.perf_counter() - start), cache="hit")
-    for node in walk(exprs):
+    for node in order:
         if node.kind in ("Leaf", "Const", "Item", "View", "Broadcast"):
             continue
         name = f"k{len(plan.kernels)}_{node.name}"
@@ -126,9 +140,8 @@ def _prepared(exprs: Sequence[Expr], form: Structure, exact: bool) -> tuple[Prep
 
 
 def _compiled(
-    exprs: Sequence[Expr], device: str, threads: int | None, exact: bool, start: float
+    exprs: Sequence[Expr], form: Structure, device: str, threads: int | None, exact: bool, start: float
 ) -> tuple[list[Any], FusionPlan]:
-    form = structure(exprs)
     if len(form.order) > MOST_NODES:
         answers, told = _eagerly(exprs, start)
         told.reason_rows.append(ReasonRow(exprs[0].name, "predicted slower fused", where_text(exprs[0].where)))
@@ -161,7 +174,7 @@ def _compiled(
             groups = _run_group(step, values, length, device, threads)
             if groups is None:
                 node = form.order[step.original]
-                inputs = _compiled(node.inputs, device, threads, exact, start)[0]
+                inputs = _compiled(node.inputs, structure(node.inputs), device, threads, exact, start)[0]
                 groups = group_eagerly(node, inputs)
             values[step.slot] = groups
             _learn(step.shape, groups[0].shape, lengths, plan)
@@ -270,9 +283,9 @@ def _run_group(
     buffers = {each.buffer: each.bind(values[slot], length) for each, slot in step.inputs}
     keys = [each.bind(values[slot], length) for each, slot in step.keys]
     for exact in (False, True):
-        lows, spans = spans_of(keys, exact)
+        lows, spans = spans_of(keys, step.found.fills, exact)
         size = math.prod(spans)
-        if size > min(DENSE, max(4096, 4 * len(keys[0]))):
+        if size > min(DENSE, max(4096, 4 * sizes["n0"])):
             continue
         for k, (low, span) in enumerate(zip(lows, spans, strict=True)):
             numbers = {"low": low, "span": span, "step": math.prod(spans[k + 1 :])}

@@ -11,6 +11,7 @@ from workbench.fusion import expr as ir
 from workbench.fusion.capture import storage
 from workbench.fusion.errors import FusionError
 from workbench.fusion.expr import Expr, Size
+from workbench.fusion.forcing import needed
 from workbench.fusion.positions import here
 
 if TYPE_CHECKING:
@@ -153,11 +154,11 @@ class LazyArray:
 
     def item(self, *args: Any) -> Any:
         """Return an element as a Python number."""
-        return np.asarray(self.compute()).item(*args)
+        return np.asarray(needed(self.compute)).item(*args)
 
     def tolist(self) -> Any:
         """Return the value as nested lists."""
-        return np.asarray(self.compute()).tolist()
+        return np.asarray(needed(self.compute)).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         found = np.asarray(self.compute())
@@ -166,19 +167,19 @@ class LazyArray:
         return found.copy() if copy else found
 
     def __float__(self) -> float:
-        return float(self.compute())
+        return float(needed(self.compute))
 
     def __int__(self) -> int:
-        return int(self.compute())
+        return int(needed(self.compute))
 
     def __complex__(self) -> complex:
-        return complex(self.compute())
+        return complex(needed(self.compute))
 
     def __index__(self) -> int:
-        return self.compute().__index__()
+        return needed(self.compute).__index__()
 
     def __bool__(self) -> bool:
-        return bool(self.compute())
+        return bool(needed(self.compute))
 
     def __len__(self) -> int:
         shape = now(self).shape
@@ -187,10 +188,10 @@ class LazyArray:
         return settle_sizes(shape[:1])[0]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.compute())
+        return iter(needed(self.compute))
 
     def __contains__(self, value: Any) -> bool:
-        return value in np.asarray(self.compute())
+        return value in np.asarray(needed(self.compute))
 
     def __repr__(self) -> str:
         return _shown(self, repr)
@@ -199,7 +200,7 @@ class LazyArray:
         return _shown(self, str)
 
     def __format__(self, spec: str) -> str:
-        return format(self.compute(), spec)
+        return format(needed(self.compute), spec)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self)}

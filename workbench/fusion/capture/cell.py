@@ -14,6 +14,7 @@ from workbench.fusion.capture.rewriting import ROUTER, VALUE, CellCode, prepared
 from workbench.fusion.capture.routing import Router
 from workbench.fusion.capture.storage import share
 from workbench.fusion.expr import noted
+from workbench.fusion.forcing import scope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,20 +195,14 @@ class _Cell:
     def run(self, compare: Sequence[str]) -> None:
         """Run the code, and compute what it leaves."""
         __tracebackhide__ = True
-        from workbench.fusion.capture.lazy import DEFAULTS
-
-        before = dict(DEFAULTS)
-        DEFAULTS.update(self.options)
         try:
-            exec(self.code.code, self.namespace)
+            with scope(self.options):
+                exec(self.code.code, self.namespace)
         except KeyboardInterrupt:
             raise  # originals stay as they are, and what is lazy stays lazy
         except BaseException:
             self._settle_after_error()
             raise
-        finally:
-            DEFAULTS.clear()
-            DEFAULTS.update(before)
         self.value = self.namespace.pop(VALUE, None)
         if compare:
             from workbench.fusion.compare import compare as race

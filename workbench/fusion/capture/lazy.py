@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from workbench.fusion.capture.fallback import unreported
+from workbench.fusion.forcing import DEFAULTS, needed
 from workbench.fusion.positions import here
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULTS", "LazyPandas", "array_expr", "is_array", "located", "settle"]
 
 _UNSET: Any = object()
-
-#: options of runs that nobody named options for
-DEFAULTS: dict[str, Any] = {}
 
 
 def located(expr: Expr | None) -> None:
@@ -52,7 +50,7 @@ def settle(lazies: Sequence[LazyPandas], **options: Any) -> tuple[list[Any], Fus
 
     parts = [each._needs() for each in lazies]
     flat = [expr for part in parts for expr in part]
-    values, plan = run.force(flat, **{**DEFAULTS, **options})
+    values, plan = run.force(flat, **options)
     notes = unreported([note for each in lazies for note in each._notes])
     if notes:
         run.tell_fallbacks(plan, notes)
@@ -169,22 +167,22 @@ class LazyPandas:
         return found
 
     def __bool__(self) -> bool:
-        return bool(self._fusion_value())
+        return bool(needed(self._fusion_value))
 
     def __int__(self) -> int:
-        return int(self._fusion_value())
+        return int(needed(self._fusion_value))
 
     def __float__(self) -> float:
-        return float(self._fusion_value())
+        return float(needed(self._fusion_value))
 
     def __complex__(self) -> complex:
-        return complex(self._fusion_value())
+        return complex(needed(self._fusion_value))
 
     def __format__(self, spec: str) -> str:
-        return format(self._fusion_value(), spec)
+        return format(needed(self._fusion_value), spec)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._fusion_value())
+        return iter(needed(self._fusion_value))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         import numpy as np
