@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         UnbalancedPlanWarning,
         WorkerLost,
     )
+    from workbench.training.failover import failover
     from workbench.training.graph import Node, Profile, read_profile
     from workbench.training.op import Op
     from workbench.training.plan import PipelinePlan, Stage
@@ -59,6 +60,7 @@ __all__ = [
     "TrainingError",
     "UnbalancedPlanWarning",
     "WorkerLost",
+    "failover",
     "program",
     "read_profile",
 ]
@@ -87,6 +89,7 @@ _LAZY = {
     "TrainingError": "workbench.training.errors",
     "UnbalancedPlanWarning": "workbench.training.errors",
     "WorkerLost": "workbench.training.errors",
+    "failover": "workbench.training.failover",
     "program": "workbench.training.programs",
     "read_profile": "workbench.training.graph",
 }

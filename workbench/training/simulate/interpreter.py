@@ -59,7 +59,7 @@ class Schedule:
         Seconds since the span began. A send starts when its channel takes it and ends when its message is there; a
         receive starts when its rank begins to wait.
     order : dict of int to list of int
-        Place of each operation in the one order in which the operations of all ranks were begun.
+        Place of each operation in one order in which all of them, of all ranks, could be run one after the other.
     seconds : float
         When the last rank was done.
     """
@@ -115,15 +115,16 @@ class _Interpreter:
         # (time, tie, rank that goes on, None), or (time, tie, sender, message that its channel takes now)
         self.heap: list[tuple[float, int, int, tuple[_Key, int, float] | None]] = []
         self.ties = 0
+        self.places = 0
 
     def run(self) -> Schedule:
         for rank in self.programs:
             self.push(0.0, rank)
-        heap, begun, now = self.heap, 0, 0.0
+        heap, now = self.heap, 0.0
         while heap:
             now, _, rank, message = heappop(heap)
             if message is None:
-                begun = self.go_on(rank, now, begun)
+                self.go_on(rank, now)
             else:
                 self.deliver(rank, now, *message)
         self.check_complete()
@@ -134,8 +135,8 @@ class _Interpreter:
         heappush(self.heap, (time, self.ties, rank, message))
         self.ties += 1
 
-    def go_on(self, rank: int, now: float, begun: int) -> int:
-        """Run a rank's operations from now until one takes time; return how many operations were begun in all."""
+    def go_on(self, rank: int, now: float) -> None:
+        """Run a rank's operations from now until one takes time."""
         ops, busy = self.programs[rank], self.durations.busy
         starts, ends, order = self.schedule.start[rank], self.schedule.end[rank], self.schedule.order[rank]
         position = self.at[rank]
@@ -143,8 +144,8 @@ class _Interpreter:
             op = ops[position]
             kind = op.kind
             starts[position] = ends[position] = now
-            order[position] = begun
-            begun += 1
+            order[position] = self.places
+            self.places += 1
             self.at[rank] = position
             if kind in busy:
                 seconds = busy[kind].get(op.stage, 0.0)
@@ -152,7 +153,7 @@ class _Interpreter:
                     ends[position] = now + seconds
                     self.at[rank] = position + 1
                     self.push(now + seconds, rank)
-                    return begun
+                    return
             elif kind in SENDS:
                 self.send(rank, now, op, position)
             elif kind in RECEIVES:
@@ -161,17 +162,16 @@ class _Interpreter:
                 there = self.arrived.pop(key, None)
                 if there is None:
                     self.waiting.add(key)
-                    return begun
+                    return
                 if there > now:
                     ends[position] = there
                     self.at[rank] = position + 1
                     self.push(there, rank)
-                    return begun
+                    return
             elif kind == "reduce" and not self.reduced(rank, now, op):
-                return begun
+                return
             position += 1
         self.at[rank] = position
-        return begun
 
     def send(self, rank: int, now: float, op: Op, position: int) -> None:
         key = (op.peer, SENDS[op.kind], op.stage, op.microbatch, op.step, rank)
@@ -202,10 +202,16 @@ class _Interpreter:
             self.arrived[key] = there
             return
         self.waiting.remove(key)
-        taker = key[0]
-        self.schedule.end[taker][self.at[taker]] = there
-        self.at[taker] += 1
-        self.push(there, taker)
+        self.released(key[0], there)
+        self.push(there, key[0])
+
+    def released(self, rank: int, now: float) -> None:
+        """Note that what a rank waited for is there."""
+        position = self.at[rank]
+        self.schedule.end[rank][position] = now
+        self.schedule.order[rank][position] = self.places
+        self.places += 1
+        self.at[rank] = position + 1
 
     def reduced(self, rank: int, now: float, op: Op) -> bool:
         """Join a reduce; return whether the rank goes on at once."""
@@ -217,9 +223,8 @@ class _Interpreter:
         del self.gathered[name]
         seconds = self.durations.reduce(op.stage, len(group))
         for member in group:
-            self.schedule.end[member][self.at[member]] = now + seconds
+            self.released(member, now + seconds)
             if member != rank or seconds > 0:
-                self.at[member] += 1
                 self.push(now + seconds, member)
         return seconds <= 0
 
