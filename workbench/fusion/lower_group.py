@@ -50,7 +50,9 @@ class GroupLowered:
     ----------
     lowered : Lowered
     keys : list of Input
-        The arrays that keys are, before filters: their range is looked at.
+        The arrays that keys are, before filters, or that they are taken from: their range is looked at.
+    fills : list of tuple of int
+        For each key what stands where nothing is taken.
     dtypes : list of str
         Of the keys.
     aggregates : list of Aggregate
@@ -60,6 +62,7 @@ class GroupLowered:
 
     lowered: Lowered
     keys: list[Input]
+    fills: list[tuple[int, ...]]
     dtypes: list[str]
     aggregates: list[Aggregate]
     sort: bool
@@ -110,7 +113,8 @@ class _GroupLowering(Lowering):
         del lowered.sizes["k"]
         sources = [self.base_input(each) for each in keys]
         dtypes = [each.dtype.name for each in keys]
-        return GroupLowered(lowered, sources, dtypes, made, node.attr("sort"), node.attr("ddof"))
+        fills = [_fills(each) for each in keys]
+        return GroupLowered(lowered, sources, fills, dtypes, made, node.attr("sort"), node.attr("ddof"))
 
     def guard_all(self, inputs: Sequence[Expr], axes: tuple[int, ...]) -> int | None:
         """Return the value that tells whether a row is there."""
@@ -178,8 +182,8 @@ class _GroupLowering(Lowering):
         return Aggregate(op, x.dtype.name, buffers)
 
     def base_input(self, key: Expr) -> Input:
-        """Return how to get at the array that a key is, before filters."""
-        while key.kind == "Filter":
+        """Return how to get at the array that a key is, before filters, or is taken from."""
+        while key.kind in ("Filter", "Gather"):
             key = key.inputs[0]
         views = []
         while key.kind == "View":
@@ -188,16 +192,30 @@ class _GroupLowering(Lowering):
         return Input("", key, tuple(reversed(views)), (False,), ((0,),))
 
 
-def spans_of(arrays: Sequence[np.ndarray], exact: bool) -> tuple[list[int], list[int]]:
+def _fills(key: Expr) -> tuple[int, ...]:
+    found = []
+    while key.kind in ("Filter", "Gather"):
+        if key.attr("fill") is not None:
+            found.append(int(key.attr("fill")))
+        key = key.inputs[0]
+    return tuple(found)
+
+
+def spans_of(
+    arrays: Sequence[np.ndarray], fills: Sequence[tuple[int, ...]], exact: bool
+) -> tuple[list[int], list[int]]:
     """Return the least key and the span of each array of keys, from a sample with room around it, or exactly."""
     lows, spans = [], []
-    for array in arrays:
+    for array, others in zip(arrays, fills, strict=True):
         if not exact and len(array) > 8192:
             array = array[:: len(array) // 4096]
             room = 16
         else:
             room = 0
         low, high = (int(array.min()), int(array.max())) if len(array) else (0, 0)
+        # what stands for nothing is seldom met, and so costs a second run where it is far away
+        near = [each for each in others if exact or low - 16 <= each <= high + 16]
+        low, high = min([low, *near]), max([high, *near])
         room = max(room, (high - low) // 8) if room else 0
         lows.append(max(low - room, -(1 << 62)))
         spans.append(high + room - lows[-1] + 1)

@@ -9,10 +9,11 @@ import numpy as np
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.arithmetic import as_constant, both, there
-from workbench.fusion.capture.columns import Column, Words, missing
+from workbench.fusion.capture.columns import Column, missing
 from workbench.fusion.capture.fallback import is_lazy
 from workbench.fusion.capture.lazy import LazyPandas
 from workbench.fusion.capture.selection import mask_over, restricted
+from workbench.fusion.capture.words import Words
 from workbench.fusion.capture.writes import holds, replaced
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def _looked_up(column: Column, values: Any) -> Column | None:
     if not column.text or not isinstance(values, (dict, pd.Series)) or column.source is None:
         return None
     coded = column.coded()
-    if coded is None or column.domain is not column.source.home or column.source.missing_words():
+    if coded is None or column.domain is not column.source.home or column.gaps or column.source.missing_words():
         return None
     codes, words = coded
     found = words.values.map(values)

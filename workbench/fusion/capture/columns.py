@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.fusion import expr as ir
+from workbench.fusion.capture.words import Words, encoded
 from workbench.fusion.ops import supported
 
 if TYPE_CHECKING:
@@ -50,44 +51,13 @@ def plain(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and supported(dtype)
 
 
-class Words:
-    """The dictionary of a column of strings: pandas strings, missing ones among them if an operation made them so.
-
-    Parameters
-    ----------
-    values : pandas.Series
-        Of dtype `str`, without an index of its own.
-    distinct : bool
-        Whether no two are equal and none is missing.
-    """
-
-    __slots__ = ("_codes", "distinct", "values")
-
-    def __init__(self, values: pd.Series, distinct: bool) -> None:
-        self.values, self.distinct = values, distinct
-        self._codes: tuple[np.ndarray, Words] | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def unified(self) -> tuple[np.ndarray, Words]:
-        """Return for each word the number of the first equal to it (-1 if missing), and the distinct words."""
-        if self._codes is None:
-            import pandas as pd
-
-            codes, found = pd.factorize(self.values)
-            words = Words(pd.Series(found, dtype=self.values.dtype), True)
-            self._codes = codes.astype(np.int32), words
-        return self._codes
-
-
 class Source:
     """A column that a frame holds, as others borrow it.
 
     The Series is kept, not its array alone: pandas then copies before anyone writes into it.
     """
 
-    __slots__ = ("_leaf", "_valid", "_words", "array", "home", "name", "note", "series")
+    __slots__ = ("_extent", "_leaf", "_valid", "_words", "array", "home", "name", "note", "series")
 
     def __init__(self, series: pd.Series, home: Domain, name: str = "") -> None:
         self.series, self.home, self.name = series, home, name
@@ -99,12 +69,14 @@ class Source:
         self._leaf: Expr | None = None
         self._valid: Expr | None = None
         self._words: tuple[Expr, Words] | None = None
+        self._extent: tuple[int, int] | None = None
 
     def moved(self, home: Domain) -> Source:
         """Return it as it stands in a frame whose rows are equal."""
         found = Source(self.series, home, self.name)
         found.note = self.note
         found._leaf, found._valid, found._words = self._leaf, self._valid, self._words
+        found._extent = self._extent
         return found
 
     def leaf(self) -> Expr:
@@ -131,18 +103,27 @@ class Source:
 
     def missing_words(self) -> bool:
         """Return whether a string is missing."""
-        return bool((self.array.isna()).any())
+        data = getattr(self.array, "_pa_array", None)
+        return bool(self.array.isna().any() if data is None else data.null_count)
 
     def missing_times(self) -> bool:
         """Return whether a time is missing."""
         return bool((self.leaf().data == NAT).any())
 
+    def extent(self) -> tuple[int, int]:
+        """Return the least and the greatest of its integers, of which there is one at least."""
+        if self._extent is None:
+            data = self.leaf().data
+            self._extent = int(data.min()), int(data.max())
+        return self._extent
+
     def words(self) -> tuple[Expr, Words] | None:
         """Return codes and dictionary of a column of strings, None if a dictionary would not be smaller."""
         if self._words is None and len(self.array):
-            if not _repeats(self.array):
+            found = encoded(self.array)
+            if found is None:
                 return None
-            codes, words = _encode(self.array)
+            codes, words = found
             self._words = ir.leaf(codes, self.name), words
             self._words[0].call = self.note
         return self._words
@@ -166,7 +147,7 @@ class Column:
         Of a column that is as it stands in a frame: its array, at home or below.
     """
 
-    __slots__ = ("_expr", "domain", "dtype", "picked", "source", "valid_", "words")
+    __slots__ = ("_expr", "domain", "dtype", "gaps", "picked", "source", "valid_", "words")
 
     def __init__(
         self,
@@ -178,9 +159,12 @@ class Column:
         words: Words | None = None,
         source: Source | None = None,
         picked: bool = False,
+        gaps: bool = False,
     ) -> None:
         #: whether `expr` is positions in the source's array
         self.picked = picked
+        #: whether rows may be missing that are there in the source: a join found nothing for them
+        self.gaps = gaps
         self.dtype, self.domain, self._expr = dtype, domain, expr
         self.valid_, self.words, self.source = valid, words, source
 
@@ -252,12 +236,12 @@ class Column:
             return self
         if self.picked:
             places = domain.lift(self.expr, self.domain, fill=-1)
-            return Column(self.dtype, domain, places, source=self.source, picked=True)
+            return Column(self.dtype, domain, places, source=self.source, picked=True, gaps=self.gaps)
         if self.source is not None:
-            return Column(self.dtype, domain, source=self.source)
+            return Column(self.dtype, domain, source=self.source, gaps=self.gaps)
         valid = None if self.valid_ is None else domain.lift(self.valid_, self.domain, fill=False)
         expr = domain.lift(self.expr, self.domain, fill=-1 if self.words is not None else missing(self.dtype))
-        return Column(self.dtype, domain, expr, valid=valid, words=self.words)
+        return Column(self.dtype, domain, expr, valid=valid, words=self.words, gaps=self.gaps)
 
     def as_it_stands(self) -> bool:
         """Return whether its rows are those of the frame that it stands in, so that nothing is computed."""
@@ -306,22 +290,3 @@ def missing(dtype: Any) -> Any:
     if dtype.kind == "f":
         return np.nan
     return NAT if dtype.kind in "mM" else 0
-
-
-def _repeats(array: Any) -> bool:
-    """Return whether strings repeat, by 4,096 of them: some hundred of these then stand twice."""
-    count = len(array)
-    if count <= 4096:
-        return True
-    some = array.take(np.linspace(0, count - 1, 4096).astype(np.int64))
-    import pandas as pd
-
-    return len(pd.unique(some)) <= 3800
-
-
-def _encode(array: Any) -> tuple[np.ndarray, Words]:
-    """Return codes and dictionary of pandas strings, words in order of first appearance."""
-    import pandas as pd
-
-    codes, words = pd.factorize(array)
-    return codes.astype(np.int32), Words(pd.Series(words, dtype=array.dtype), True)

@@ -57,7 +57,7 @@ def _computes(column: Column) -> str:
     """Return why fields of a column do not fuse, "" if they do: a missing time makes floats of them."""
     if not column.time or column.dtype.kind != "M" or np.datetime_data(column.dtype)[0] not in _PER_DAY:
         return "unsupported operation"
-    if column.source is None or column.source.missing_times():
+    if column.source is None or column.gaps or column.source.missing_times():
         return "data-dependent dtype"
     return ""
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.fusion import expr as ir
-from workbench.fusion.capture.columns import NAT, Column, Words
+from workbench.fusion.capture.columns import NAT, Column
+from workbench.fusion.capture.words import Words
 
 if TYPE_CHECKING:
     from workbench.fusion.capture.domains import Domain
@@ -54,7 +55,7 @@ def key_of(column: Column, ordered: bool = True) -> Key | None:
     if column.text:
         return _of_words(column, ordered)
     if column.time:
-        sure = column.source is not None and not column.source.missing_times()
+        sure = column.source is not None and not column.gaps and not column.source.missing_times()
         missing = None if sure else ir.map_("equal", column.expr, ir.const(NAT, np.int64))
         return Key(column.expr, None, column, missing)
     if column.plain:
@@ -69,18 +70,10 @@ def _of_words(column: Column, ordered: bool) -> Key | None:
     codes, words = coded
     expr = codes
     source = column.source
-    sure = source is not None and not source.missing_words()
+    sure = source is not None and not column.gaps and not source.missing_words()
     if ordered or not words.distinct:
-        first, distinct = words.unified()
-        sure = sure and not bool((first < 0).any())
-        if ordered:
-            order = distinct.values.sort_values(kind="stable").index.to_numpy()
-            rank = np.empty(len(order) + 1, np.int32)
-            rank[order], rank[-1] = np.arange(len(order), dtype=np.int32), -1
-            table = rank[first]
-            words = Words(distinct.values.iloc[order].reset_index(drop=True), True)
-        else:
-            table, words = first, distinct
+        table, words = words.ranked() if ordered else words.unified()
+        sure = sure and not bool((table < 0).any())
         if not len(table):
             table = np.full(1, -1, np.int32)
         expr = ir.gather(ir.leaf(table), codes, fill=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Counted, Domain
 from workbench.fusion.capture.keys import unified
 from workbench.fusion.capture.lazy import LazyPandas
+from workbench.fusion.capture.lookup import lookup
 from workbench.fusion.capture.scalars import LazyValue
 
 if TYPE_CHECKING:
     from workbench.fusion.capture.frame import LazyFrame
+    from workbench.fusion.expr import Expr
 
 __all__ = ["FrameMerging", "merged"]
 
@@ -38,30 +41,55 @@ def merged(
             return None
         if isinstance(side._domain.size, int) and side._domain.size == 0:
             return None
-    pairs = []
-    for mine, theirs in zip(left_on, right_on, strict=True):
-        keys = unified(left._column(left._labels.get_loc(mine)), right._column(right._labels.get_loc(theirs)))
-        if keys is None:
-            return None
-        pairs.append(keys)
-    first, second = ir.join([mine for mine, _ in pairs], [theirs for _, theirs in pairs], how)
-    mine_rows, their_rows = left._domain.take(first, Counted()), right._domain.take(second, Counted())
+    pairs = [
+        (left._column(left._labels.get_loc(mine)), right._column(right._labels.get_loc(theirs)))
+        for mine, theirs in zip(left_on, right_on, strict=True)
+    ]
+    joined = _looked_up(left._domain, pairs, how) or _joined(left._domain, pairs, how)
+    if joined is None:
+        return None
+    mine_rows, second, gaps = joined
+    their_rows = right._domain.take(second, Counted())
     places = [k for k, label in enumerate(right._labels) if not (label in right_on and label in left_on and
               left_on[right_on.index(label)] == label)]  # fmt: skip
     columns = [column.on(mine_rows) for column in left._all()]
     gathered = [right._column(k) for k in places]
-    if how == "left" and any(not _keeps(each) for each in gathered):
-        absent = LazyValue([second], lambda values: bool((values[0] < 0).any()))._fusion_value()
-        if absent:
+    if gaps and any(not _keeps(each) for each in gathered):
+        absent = ir.reduce_("any", ir.map_("less", second, ir.const(0)))
+        if LazyValue([absent], lambda values: bool(values[0]))._fusion_value():
             if not all(_keeps(each) or _floats(each) for each in gathered):
                 return None
             gathered = [each if _keeps(each) else _as_float(each) for each in gathered]
-    columns += [foreign(each.on(their_rows), their_rows, mine_rows) for each in gathered]
+    columns += [foreign(each.on(their_rows), their_rows, mine_rows, gaps) for each in gathered]
     stand = pd.DataFrame(columns=left._labels), pd.DataFrame(columns=right._labels)
     labels = stand[0].merge(stand[1], left_on=left_on, right_on=right_on, how=how, suffixes=suffixes).columns
     if len(labels) != len(columns):
         return None
     return LazyFrame(columns, labels, mine_rows, (*left._notes, *right._notes))
+
+
+def _looked_up(home: Domain, pairs: Sequence[tuple[Column, Column]], how: str) -> tuple[Domain, Expr, bool] | None:
+    """Return a join whose right side has no key twice: the left rows, and beside each the right one.
+
+    None if that is not so. Which is beside which is computed wherever the merged columns are, by one look into a table.
+    """
+    found = lookup(*pairs[0]) if len(pairs) == 1 else None
+    if found is None:
+        return None
+    places, total = found
+    if how == "inner" and not total:
+        there = home.filter(ir.map_("greater_equal", places, ir.const(0)))
+        return there.relabel(Counted()), there.lift(places, home, fill=-1), False
+    return home.relabel(Counted()), places, not total
+
+
+def _joined(home: Domain, pairs: Sequence[tuple[Column, Column]], how: str) -> tuple[Domain, Expr, bool] | None:
+    """Return any other join; None if pandas has to compare keys."""
+    keys = [unified(mine, theirs) for mine, theirs in pairs]
+    if any(each is None for each in keys):
+        return None
+    first, second = ir.join([each[0] for each in keys if each], [each[1] for each in keys if each], how)
+    return home.take(first, Counted()), second, how == "left"
 
 
 def _stands(label: Any, labels: Any) -> bool:
@@ -84,13 +112,15 @@ def _as_float(column: Column) -> Column:
     return Column(np.dtype(np.float64), column.domain, ir.cast(column.expr, np.float64))
 
 
-def foreign(column: Column, rows: Domain, home: Domain) -> Column:
-    """Return a column over one domain as one over another that has as many rows."""
+def foreign(column: Column, rows: Domain, home: Domain, gaps: bool) -> Column:
+    """Return a column over one domain as one over another that has as many rows, of which some may have got none."""
+    gaps = gaps or column.gaps
     if column.picked:
-        return Column(column.dtype, home, column.expr, source=column.source, picked=True)
+        return Column(column.dtype, home, column.expr, source=column.source, picked=True, gaps=gaps)
     if column.source is not None and not column.computes:
-        return Column(column.dtype, home, rows.places(column.source.home), source=column.source, picked=True)
-    return Column(column.dtype, home, column.expr, valid=column.valid, words=column.words)
+        places = rows.places(column.source.home)
+        return Column(column.dtype, home, places, source=column.source, picked=True, gaps=gaps)
+    return Column(column.dtype, home, column.expr, valid=column.valid, words=column.words, gaps=gaps)
 
 
 class FrameMerging(LazyPandas):

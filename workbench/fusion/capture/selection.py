@@ -50,8 +50,8 @@ def rebased(column: Column, domain: Domain) -> Column:
         if source is not None and not column.picked:
             if not column.computes:
                 places = column.domain.places(source.home)
-                return Column(column.dtype, domain, places, source=source, picked=True)
-            return Column(column.dtype, domain, column.expr, valid=column.valid)
+                return Column(column.dtype, domain, places, source=source, picked=True, gaps=column.gaps)
+            return Column(column.dtype, domain, column.expr, valid=column.valid, gaps=column.gaps)
         return Column(
             column.dtype,
             domain,
@@ -60,6 +60,7 @@ def rebased(column: Column, domain: Domain) -> Column:
             words=column.words,
             source=source,
             picked=column.picked,
+            gaps=column.gaps,
         )
     return Column(column.dtype, domain, column._expr, valid=column.valid_, source=source.moved(domain))
 

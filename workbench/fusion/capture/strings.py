@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.fusion.capture.arithmetic import table
-from workbench.fusion.capture.columns import Column, Words
+from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.fallback import forced, is_lazy, run_in_pandas
+from workbench.fusion.capture.words import Words
 
 if TYPE_CHECKING:
     from workbench.fusion.capture.series import LazySeries
@@ -97,7 +98,7 @@ def _numbers(column: Column, codes: Any, words: Words, found: Any) -> Column | s
     if not words.distinct and words.values.isna().any():
         return "data-dependent dtype"
     source = column.source
-    if source is None:
+    if source is None or column.gaps:
         return "data-dependent dtype"
     if not source.missing_words():
         return table(column, codes, found.to_numpy(np.int64), fill=0)

@@ -12,11 +12,12 @@ import numpy as np
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture import arithmetic
-from workbench.fusion.capture.columns import Column, Words, plain
+from workbench.fusion.capture.columns import Column, plain
 from workbench.fusion.capture.domains import Domain, _where
 from workbench.fusion.capture.lazy import array_expr
 from workbench.fusion.capture.scalars import LazyScalar
 from workbench.fusion.capture.selection import mask_over, restricted
+from workbench.fusion.capture.words import Words
 
 if TYPE_CHECKING:
     from workbench.fusion.capture.frame import LazyFrame

@@ -318,7 +318,7 @@ def _cut_needed(parts: Partition) -> None:
                 while key.kind == "Filter":
                     key = key.inputs[0]
                 if is_inline(base_of(key)):
-                    parts.cuts.add(id(base_of(key)))  # its range is looked at
+                    parts.cuts.add(id(base_of(key)))  # its range is looked at; of what is taken, that of the table
             if node.kind == "Scan":
                 continue
         # whoever else uses it may compute it again in its own loop
