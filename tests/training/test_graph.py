@@ -99,11 +99,13 @@ def test_damaged_files_are_profile_errors(data: st.DataObject, tmp_path_factory:
     path.write_bytes(whole[:start] + put + whole[end:])
     try:
         profile = read_profile(path)
-    except ProfileError as error:
-        assert error.message.startswith(str(path)) and error.hint and len(error.lines()) == 2
+    except ProfileError as caught:
+        error = caught
     else:
         profile.write(path)
         assert [node.id for node in read_profile(path).nodes] == [node.id for node in profile.nodes]
+        return
+    assert error.message.startswith(str(path)) and error.hint and len(error.lines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_damaged_files_are_profile_errors(data: st.DataObject, tmp_path_factory:
         ("node1", ':1: expected "forward_compute_time=…", found "node1".'),
         (LINE.replace("2.25", "-1"), ':1: expected "backward_compute_time=…", found "backward_compute_time=-1".'),
         (LINE.replace("; 2.0", "; x"), ':1: expected "activation_size=…", found "activation_size= x".'),
-        (LINE.replace(", parameter_size=8", ""), ':1: expected "parameter_size=…", found "node1 -- Conv2d(3, 64) -- forward_compute_time=1.5, backw...".'),
+        (LINE.replace(", parameter_size=8", ""), f':1: expected "parameter_size=…", found "{LINE[:57]}...".'),
         (f"{LINE} -- stage_id=x", ':1: expected "stage_id=…", found "stage_id=x".'),
         (f"{LINE}\n\n\tnode1 node2", ':3: expected "from -- to", found "node1 node2".'),
         (f"{LINE}\n\tnode1 -- node9", ": edge node1 -- node9 names a node that is not in the file."),

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from workbench.training.failover import failover
     from workbench.training.graph import Node, Profile, read_profile
     from workbench.training.op import Op
+    from workbench.training.partition import partition
     from workbench.training.plan import PipelinePlan, Stage
     from workbench.training.programs import program
+    from workbench.training.traces import RandomTrace, Trace, read_trace
 
 __all__ = [
     "CheckpointError",
@@ -51,18 +53,22 @@ __all__ = [
     "PipelinePlan",
     "Profile",
     "ProfileError",
+    "RandomTrace",
     "ReplicaLost",
     "ScheduleError",
     "SimulationError",
     "Stage",
     "StageMemoryError",
+    "Trace",
     "TraceError",
     "TrainingError",
     "UnbalancedPlanWarning",
     "WorkerLost",
     "failover",
+    "partition",
     "program",
     "read_profile",
+    "read_trace",
 ]
 
 _LAZY = {
@@ -80,18 +86,22 @@ _LAZY = {
     "PipelinePlan": "workbench.training.plan",
     "Profile": "workbench.training.graph",
     "ProfileError": "workbench.training.errors",
+    "RandomTrace": "workbench.training.traces",
     "ReplicaLost": "workbench.training.errors",
     "ScheduleError": "workbench.training.errors",
     "SimulationError": "workbench.training.errors",
     "Stage": "workbench.training.plan",
     "StageMemoryError": "workbench.training.errors",
+    "Trace": "workbench.training.traces",
     "TraceError": "workbench.training.errors",
     "TrainingError": "workbench.training.errors",
     "UnbalancedPlanWarning": "workbench.training.errors",
     "WorkerLost": "workbench.training.errors",
     "failover": "workbench.training.failover",
+    "partition": "workbench.training.partition",
     "program": "workbench.training.programs",
     "read_profile": "workbench.training.graph",
+    "read_trace": "workbench.training.traces",
 }
 
 __getattr__, __dir__ = attach(__name__, _LAZY)

@@ -187,10 +187,11 @@ def _checked(
                 f'{os.fspath(path)}: "{node.id}" is no id of a node.',
                 'An id is text without line breaks, tabs or " -- ".',
             )
-        if place.setdefault(node.id, len(place)) != len(place) - 1:
+        if node.id in place:
             raise errors.ProfileError(
                 f"{os.fspath(path)}: there are two nodes {node.id}.", "Give each node an id of its own."
             )
+        place[node.id] = len(place)
     if not place:
         raise errors.ProfileError(
             f"{os.fspath(path)}: there is no node.",

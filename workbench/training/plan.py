@@ -25,6 +25,7 @@ class Options:
     activation_compression: float | None = None
     schedule: str = "pipedream"
     redundant: bool = False
+    recompute: bool = False
     contracted: str = ""
 
 

@@ -1,0 +1,109 @@
+"""From the cuts that the search chose to a plan: what each stage takes, holds and sends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from workbench.training.cluster import Cluster
+from workbench.training.costs import Costs
+from workbench.training.graph import Profile
+from workbench.training.plan import Options, PipelinePlan, Stage
+from workbench.training.solve import Cut
+from workbench.training.states import stage_nodes
+
+__all__ = ["plan_of"]
+
+
+def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut], options: Options) -> PipelinePlan:
+    """Return the plan that some cuts make."""
+    states = costs.states
+    names = stage_nodes(profile, states.graph, [states.sets[cut.end] for cut in cuts])
+    stages: list[Stage] = []
+    rank = 0
+    for index, cut in enumerate(cuts):
+        count = math.prod(cut.machines)
+        in_flight = costs.in_flight(cut.place, cut.after, cut.machines[0])
+        follower = cuts[(index + 1) % len(cuts)]
+        time, communication = _stage_time(costs, cluster, cut)
+        held = float(costs.held(cut.start, cut.end, cut.place, cut.after, cut.machines[0]))
+        stages.append(
+            Stage(
+                index=index,
+                nodes=names[index],
+                replicas=count,
+                machines=cut.machines,
+                ranks=tuple(range(rank, rank + count)),
+                compute_seconds=_held(costs.compute, cut) / count,
+                communication_seconds=communication,
+                time=time,
+                parameter_bytes=_held(costs.parameters, cut),
+                activation_bytes=_held(costs.activation, cut),
+                output_bytes=float(costs.output[cut.end + 1]) if index < len(cuts) - 1 else 0.0,
+                memory_bytes=held + float(costs.copied(follower.start, follower.end)),
+                in_flight=in_flight,
+                versions=costs.versions(in_flight),
+            )
+        )
+        rank += count
+    single = float(states.compute[-1])
+    parameters = float(states.parameters[-1])
+    parallel = _data_parallel_time(costs, cluster, single, parameters)
+    time = max(stage.time for stage in stages)
+    shrunk = options.activation_compression or 1.0
+    sent = sum(2.0 * stage.output_bytes / shrunk for stage in stages)
+    reduced = sum(2.0 * (stage.replicas - 1) * stage.parameter_bytes / stage.replicas for stage in stages)
+    plan = PipelinePlan(
+        stages=tuple(stages),
+        config="-".join(str(stage.replicas) for stage in stages),
+        time=time,
+        data_parallel_time=parallel,
+        single_time=single,
+        speedup=_ratio(single, time),
+        speedup_over_data_parallel=_ratio(parallel, time),
+        communication_bytes=sent + reduced,
+        data_parallel_bytes=2.0 * (cluster.size - 1) * parameters / cluster.size,
+        machines_used=rank,
+        states=len(states),
+        cluster=cluster,
+        profile=profile,
+        compat=costs.compat,
+    )
+    object.__setattr__(plan, "options", replace(options, contracted=states.contracted))
+    return plan
+
+
+def _stage_time(costs: Costs, cluster: Cluster, cut: Cut) -> tuple[float, float]:
+    """Return seconds of a stage, and of its communication, through all levels."""
+    time, communication = _held(costs.compute, cut), 0.0
+    below = 1
+    for replicas, bandwidth, count, (start, end, whole) in zip(
+        cut.machines, cluster.bandwidth, cluster.machines, cut.outer, strict=True
+    ):
+        time = float(costs.time(time, start, end, replicas, bandwidth, below, whole=whole))
+        alone = costs.compat and whole
+        reduce = float(costs.reduce(start, end, replicas, bandwidth)) / (below if alone else 1)
+        first, second = costs.transfer(start, end, replicas, bandwidth)
+        sent = 0.0 if alone else float(first + second + costs.upkeep(start, end, replicas, bandwidth))
+        communication = (communication + reduce) / replicas + sent
+        below = count
+    return time, communication
+
+
+def _data_parallel_time(costs: Costs, cluster: Cluster, compute: float, parameters: float) -> float:
+    time, below = compute, 1
+    for count, bandwidth in zip(cluster.machines, cluster.bandwidth, strict=True):
+        reduce = 4 * (count - 1) * parameters / (bandwidth * count)
+        time = (time + reduce / (below if costs.compat else 1)) / count
+        below = count
+    return time
+
+
+def _held(sums: Any, cut: Cut) -> float:
+    return float(sums[cut.end + 1] - sums[cut.start])
+
+
+def _ratio(first: float, second: float) -> float:
+    return first / second if second else math.nan
