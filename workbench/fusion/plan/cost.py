@@ -5,12 +5,14 @@ Both look at an element of a nominal size, never at lengths: a plan is a pure fu
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from workbench.fusion.expr import Expr
 from workbench.fusion.passes.cost import own_cost
 from workbench.fusion.plan.model import DeviceModel
 from workbench.fusion.plan.partition import Partition
 
-__all__ = ["NOMINAL", "gain", "latency"]
+__all__ = ["NOMINAL", "gain", "latency", "work"]
 
 #: elements of an array, for what does not depend on lengths
 NOMINAL = 1_000_000
@@ -48,8 +50,12 @@ def latency(parts: Partition, model: DeviceModel) -> float:
         moved += sum(
             root.node.dtype.itemsize for root in group.roots if root.node.shape and id(root.node) in parts.needed
         )
-        work = sum(model.op_ns.get(node.name, own_cost(node)) for node in inside.values())
-        work += SPILL_NS * max(0, len(inside) - REGISTERS)
         size = NOMINAL if group.space else 1
-        total += model.launch_us / 1e3 + max(moved / model.memory, work) * size / 1e6
+        total += model.launch_us / 1e3 + max(moved / model.memory, work(inside.values(), model)) * size / 1e6
     return total + len(parts.calls) * model.launch_us / 1e3
+
+
+def work(nodes: Collection[Expr], model: DeviceModel) -> float:
+    """Return the nanoseconds an element that computing nodes in one loop takes on one core."""
+    ns = sum(model.op_ns.get(node.name, own_cost(node)) if node.kind == "Map" else own_cost(node) for node in nodes)
+    return ns + SPILL_NS * max(0, len(nodes) - REGISTERS)

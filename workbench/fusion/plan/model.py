@@ -11,7 +11,7 @@ from workbench.fusion.ops import OPS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DeviceModel", "device_model", "predicted_ms", "set_model"]
+__all__ = ["DeviceModel", "calibrated", "device_model", "generation", "predicted_ms", "set_model"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DeviceModel:
     launch_us : float
         What starting a kernel costs.
     op_ns : dict of str to float
-        An element of each operation, float64, one core.
+        An element of each operation, float64, one core; "mispredict" is a branch that was not foreseen.
     """
 
     device: str
@@ -42,13 +42,21 @@ class DeviceModel:
         rows += [("launch", self.launch_us, "us"), *[(name, value, "ns") for name, value in self.op_ns.items()]]
         return pd.DataFrame(rows, columns=["what", "value", "unit"])
 
+    def bandwidth(self, nbytes: float) -> float:
+        """Return the bandwidth in GB/s of the smallest level that holds so many bytes."""
+        return next((self.bandwidth_gbps[level] for level, size in _HOLDS.items() if nbytes <= size), self.memory)
+
     @property
     def memory(self) -> float:
         """Bandwidth of memory in GB/s."""
         return self.bandwidth_gbps["memory"]
 
 
+#: bytes that each level holds
+_HOLDS = {"L1": 32 << 10, "L2": 1 << 20, "L3": 16 << 20}
+
 _models: dict[str, DeviceModel] = {}
+_generations: list[int] = [0]
 
 
 def device_model(device: str = "cpu") -> DeviceModel:
@@ -59,14 +67,35 @@ def device_model(device: str = "cpu") -> DeviceModel:
 def set_model(device: str, model: DeviceModel) -> None:
     """Use a model from now on in this process."""
     _models[device] = model
+    _generations[0] += 1
+
+
+def calibrated(device: str = "cpu") -> bool:
+    """Return whether this process has measured constants of a device."""
+    return device in _models
+
+
+def generation() -> int:
+    """Return a number that is another one whenever a model has changed: plans made before are not used again."""
+    return _generations[0]
 
 
 @cache
 def _shipped(device: str) -> DeviceModel:
     bandwidth = {"L1": 100.0, "L2": 50.0, "L3": 20.0, "memory": 10.0}
-    return DeviceModel(device, bandwidth, 8.0, {name: op.cost for name, op in OPS.items()})
+    return DeviceModel(device, bandwidth, 8.0, {**{name: op.cost for name, op in OPS.items()}, "mispredict": 5.0})
 
 
 def predicted_ms(model: DeviceModel, nbytes: float, ns: float, threads: int = 1) -> float:
-    """Return milliseconds: the longer of moving bytes and computing, plus the start."""
-    return max(nbytes / model.memory / 1e6, ns / 1e6 / threads) + model.launch_us / 1e3
+    """Return milliseconds: the longer of moving bytes and computing, plus the start.
+
+    Parameters
+    ----------
+    model : DeviceModel
+    nbytes : float
+        That are read and written.
+    ns : float
+        Of computing on one core.
+    threads : int
+    """
+    return max(nbytes / model.bandwidth(nbytes) / 1e6, ns / 1e6 / threads) + model.launch_us / 1e3
