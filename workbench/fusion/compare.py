@@ -113,9 +113,10 @@ def _reference(exprs: Sequence[Expr]) -> tuple[list[Any], list[float]]:
 
 def _ours(exprs: Sequence[Expr], threads: int) -> Callable[[], list[Any]]:
     from workbench.fusion.run import _compiled
+    from workbench.fusion.structure import structure
 
     # races are no part of what the process computed, so their plans are not remembered
-    return lambda: _compiled(exprs, "cpu", threads, False, time.perf_counter())[0]
+    return lambda: _compiled(exprs, structure(exprs), "cpu", threads, False, time.perf_counter())[0]
 
 
 def _peer(name: str, exprs: Sequence[Expr], threads: int) -> Callable[[], list[Any]]:
