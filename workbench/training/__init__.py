@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from workbench.training.op import Op
     from workbench.training.partition import partition
     from workbench.training.plan import PipelinePlan, Stage
+    from workbench.training.profiler import profile
     from workbench.training.programs import program
     from workbench.training.traces import RandomTrace, Trace, read_trace
 
@@ -66,6 +67,7 @@ __all__ = [
     "WorkerLost",
     "failover",
     "partition",
+    "profile",
     "program",
     "read_profile",
     "read_trace",
@@ -99,6 +101,7 @@ _LAZY = {
     "WorkerLost": "workbench.training.errors",
     "failover": "workbench.training.failover",
     "partition": "workbench.training.partition",
+    "profile": "workbench.training.profiler",
     "program": "workbench.training.programs",
     "read_profile": "workbench.training.graph",
     "read_trace": "workbench.training.traces",

@@ -15,8 +15,8 @@ from workbench.training.graph import Node, Profile, topological
 
 __all__ = ["Graph", "States", "graph_of", "states_of"]
 
-#: what a description ends with if its node must be in one stage with another
-TOGETHER = re.compile(r" \[(?:shares parameters|stays) with (.+)\]\Z")
+#: what a description says of another node that its node must be in one stage with
+TOGETHER = re.compile(r" \[(?:shares parameters|stays) with ([^\]]+)\]")
 
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -316,9 +316,9 @@ def _merged(graph: Graph) -> Graph:
 
 def _together(nodes: Sequence[Node], place: dict[str, int]) -> Iterator[int]:
     for position, node in enumerate(nodes):
-        found = TOGETHER.search(node.description)
-        if found and found[1] in place:
-            yield 1 << position | 1 << place[found[1]]
+        for name in TOGETHER.findall(node.description):
+            if name in place:
+                yield 1 << position | 1 << place[name]
 
 
 def stage_nodes(profile: Profile, graph: Graph, sets: Sequence[int]) -> list[tuple[str, ...]]:
