@@ -29,7 +29,7 @@ _COLOURS = {
 }  # fmt: skip
 _TEXT, _MUTED = "var(--wb-text,currentColor)", "var(--wb-muted,currentColor)"
 _WIDTH = 760.0
-_HIDDEN = ("Const", "View", "Broadcast", "Item")
+_HIDDEN = ("Const", "View", "Broadcast", "Item", "Rows")
 
 
 @dataclass

@@ -234,4 +234,5 @@ _KINDS: dict[str, Callable[[Expr, Sequence[Any]], Any]] = {
     "Concat": lambda node, inputs: np.concatenate(inputs, axis=node.attr("axis")),
     "Extern": lambda node, inputs: node.data(*inputs),
     "Item": lambda node, inputs: inputs[0][node.attr("index")],
+    "Rows": lambda node, inputs: np.arange(len(inputs[0])),
 }

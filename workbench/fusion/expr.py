@@ -36,6 +36,7 @@ __all__ = [
     "leaf",
     "map_",
     "reduce_",
+    "rows",
     "scan",
     "scatter",
     "select",
@@ -47,7 +48,7 @@ __all__ = [
 #: every kind of node; `Item` picks one result of a node that has several
 KINDS = (
     "Leaf", "Const", "Map", "Select", "Cast", "Reduce", "Broadcast", "View", "Filter", "GroupReduce", "Scan", "Gather",
-    "Scatter", "Join", "Sort", "Concat", "Extern", "Item",
+    "Scatter", "Join", "Sort", "Concat", "Extern", "Item", "Rows",
 )  # fmt: skip
 
 _numbers = itertools.count(1)
@@ -289,7 +290,16 @@ def filter_(x: Expr, mask: Expr, size: Size | None = None, where: Any = None) ->
     return Expr("Filter", "filter", (x, mask), (), x.dtype, (size, *x.shape[1:]), where)
 
 
-def gather(x: Expr, index: Expr, where: Any = None, fill: Any = None, name: str = "take") -> Expr:
+def rows(like: Expr) -> Expr:
+    """Return 0, 1, 2, … for the rows of a 1-d array, without memory for them."""
+    found = Expr("Rows", "rows", (like,), (), np.dtype(np.int64), like.shape)
+    found.calls = 0
+    return found
+
+
+def gather(
+    x: Expr, index: Expr, where: Any = None, fill: Any = None, name: str = "take", inside: bool = False
+) -> Expr:
     """Return `x[index]` along the first axis.
 
     Parameters
@@ -298,8 +308,11 @@ def gather(x: Expr, index: Expr, where: Any = None, fill: Any = None, name: str 
         Integers; negative ones count from the end, those outside raise IndexError.
     fill : scalar, optional
         Given: what stands where the index is negative, instead of counting from the end (a missing row of a join).
+    inside : bool
+        Whether every index is known to be there and not negative: it is not looked at then.
     """
-    attrs = () if fill is None else (("fill", fill),)
+    attrs: tuple[Any, ...] = (("inside", True),) if inside else ()
+    attrs = attrs if fill is None else (*attrs, ("fill", fill))
     return Expr("Gather", name, (x, index), attrs, x.dtype, (*index.shape, *x.shape[1:]), where)
 
 

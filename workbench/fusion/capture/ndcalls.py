@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from workbench.fusion import expr as ir
 from workbench.fusion.capture.array import LazyArray, lazy
 from workbench.fusion.capture.ndinputs import as_expr
 from workbench.fusion.capture.ndoperators import combine
 from workbench.fusion.expr import Expr
 from workbench.fusion.positions import here
 
-__all__ = ["HANDLERS", "Unknown", "axis_of", "expr_of", "handles", "lazy_of", "one_call", "step"]
+__all__ = ["HANDLERS", "Unknown", "axis_of", "expr_of", "handles", "lazy_of", "number", "one_call", "step"]
 
 #: NumPy's function -> what records it
 HANDLERS: dict[Any, Callable[..., Any]] = {}
@@ -66,6 +67,11 @@ def one_call(found: Any) -> Any:
     """Count a function as one call: its last operation stands for it."""
     found._expr.calls = 1
     return found
+
+
+def number(value: int) -> Expr:
+    """Return a length as data: a plan then serves other lengths too."""
+    return ir.leaf(np.array(value, np.int64))
 
 
 def axis_of(axis: int, ndim: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import expr as ir
-from workbench.fusion.capture import ndlookup, ndproducts, ndreduce, ndshapes, ndvalues
+from workbench.fusion.capture import ndcounts, ndlookup, ndproducts, ndreduce, ndshapes, ndvalues
 from workbench.fusion.capture.array import LazyArray, lazy, now
 from workbench.fusion.capture.ndcalls import HANDLERS, Unknown
 from workbench.fusion.capture.ndinputs import run_in_numpy
@@ -18,7 +18,7 @@ from workbench.fusion.positions import here
 __all__ = ["call"]
 
 #: whose import registers handlers
-_MODULES = (ndlookup, ndproducts, ndshapes, ndvalues)
+_MODULES = (ndcounts, ndlookup, ndproducts, ndshapes, ndvalues)
 
 _REDUCTIONS = [
     "sum", "prod", "min", "max", "amin", "amax", "mean", "var", "std", "argmin", "argmax", "any", "all",
@@ -26,7 +26,7 @@ _REDUCTIONS = [
 ]  # fmt: skip
 _SAME = {"amin": "min", "amax": "max"}
 #: library calls by design, and those that have no handler
-_EXTERN = ("sort", "argsort", "unique", "bincount", "histogram", "median", "quantile", "percentile")
+_EXTERN = ("sort", "argsort", "unique", "median", "quantile", "percentile")
 
 
 def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

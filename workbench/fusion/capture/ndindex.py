@@ -123,12 +123,13 @@ def _picked(x: LazyArray, key: Any, where: Any) -> Any:
 
 def take_rows(x: LazyArray, picks: Expr, where: Any) -> Any:
     """Return rows by position."""
-    base = known(x)
-    if not base.shape:
+    if not known(x).shape:
         raise IndexError("too many indices for array: array is 0-dimensional, but 1 were indexed")
     if not picks.shape:
         return run_in_numpy("getitem", np.ndarray.__getitem__, (x, lazy(picks)), {})
-    return lazy(ir.gather(base, picks, where))
+    from workbench.fusion.capture import ndtake
+
+    return ndtake.taken(x, picks, where=where)
 
 
 def _masked(x: LazyArray, key: Any, mask: Expr, where: Any) -> Any:
@@ -154,6 +155,10 @@ def _masked(x: LazyArray, key: Any, mask: Expr, where: Any) -> Any:
             f"boolean index did not match indexed array along axis {axis}; size of axis is {sizes[axis][0]} "
             f"but size of corresponding boolean axis is {sizes[axis][1]}"
         )
+    if len(mask.shape) == 1 < len(base.shape):
+        from workbench.fusion.capture import ndtake
+
+        return ndtake.taken(x, places(mask, where), 0, where, inside=True)
     if len(mask.shape) > 1:
         if len(mask.shape) < len(base.shape):
             return run_in_numpy("getitem", np.ndarray.__getitem__, (x, key), {})
@@ -161,6 +166,13 @@ def _masked(x: LazyArray, key: Any, mask: Expr, where: Any) -> Any:
         base = ir.view(base, "reshape", (total,), (total,), where)
         mask = ir.view(mask, "reshape", (total,), (total,), where)
     return lazy(ir.filter_(base, mask, _size_of(mask), where))
+
+
+def places(mask: Expr, where: Any) -> Expr:
+    """Return the positions at which a 1-d mask holds."""
+    found = ir.filter_(ir.rows(mask), mask, _size_of(mask), where)
+    found.calls = 0
+    return found
 
 
 def _size_of(mask: Expr) -> Size:

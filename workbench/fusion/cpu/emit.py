@@ -90,11 +90,14 @@ class Emitter(Access):
     def _lanes(self) -> int:
         """Return how many elements a vector has: as many as registers hold of the widest type."""
         widest = 8
+        bits: dict[int, int] = {}
         for each in statements(self.plan.loop.body):
-            if isinstance(each, Instr) and each.op not in ("index", "size"):
-                widest = max(widest, BITS[operations.kind_of(each.dtype)])
+            if isinstance(each, Instr):
+                bits[each.id] = BITS[operations.kind_of(each.dtype)]
+                if each.op not in ("index", "size"):
+                    widest = max(widest, bits[each.id])
             elif isinstance(each, Merge):
-                widest = max(widest, 64 if each.keys else 32)
+                widest = max(widest, 64 if each.keys else 32, *[bits.get(value, 8) for value in each.values])
         return min(32, self.host.bits // max(16, widest))
 
     # text

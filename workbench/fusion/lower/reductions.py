@@ -146,14 +146,14 @@ class Reductions(Values):
         parts = how.builder in ("moments", "argmin", "argmax")
         counted = node.name in ("nanmean", "nanmin", "nanmax") and pred is not None
         if not (parts or counted or node.name in ("mean", "nanmean") or dtype != node.dtype.name):
-            self.table(how.builder, dtype, [self.output(node, (total,))], total, value, key, pred)
+            self.keyed(how.builder, dtype, [self.output(node, (total,))], total, value, key, pred)
             return
         dtypes = ["float64"] * 3 if how.builder == "moments" else [dtype, "int64"] if parts else [dtype]
         names = [self.temporary(each, total) for each in dtypes]
-        self.table(how.builder, dtype, names, total, value, key, pred)
+        self.keyed(how.builder, dtype, names, total, value, key, pred)
         if counted:
             names.append(self.temporary("int64", total))
-            self.table("+", "int64", names[-1:], total, self.const(1, np.int64), key, pred)
+            self.keyed("+", "int64", names[-1:], total, self.const(1, np.int64), key, pred)
         self.later.append((root, names, total))
 
     def column(self, kept: list[int]) -> int:
@@ -182,7 +182,7 @@ class Reductions(Values):
         self.buffers[name] = Buffer(name, dtype, (size,), "temp")
         return name
 
-    def table(
+    def keyed(
         self, op: str, dtype: str, names: list[str], size: str, value: int, key: int, pred: int | None = None
     ) -> None:
         """Emit a merge by key into buffers."""
@@ -242,7 +242,7 @@ class Reductions(Values):
         there = self.add("logical_and", (low, self.add("less", (key, self.length(total)), "bool")), "bool")
         if not node.attr("drop"):
             self.flag(node, self.add("logical_not", (there,), "bool"), axes)
-        self.table("+", node.dtype.name, [self.output(node, (total,))], total, value, key, there)
+        self.keyed("+", node.dtype.name, [self.output(node, (total,))], total, value, key, there)
 
     def running(self, root: Root) -> None:
         """Emit running values; what uses them in the same loop takes them as they are."""

@@ -88,6 +88,8 @@ class Values(Space):
         if node.kind in ("Filter", "Broadcast"):
             assert known[0] is not None
             return known[0]
+        if node.kind == "Rows":
+            return self.add("index", (), "int64", name=self.place[axes[0]]) if axes[0] >= 0 else self.const(0, np.int64)
         if node.kind == "Cast":
             return self.cast(node.inputs[0], known[0], node.dtype)
         if node.kind == "Gather":
@@ -150,6 +152,8 @@ class Values(Space):
             self.inputs.append(made)
             source = self.sources[key] = Source(base, made.views, (), {}, made, (Affine(((size, 0),)),))
         assert source.input is not None
+        if node.attr("inside"):
+            return self.add("load", (), node.dtype.name, name=source.input.buffer, index=(at,))
         size = str(self.buffers[source.input.buffer].shape[0])
         length = self.add("size", (), "int64", name=size)
         zero = self.const(0, np.int64)

@@ -180,6 +180,8 @@ def compiles(node: Expr) -> bool:
         return all(supported(x.dtype) for x in node.inputs) and all(supported(each) for each in loop)
     if kind in ("Select", "Cast", "Broadcast"):
         return supported(node.dtype) and all(supported(x.dtype) for x in node.inputs)
+    if kind == "Rows":
+        return len(node.shape) == 1
     if kind == "Filter":
         x, mask = node.inputs
         return len(x.shape) == 1 and len(mask.shape) == 1 and supported(x.dtype) and mask.dtype == np.bool_
@@ -202,7 +204,7 @@ def compiles(node: Expr) -> bool:
 
 def is_inline(node: Expr) -> bool:
     """Return whether the node is of a kind that loops compute in registers."""
-    return node.kind in ("Map", "Select", "Cast", "Broadcast", "Filter", "Gather") and compiles(node)
+    return node.kind in ("Map", "Select", "Cast", "Broadcast", "Filter", "Gather", "Rows") and compiles(node)
 
 
 def _safe_power(node: Expr) -> bool:
@@ -315,7 +317,7 @@ def _cut_needed(parts: Partition) -> None:
         elif node.kind in ("Reduce", "Scan", "GroupReduce", "Scatter"):
             parts.cuts.add(id(node))
             for key in node.inputs[: node.attr("keys", 0)]:
-                while key.kind == "Filter":
+                while key.kind == "Filter" or (key.kind == "Gather" and compiles(key)):
                     key = key.inputs[0]
                 if is_inline(base_of(key)):
                     parts.cuts.add(id(base_of(key)))  # its range is looked at; of what is taken, that of the table
@@ -345,6 +347,9 @@ def _cut_mixed(parts: Partition) -> bool:
         sized = [each for each in node.inputs if any(isinstance(d, Size) for d in each.shape)]
         known: dict[Any, Any] = {}
         below = [each for each in sized if _virtual(each, parts)]
+        if node.kind == "Rows":  # counts the rows that are there
+            parts.cuts.update(id(each) for each in below)
+            below = []
         if node.kind == "Gather":  # what is taken from has a slot
             sized = [each for each in sized if each is node.inputs[1]]
             below = [each for each in below if each is node.inputs[1]]
