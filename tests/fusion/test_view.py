@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -57,4 +58,13 @@ def test_text_holds_no_machine_code_and_html_holds_it_folded() -> None:
     assert len(bundle["text/plain"].splitlines()) < 12
     assert "<details><summary>loop IR (" in bundle["text/html"]
     assert bundle["text/html"].count("<svg") == 2
-    assert "<script" not in bundle["text/html"]
+
+
+def test_c44_before_and_after_are_a_switch_without_a_script() -> None:
+    html = display.mimebundle(cell())["text/html"]
+    folds = re.findall(r'<details name="(wb-[0-9a-f]{8})"( open)?><summary>(\w+)</summary><div><svg', html)
+    assert [(opened, said) for _, opened, said in folds] == [("", "Before"), (" open", "After")]
+    assert folds[0][0] == folds[1][0]
+    other = display.mimebundle(cell("s = np.sqrt(x)\ns.sum()"))["text/html"]
+    assert folds[0][0] not in other
+    assert "<script" not in html

@@ -18,7 +18,7 @@ def described(
     lengths: Sequence[Any],
     wheres: Sequence[Any],
     names: Sequence[Any],
-    facts: Sequence[tuple[float, str]],
+    facts: Sequence[tuple[float, str, Any]],
     measured: Sequence[float | None],
 ) -> dict[str, Any]:
     """Return the fields of a `FusionPlan`.
@@ -30,8 +30,8 @@ def described(
         By number, as the run had them.
     wheres, names : sequence
         Source position, and (kind, name, dtype), of each node of the captured graph.
-    facts : sequence of (float, str)
-        Compile time and cache of each step.
+    facts : sequence of (float, str, object)
+        Compile time and cache of each step, and the form of it that ran: the step itself or its branch.
     measured : sequence of float or None
         Milliseconds of each step.
     """
@@ -47,16 +47,16 @@ def described(
 
     kernels = []
     model = device_model()
-    for step, (compile_ms, cached), ms in zip(plan.steps, facts, measured, strict=True):
+    for step, (compile_ms, cached, form), ms in zip(plan.steps, facts, measured, strict=True):
         if isinstance(step, KernelStep | GroupStep):
             read, written = _traffic(step, plan, lengths, volume)
             elements = max(volume(step.space), 1)
             predicted = predicted_ms(model, read + written, step.cost * elements)
-            program = text(step.lowered.program)
+            program = text(step.lowered.program if form is step else form.program)
             kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
             kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)
             kernel.compile_ms, kernel.cache, kernel.ir = compile_ms, cached, program
-            kernel.asm = getattr(step.compiled, "asm", "") or ""
+            kernel.asm = getattr(form.compiled, "asm", "") or ""
             kernels.append(kernel)
         elif step.node.kind != "Item":
             read = sum(volume(shape) * size for shape, size in step_inputs(step, plan))

@@ -14,8 +14,11 @@ from workbench.fusion.expr import Expr, Size
 from workbench.fusion.lower import Input, Lowered, Output, like, lower
 from workbench.fusion.passes import optimise
 from workbench.fusion.plan.beam import search
+from workbench.fusion.plan.branch import Branch, branch_of
+from workbench.fusion.plan.cost import work
 from workbench.fusion.plan.model import device_model
 from workbench.fusion.plan.partition import Partition
+from workbench.fusion.plan.sample import Rows
 from workbench.fusion.structure import SMALL, Structure
 
 __all__ = ["CallStep", "GroupStep", "KernelStep", "Prepared", "prepare"]
@@ -33,6 +36,10 @@ class KernelStep:
     outputs : list of (Output, slot, shape)
     ops : tuple of str
         Of the captured calls inside.
+    cost : float
+        Nanoseconds an element.
+    branch : Branch or None
+        The form that jumps over rows that a filter leaves out; `jumped` tells whether it ran last.
     """
 
     name: str
@@ -44,6 +51,8 @@ class KernelStep:
     ops: tuple[str, ...]
     cost: float = 0.0
     space: tuple[Any, ...] = ()
+    branch: Branch | None = None
+    jumped: bool = False
     compiled: Any = None
     compile_ms: float = 0.0
     cache: str = "miss"
@@ -79,6 +88,8 @@ class GroupStep:
     outputs: list[tuple[Any, int]]
     shape: tuple[Any, ...]
     cost: float = 0.0
+    branch: Branch | None = None
+    jumped: bool = False
     compiled: Any = None
     compile_ms: float = 0.0
     cache: str = "miss"
@@ -133,6 +144,8 @@ class Prepared:
         For each captured call (times, shape and itemsize of each input and of the output).
     last_use : list of list of int
         For each step the slots that nobody needs after it.
+    rows_of : Rows
+        Estimates lengths that are not known.
     cacheable : bool
     """
 
@@ -145,6 +158,7 @@ class Prepared:
     reasons: list[tuple[str, str, int]] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
     last_use: list[list[int]] = field(default_factory=list)
+    rows_of: Rows = field(default_factory=Rows)
     cacheable: bool = True
 
     def length(self, d: Any, lengths: Sequence[Any]) -> int:
@@ -235,16 +249,20 @@ class _Preparing:
             self.kernel_of.setdefault(id(node), name)
         ops = [node.name for node in inside.values() if node.kind not in UNCOUNTED for _ in range(node.calls)]
         lowered.inputs, lowered.outputs = [], []
-        from workbench.fusion.passes.cost import own_cost
-
-        cost = sum(own_cost(node) for node in inside.values())
-        return KernelStep(
-            name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops), cost, group.space
+        step = KernelStep(
+            name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops), 0.0, group.space
         )
+        return self.costed(step, list(inside.values()))
+
+    def costed(self, step: Any, inside: list[Expr]) -> Any:
+        """Give a step what it costs, and its other form if it has one."""
+        model = device_model()
+        step.cost += work(inside, model)
+        step.branch = branch_of(step.lowered.program, model)
+        return step
 
     def grouped(self, group: Any, parts: Partition) -> GroupStep:
         from workbench.fusion.lower_group import lower_group
-        from workbench.fusion.passes.cost import own_cost
 
         node = group.roots[0].node
         name = f"k{self.named()}_{node.name}"
@@ -262,8 +280,8 @@ class _Preparing:
         step = GroupStep(
             name, found, inputs, keys, self.new_slot(node), tuple(ops), group.space, original, outputs, node.shape
         )
-        step.cost = sum(own_cost(each) for each in inside) + 2.0
-        return step
+        step.cost = 2.0  # of finding the entry of a key
+        return self.costed(step, inside)
 
     def call(self, node: Expr) -> CallStep:
         name = f"k{self.named()}_{node.name}"

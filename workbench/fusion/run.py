@@ -15,7 +15,19 @@ from workbench.fusion import cache, errors, forcing
 from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size, walk
-from workbench.fusion.prepare import GroupStep, KernelStep, Prepared, group_eagerly, prepare, resolve, run_call
+from workbench.fusion.plan.branch import taken
+from workbench.fusion.plan.calibrate import measured_here
+from workbench.fusion.plan.model import calibrated, device_model, generation
+from workbench.fusion.prepare import (
+    CallStep,
+    GroupStep,
+    KernelStep,
+    Prepared,
+    group_eagerly,
+    prepare,
+    resolve,
+    run_call,
+)
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
 from workbench.fusion.structure import Structure, structure
 
@@ -25,6 +37,11 @@ DEVICES = ("auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager")
 
 #: nodes beyond which a graph is not compiled: making kernels would take longer than the work
 MOST_NODES = 8_000
+#: milliseconds that a plan is to take before the machine is measured, and elements below which none takes so long
+WORTH_MEASURING, FEWEST = 50.0, 500_000
+
+#: compile time, cache and form of a library's call
+_CALLED: tuple[float, str, Any] = (0.0, "hit", None)
 
 
 def force(
@@ -86,7 +103,7 @@ def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False)
     start = time.perf_counter()
     form = structure(exprs)
     plan, how = _prepared(exprs, form, exact)
-    lengths = [d if type(d) is int else _guess(d) for d in form.lengths]
+    lengths = [d if type(d) is int else plan.rows_of.of(d, k) for k, d in enumerate(form.lengths)]
     spent = 1e3 * (time.perf_counter() - start)
     return _report(plan, form, lengths, "cpu" if device == "auto" else device, how, spent, [None] * len(plan.steps))
 
@@ -129,7 +146,7 @@ def _eagerly(exprs: Sequence[Expr], start: float) -> tuple[list[Any], FusionPlan
 
 
 def _prepared(exprs: Sequence[Expr], form: Structure, exact: bool) -> tuple[Prepared, str]:
-    key = (form.key, exact)
+    key = (form.key, exact, generation())
     plan = cache.plans.get(key)
     if plan is not None:
         return plan, "hit"
@@ -137,6 +154,18 @@ def _prepared(exprs: Sequence[Expr], form: Structure, exact: bool) -> tuple[Prep
     if plan.cacheable:
         cache.plans.put(key, plan)
     return plan, "miss"
+
+
+def _is_long(plan: Prepared, form: Structure) -> bool:
+    """Return whether a plan is predicted to take so long that better predictions are worth their time."""
+    if max([getattr(leaf.data, "size", 0) for leaf in form.leaves], default=0) < FEWEST:
+        return False
+    lengths = [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(form.lengths)]
+    ns = 0.0
+    for step in plan.steps:
+        if not isinstance(step, CallStep):
+            ns += step.cost * math.prod([plan.length(d, lengths) for d in step.space])
+    return ns > 1e6 * WORTH_MEASURING
 
 
 def _compiled(
@@ -150,6 +179,8 @@ def _compiled(
         if leaf.attrs:
             _look_again(leaf)
     plan, how = _prepared(exprs, form, exact)
+    if not calibrated() and _is_long(plan, form) and measured_here():
+        plan, how = _prepared(exprs, form, exact)
     planned = time.perf_counter()
     lengths = list(form.lengths)
     values: list[Any] = [leaf.data for leaf in form.leaves] + [None] * (plan.slots - len(form.leaves))
@@ -197,7 +228,7 @@ def _compiled(
     found = _report(
         plan,
         form,
-        [_guess(d) if type(d) is Size else d for d in lengths],
+        [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(lengths)],
         device,
         how,
         1e3 * (planned - start),
@@ -259,7 +290,7 @@ def _run_kernel(
     lowered = step.lowered
     sizes = {name: math.prod([length(d) for d in ds]) for name, ds in lowered.sizes.items()}
     buffers = {each.buffer: each.bind(values[slot], length) for each, slot in step.inputs}
-    compiled = _kernel(step, device)
+    compiled = _kernel(step, device, buffers, sizes)
     outs = compiled.run(buffers, sizes, threads=threads)
     for name, what in lowered.errors:
         if outs[name]:
@@ -290,7 +321,8 @@ def _run_group(
         for k, (low, span) in enumerate(zip(lows, spans, strict=True)):
             numbers = {"low": low, "span": span, "step": math.prod(spans[k + 1 :])}
             buffers.update({f"{name}{k}": np.array(value, np.int64) for name, value in numbers.items()})
-        outs = _kernel(step, device).run(buffers, {**sizes, "k": size}, threads=threads)
+        sizes["k"] = size
+        outs = _kernel(step, device, buffers, sizes).run(buffers, sizes, threads=threads)
         if not outs["e0"]:
             return finish(step.found, outs, lows, spans)
     return None
@@ -319,14 +351,18 @@ class _Interpreted:
         return interpret.run(self.program, buffers, sizes)
 
 
-def _kernel(step: Any, device: str) -> Any:
+def _kernel(step: Any, device: str, buffers: dict[str, np.ndarray], sizes: dict[str, int]) -> Any:
+    """Return what runs the program of a step, in the form that pays on these arrays."""
     if device == "interpreter":
         return _Interpreted(step.lowered.program)
-    if step.compiled is None:
-        step.compiled, step.compile_ms, step.cache = cache.kernel(step.lowered.program)
+    branch = step.branch
+    step.jumped = branch is not None and taken(branch, buffers, sizes, device_model())
+    form, program = (branch, branch.program) if step.jumped else (step, step.lowered.program)
+    if form.compiled is None:
+        form.compiled, step.compile_ms, step.cache = cache.kernel(program)
     else:
         step.compile_ms, step.cache = 0.0, "hit"
-    return step.compiled
+    return form.compiled
 
 
 def _wrong(what: str, step: KernelStep) -> None:
@@ -351,15 +387,6 @@ def _plain(value: Any) -> Any:
     return value[()] if isinstance(value, np.ndarray) and not value.ndim else value
 
 
-def _guess(size: Size) -> int:
-    if size.value is not None:
-        return size.value
-    parent = size.parent
-    if parent is None:
-        return 1000
-    return (parent if isinstance(parent, int) else _guess(parent)) // 2
-
-
 # what became of it
 
 
@@ -375,15 +402,18 @@ def _report(
     """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
     wheres = [node.where for node in form.order]
     names = [(node.kind, node.name, node.dtype) for node in form.order]
-    facts = [(s.compile_ms, s.cache) if isinstance(s, KernelStep | GroupStep) else (0.0, "hit") for s in plan.steps]
+    facts = [
+        (s.compile_ms, s.cache, s.branch if s.jumped else s) if isinstance(s, KernelStep | GroupStep) else _CALLED
+        for s in plan.steps
+    ]
 
     def make() -> dict[str, Any]:
         from workbench.fusion.describe import described
 
         return described(plan, lengths, wheres, names, facts, measured)
 
-    compile_ms = sum(ms for ms, _ in facts)
-    if how == "miss" and facts and all(cached == "disk" for _, cached in facts):
+    compile_ms = sum(ms for ms, _, _ in facts)
+    if how == "miss" and facts and all(cached == "disk" for _, cached, _ in facts):
         how = "disk"
     return FusionPlan.deferred(
         make,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str,
         blocks.append(
             {"kind": "note", "level": "info", "text": f"checked call by call: largest error {plan.max_error:.2g}"}
         )
-    for drawn in (drawing.before(plan), drawing.after(plan)):
-        blocks += _picture(drawn)
+    blocks += _switch(drawing.before(plan), drawing.after(plan))
     blocks.append({"kind": "table", "name": "kernels", "frame": plan.to_pandas()})
     if plan.reason_rows:
         rows = [f"{row.op}: {row.reason}{f' ({row.where})' if row.where else ''}" for row in plan.reason_rows]
@@ -56,6 +56,16 @@ def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str,
 def _picture(drawn: tuple[str, str] | None) -> list[dict[str, Any]]:
     # the tables say all of it in text
     return [] if drawn is None else [{"kind": "svg", "svg": drawn[0], "alt": drawn[1], "text": ""}]
+
+
+def _switch(before: tuple[str, str] | None, after: tuple[str, str] | None) -> list[dict[str, Any]]:
+    """Return the two pictures of the work, of which one is open at a time."""
+    found = [*_picture(before), *_picture(after)]
+    if len(found) == 2:
+        group = f"wb-{zlib.crc32((found[0]['svg'] + found[1]['svg']).encode()):08x}"
+        for block, fold in zip(found, ("Before", "After"), strict=True):
+            block.update({"fold": fold, "open": fold == "After", "group": group})
+    return found
 
 
 def _lines(first: str, rows: list[str], most: int = 20) -> list[str]:

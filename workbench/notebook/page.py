@@ -116,7 +116,12 @@ class Page:
         # "" where the text form says it elsewhere
         self.lines.append(str(block.get("text", alt)))
         drawn = clean_svg(str(block["svg"]))
-        self.parts.append(f"<div>{drawn}</div>" if drawn else f'<div class="wb-muted">{escape(alt)}</div>')
+        drawn = f"<div>{drawn}</div>" if drawn else f'<div class="wb-muted">{escape(alt)}</div>'
+        if block.get("fold"):  # of a group one is open at a time: a switch without a script
+            group = f' name="{escape(str(block["group"]))}"' if block.get("group") else ""
+            opened = " open" if block.get("open") else ""
+            drawn = f"<details{group}{opened}><summary>{escape(str(block['fold']))}</summary>{drawn}</details>"
+        self.parts.append(drawn)
 
     def _image(self, block: dict[str, Any]) -> None:
         alt = str(block.get("alt") or "")
