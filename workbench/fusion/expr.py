@@ -340,6 +340,7 @@ def group_reduce(
     sort: bool = True,
     dropna: bool = True,
     ddof: int = 1,
+    size: Size | None = None,
     where: Any = None,
 ) -> tuple[Expr, ...]:
     """Return one node for each key and each aggregate, one element a group.
@@ -356,8 +357,10 @@ def group_reduce(
         Groups by ascending key, else by first appearance.
     dropna : bool
         Rows with a NaN key are left out.
+    size : Size, optional
+        How many groups there are: one for all that is asked of the same groups.
     """
-    size = Size(f"groups#{keys[0].number}")
+    size = Size(f"groups#{keys[0].number}") if size is None else size
     ops = tuple([name for name, _ in values])
     inputs = (*keys, *(each for _, each in values if each is not None))
     attrs = (("keys", len(keys)), ("ops", ops), ("sort", sort), ("dropna", dropna), ("ddof", ddof))
@@ -455,8 +458,15 @@ def broadcast_shapes(first: Shape, second: Shape) -> Shape:
 # the graph
 
 
-def walk(roots: Iterable[Expr]) -> list[Expr]:
-    """Return all nodes that the roots need, inputs before what uses them; without recursion, for deep graphs."""
+def walk(roots: Iterable[Expr], masks: bool = True) -> list[Expr]:
+    """Return all nodes that the roots need, inputs before what uses them; without recursion, for deep graphs.
+
+    Parameters
+    ----------
+    roots : iterable of Expr
+    masks : bool
+        Also the masks that lengths are counts of. A graph that was rewritten has its own in their place.
+    """
     seen: set[int] = set()
     found: list[Expr] = []
     for root in roots:
@@ -470,7 +480,7 @@ def walk(roots: Iterable[Expr]) -> list[Expr]:
                 continue
             seen.add(id(node))
             stack.append((node, True))
-            sizes = [d.mask for d in node.shape if type(d) is Size and d.mask is not None]
+            sizes = [d.mask for d in node.shape if type(d) is Size and d.mask is not None] if masks else ()
             for each in (*reversed(node.inputs), *sizes) if sizes else reversed(node.inputs):
                 if id(each) not in seen:
                     stack.append((each, False))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.eager import evaluate_node, view_of
+from workbench.fusion import whole
+from workbench.fusion.eager import view_of
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.lower import Input, Lowered, Output, like, lower
 from workbench.fusion.passes import optimise
@@ -380,36 +381,13 @@ def _reason(node: Expr) -> str:
     return "unsupported operation"
 
 
-def run_call(step: CallStep, values: list[Any], length: Callable[[Any], int]) -> Any:
-    """Return the value that a library gives for a node."""
+def run_call(step: CallStep, values: list[Any], length: Callable[[Any], int], threads: int, exact: bool) -> Any:
+    """Return the value of a node that is computed as a whole."""
     inputs = [resolve(each, values, length) for each in step.inputs]
     if step.node.kind == "Broadcast":
         return np.broadcast_to(inputs[0], [length(d) for d in step.shape])
     with np.errstate(all="ignore"):
-        if step.node.kind == "GroupReduce":
-            return group_eagerly(step.node, inputs)
-        return evaluate_node(step.node, inputs)
-
-
-def group_eagerly(node: Expr, inputs: list[Any]) -> Any:
-    """Return a group-by of arrays in memory: keys, then aggregates."""
-    found = _by_back_end(node, inputs)
-    return evaluate_node(node, inputs) if found is None else found
-
-
-def _by_back_end(node: Expr, inputs: list[Any]) -> Any:
-    """Return a group-by as the back end computes it; None for what pandas does better."""
-    try:
-        from workbench.fusion.cpu.group import group
-    except ImportError:
-        return None
-    many = node.attr("keys")
-    kinds = {each.dtype for each in inputs[many:]}
-    if "mean" in node.attr("ops") and np.dtype(np.float32) in kinds:
-        return None  # its dtype depends on the values
-    arrays = [np.asarray(each) for each in inputs]
-    options = {name: node.attr(name) for name in ("sort", "dropna", "ddof")}
-    return group(arrays[:many], node.attr("ops"), arrays[many:], **options)
+        return whole.compute(step.node, inputs, threads, exact)
 
 
 def resolve(reference: tuple[Any, ...], values: list[Any], length: Callable[[Any], int]) -> Any:

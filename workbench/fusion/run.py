@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion import cache, errors, forcing
+from workbench.fusion import cache, errors, forcing, whole
 from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size, walk
@@ -23,7 +23,6 @@ from workbench.fusion.prepare import (
     GroupStep,
     KernelStep,
     Prepared,
-    group_eagerly,
     prepare,
     resolve,
     run_call,
@@ -206,11 +205,11 @@ def _compiled(
             if groups is None:
                 node = form.order[step.original]
                 inputs = _compiled(node.inputs, structure(node.inputs), device, threads, exact, start)[0]
-                groups = group_eagerly(node, inputs)
+                groups = whole.compute(node, inputs, threads, exact)
             values[step.slot] = groups
             _learn(step.shape, groups[0].shape, lengths, plan)
         else:
-            value = run_call(step, values, length)
+            value = run_call(step, values, length, threads, exact)
             values[step.slot] = value
             shown = value[0] if isinstance(value, tuple) and step.node.kind != "Extern" else value
             _learn(step.shape, np.shape(shown) if not isinstance(shown, tuple) else (), lengths, plan)

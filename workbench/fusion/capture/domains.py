@@ -141,6 +141,7 @@ class Domain:
         "__weakref__",
         "_children",
         "_derived",
+        "_groups",
         "_labels",
         "_lifted",
         "by",
@@ -165,6 +166,7 @@ class Domain:
         self._derived: Labels | None = None
         self._children: list[Domain] = []
         self._lifted: dict[int, tuple[Expr, Expr]] = {}
+        self._groups: list[tuple[list[Expr], bool, bool, ir.Size]] = []
         self.depth: int = 0 if parent is None else parent.depth + 1
         #: the root of the computed rows, once they were: from then on columns are borrowed from there
         self.settled: Domain | None = None
@@ -199,6 +201,16 @@ class Domain:
         child = Domain(size, parent=self, kind="filter", by=mask)
         self._children = [*self._children[-15:], child]
         return child
+
+    def groups(self, keys: list[Expr], sort: bool, dropna: bool) -> ir.Size:
+        """Return how many groups the rows make by some keys; the same object for equal keys."""
+        for known, *how, size in self._groups:
+            same = how == [sort, dropna] and len(known) == len(keys)
+            if same and all(same_expr(a, b) for a, b in zip(known, keys, strict=True)):
+                return size
+        size = ir.Size(f"groups#{keys[0].number}")
+        self._groups = [*self._groups[-15:], (keys, sort, dropna, size)]
+        return size
 
     def take(self, positions: Expr, labels: Labels | None = None) -> Domain:
         """Return the rows at positions."""

@@ -18,7 +18,7 @@ from workbench.fusion.cpu.numbering import number
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Instr, Merge, Program, Statement, verify
 from workbench.fusion.ops import DTYPES, reduce_dtype
 
-__all__ = ["DENSE", "SMALL", "group"]
+__all__ = ["DENSE", "SMALL", "group", "places"]
 
 #: numbers of groups up to which a table by key is made
 DENSE = 1 << 20
@@ -38,6 +38,7 @@ def group(
     dropna: bool = True,
     ddof: int = 1,
     threads: int = 1,
+    exact: bool = False,
 ) -> tuple[np.ndarray, ...] | None:
     """Return the keys of groups and an aggregate of each op, as pandas means them; None for what pandas does better.
 
@@ -57,19 +58,23 @@ def group(
     ddof : int
         Of var and std.
     threads : int
+    exact : bool
+        Float sums are correctly rounded.
     """
     arrays = [np.asarray(each) for each in (*keys, *values)]
     rows = len(arrays[0])
-    if rows < SMALL or any(op not in _OPS for op in ops):
+    if rows < (1 if exact else SMALL) or any(op not in _OPS for op in ops):
         return None
     if any(each.ndim != 1 or each.dtype not in DTYPES or not each.dtype.isnative for each in arrays):
         return None
     columns, data = arrays[: len(keys)], arrays[len(keys) :]
     numbered = _by_range(columns) or _by_appearance(columns, dropna)
-    if numbered is None or numbered.size > max(DENSE, 2 * rows):
+    if numbered.size > max(DENSE, 2 * rows):
         return None
     wanted = [op for op in ops if op not in ("size", "codes")]
-    found = _tables(numbered, list(zip(wanted, [each.dtype.name for each in data], strict=True)), data, sort, threads)
+    found = _tables(
+        numbered, list(zip(wanted, [each.dtype.name for each in data], strict=True)), data, sort, threads, exact
+    )
     sizes, firsts, tables = found
     present = np.flatnonzero(sizes)
     labels = numbered.labels(present)
@@ -86,6 +91,21 @@ def group(
             table = next(parts)
             answers.append(_finished(op, [part[present] for part in table.parts], table, ddof))
     return tuple(answers)
+
+
+def places(keys: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Return for each row a number of its group, NaN being a key, and a bound of the numbers; the order means nothing.
+
+    Parameters
+    ----------
+    keys : sequence of ndarray
+        1-d, of one length, of numbers or booleans.
+    """
+    if not len(keys[0]):
+        return np.empty(0, np.int64), 0
+    columns = list(keys)
+    numbered = _by_range(columns) or _by_appearance(columns, False)
+    return numbered.numbers(), numbered.size
 
 
 class _Numbered:
@@ -124,10 +144,13 @@ class _Numbered:
 
     def numbers(self) -> np.ndarray:
         """Return the number of each row."""
-        total = np.zeros(len(self.columns[0]), np.int64)
+        total: Any = None
         for column, base, step in zip(self.columns, self.bases, self.steps, strict=True):
-            wide = column.astype(np.uint64) if column.dtype.kind == "u" else column.astype(np.int64)
-            total += (wide - wide.dtype.type(base)).astype(np.int64) * step
+            wide = column.astype(np.uint64 if column.dtype.kind == "u" else np.int64, copy=False)
+            digit = (wide - wide.dtype.type(base)).view(np.int64)
+            if step != 1:
+                digit *= step
+            total = digit if total is None else np.add(total, digit, out=total)
         return total
 
 
@@ -145,7 +168,7 @@ def _by_range(columns: list[np.ndarray]) -> _Numbered | None:
     return _Numbered(columns, bases, spans)
 
 
-def _by_appearance(columns: list[np.ndarray], dropna: bool) -> _Numbered | None:
+def _by_appearance(columns: list[np.ndarray], dropna: bool) -> _Numbered:
     """Number keys by first appearance, each column and then their combinations."""
     numbers, firsts = number(columns[0], drop=dropna)
     total = max(1, len(firsts))
@@ -226,11 +249,16 @@ def _finished(op: str, parts: list[np.ndarray], table: _Table, ddof: int) -> np.
 
 
 def _tables(
-    numbered: _Numbered, wanted: list[tuple[str, str]], data: list[np.ndarray], sort: bool, threads: int
+    numbered: _Numbered,
+    wanted: list[tuple[str, str]],
+    data: list[np.ndarray],
+    sort: bool,
+    threads: int,
+    exact: bool,
 ) -> tuple[np.ndarray, np.ndarray | None, list[_Table]]:
     """Fill all tables in one loop: rows of each group, its first row where that is asked for, and the aggregates."""
     first = not sort and numbered.sorted
-    code = _compiled(tuple([c.dtype.name for c in numbered.columns]), tuple(wanted), first, not numbered.sorted)
+    code = _compiled(tuple([c.dtype.name for c in numbered.columns]), tuple(wanted), first, not numbered.sorted, exact)
     sizes = {"n": len(numbered.columns[0]), "k": numbered.size}
     buffers: dict[str, np.ndarray] = {}
     for k, column in enumerate(numbered.columns):
@@ -250,10 +278,10 @@ def _tables(
 
 @functools.lru_cache(maxsize=256)
 def _compiled(
-    keys: tuple[str, ...], wanted: tuple[tuple[str, str], ...], first: bool, guarded: bool
+    keys: tuple[str, ...], wanted: tuple[tuple[str, str], ...], first: bool, guarded: bool, exact: bool
 ) -> kernel.Compiled:
     """Return the loop that fills the tables."""
-    return kernel.compile(_Writer(keys, wanted, first, guarded).program())
+    return kernel.compile(_Writer(keys, wanted, first, guarded).program(exact))
 
 
 class _Writer:
@@ -285,7 +313,7 @@ class _Writer:
         self.builders.append(Builder(number, "vecmerge", (op,), (dtype,), tuple([name for name, _ in names]), "k"))
         self.body.append(Merge(number, (value,), (key,), pred))
 
-    def program(self) -> Program:
+    def program(self, exact: bool) -> Program:
         key: int | None = None
         for k, dtype in enumerate(self.keys):
             column = self.cast(self.load(f"key{k}", dtype), dtype, "int64")
@@ -305,7 +333,7 @@ class _Writer:
         for k, (op, dtype) in enumerate(self.wanted):
             self.aggregate(k, op, dtype, key, there, one)
         loop = For((Dim("i", "n", "reduce"),), tuple(self.body), tuple(self.builders))
-        return verify(Program("group", ("n", "k"), tuple(self.buffers), (loop,)))
+        return verify(Program("group", ("n", "k"), tuple(self.buffers), (loop,), exact))
 
     def aggregate(self, k: int, op: str, dtype: str, key: int, there: int | None, one: int) -> None:
         x, pred = self.load(f"x{k}", dtype), there

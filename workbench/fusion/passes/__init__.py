@@ -19,7 +19,7 @@ def optimise(roots: Sequence[Expr]) -> tuple[list[Expr], dict[int, Expr]]:
     order = walk(roots)
     became = rewrite(order, lambda node: split_variance(simplify(node)))
     for step in (push_views,):
-        now = walk([became[id(root)] for root in roots])
+        now = walk([became[id(root)] for root in roots], masks=False)
         after = step(now)
         became = {number: after.get(id(node), node) for number, node in became.items()}
     return [became[id(root)] for root in roots], became

@@ -259,7 +259,7 @@ def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
     cuts : sequence of int
         Ids of nodes that are to be stored and loaded, though they could be computed where they are used.
     """
-    order = walk(roots)
+    order = walk(roots, masks=False)
     parts = Partition(order, {id(base_of(root)) for root in roots}, set(cuts))
     _cut_long(parts)
     _cut_needed(parts)
