@@ -297,9 +297,7 @@ def rows(like: Expr) -> Expr:
     return found
 
 
-def gather(
-    x: Expr, index: Expr, where: Any = None, fill: Any = None, name: str = "take", inside: bool = False
-) -> Expr:
+def gather(x: Expr, index: Expr, where: Any = None, fill: Any = None, name: str = "take", inside: bool = False) -> Expr:
     """Return `x[index]` along the first axis.
 
     Parameters
@@ -459,7 +457,7 @@ def broadcast_shapes(first: Shape, second: Shape) -> Shape:
 
 
 def walk(roots: Iterable[Expr], masks: bool = True) -> list[Expr]:
-    """Return all nodes that the roots need, inputs before what uses them; without recursion, for deep graphs.
+    """Return all nodes that the roots need, inputs before what uses them.
 
     Parameters
     ----------
@@ -467,6 +465,41 @@ def walk(roots: Iterable[Expr], masks: bool = True) -> list[Expr]:
     masks : bool
         Also the masks that lengths are counts of. A graph that was rewritten has its own in their place.
     """
+    roots = list(roots)
+    try:
+        return _walk(roots, masks)
+    except RecursionError:
+        return _walk_deep(roots, masks)
+
+
+def _walk(roots: Sequence[Expr], masks: bool) -> list[Expr]:
+    """The short way, which every capture goes: calls of Python are cheaper than a stack of its own."""
+    seen: set[int] = set()
+    plain: set[int] = set()  # shapes whose lengths need no mask
+    found: list[Expr] = []
+
+    def visit(node: Expr) -> None:
+        seen.add(id(node))
+        if masks and id(node.shape) not in plain:
+            asked = [d.mask for d in node.shape if type(d) is Size and d.mask is not None]
+            if not asked:
+                plain.add(id(node.shape))
+            for mask in reversed(asked):
+                if id(mask) not in seen:
+                    visit(mask)
+        for each in node.inputs:
+            if id(each) not in seen:
+                visit(each)
+        found.append(node)
+
+    for root in roots:
+        if id(root) not in seen:
+            visit(root)
+    return found
+
+
+def _walk_deep(roots: Sequence[Expr], masks: bool) -> list[Expr]:
+    """The same without recursion, for deep graphs."""
     seen: set[int] = set()
     found: list[Expr] = []
     for root in roots:

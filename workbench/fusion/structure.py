@@ -52,10 +52,15 @@ def structure(roots: Sequence[Expr]) -> Structure:
         number[id(node)] = k
         kind = node.kind
         if kind == "Map":
-            parts.append((node.name, node.call, *[number[id(each)] for each in node.inputs]))
+            # names, then numbers: nothing else tells where a node ends
+            parts.append(node.name)
+            parts.append(node.call)
+            for each in node.inputs:
+                parts.append(number[id(each)])
         elif kind == "Const":
             value = node.data
-            parts.append(("c", type(value), value.hex() if type(value) is float else repr(value)))
+            parts.append(type(value))
+            parts.append(value.hex() if type(value) is float else repr(value))
         elif kind == "Leaf":
             first = seen.setdefault(id(node.data), k)
             found.leaves.append(node)

@@ -90,6 +90,9 @@ class Compiled:
         self._facts = [_Facts(plan, self.layout) for plan in self.plans]
         filled = {name for loop in program.loops for b in loop.builders for name in (*b.buffers, b.ids)}
         self._made = [b for b in program.buffers if b.role in ("out", "temp") and b.name not in filled]
+        self._given = [(b, np.dtype(b.dtype)) for b in program.buffers if b.role == "in"]
+        self._tiles = [b for b in program.buffers if b.role == "tile"]
+        self._outputs = [b.name for b in program.buffers if b.role == "out"]
 
     @functools.cached_property
     def asm(self) -> str:
@@ -133,15 +136,14 @@ class _Run:
         self.scratches: dict[int, np.ndarray] = {}
         for name, slot in self.layout.sizes.items():
             self.table[slot] = sizes[name]
-        for buffer in self.program.buffers:
-            if buffer.role == "in":
-                self.bind(buffer.name, self.fitting(buffer, buffers[buffer.name]))
-            elif buffer.role == "tile":
-                shape = tuple([self.size(d) for d in buffer.shape])
-                self.table[self.layout.addresses[buffer.name]] = self.scratch_bytes
-                self.strides(buffer.name, _c_strides(shape, np.dtype(buffer.dtype).itemsize))
-                # A vector may reach beyond the end.
-                self.scratch_bytes += -(-(math.prod(shape) * 8 + 256) // 64) * 64
+        for buffer, dtype in code._given:
+            self.bind(buffer.name, self.fitting(buffer, dtype, buffers[buffer.name]))
+        for buffer in code._tiles:
+            shape = tuple([self.size(d) for d in buffer.shape])
+            self.table[self.layout.addresses[buffer.name]] = self.scratch_bytes
+            self.strides(buffer.name, _c_strides(shape, np.dtype(buffer.dtype).itemsize))
+            # A vector may reach beyond the end.
+            self.scratch_bytes += -(-(math.prod(shape) * 8 + 256) // 64) * 64
         for buffer in code._made:
             make = memory.zeros if buffer.name in code._partly else memory.empty
             self.bind(buffer.name, make(tuple([self.size(d) for d in buffer.shape]), buffer.dtype))
@@ -149,7 +151,7 @@ class _Run:
     def size(self, size: int | str) -> int:
         return size if isinstance(size, int) else int(self.sizes[size])
 
-    def fitting(self, buffer: Buffer, given: np.ndarray) -> np.ndarray:
+    def fitting(self, buffer: Buffer, dtype: np.dtype, given: np.ndarray) -> np.ndarray:
         """Return an input as the code reads it: of its dtype and shape, neighbours next to each other where it says so.
 
         Raises
@@ -159,7 +161,7 @@ class _Run:
         """
         found = np.asarray(given)
         shape = tuple([self.size(d) for d in buffer.shape])
-        if found.shape != shape or found.dtype != buffer.dtype:
+        if found.shape != shape or found.dtype != dtype:
             raise ValueError(f"{buffer.name} is {found.dtype}{found.shape}, not {buffer.dtype}{shape}")
         if buffer.unit and shape and shape[-1] > 1 and found.strides[-1] != found.itemsize:
             return np.ascontiguousarray(found)
@@ -179,7 +181,7 @@ class _Run:
     def outputs(self) -> dict[str, np.ndarray]:
         for facts, function in zip(self.code._facts, self.code._functions, strict=True):
             self.loop(facts, function)
-        return {b.name: self.arrays[b.name] for b in self.program.buffers if b.role == "out"}
+        return {name: self.arrays[name] for name in self.code._outputs}
 
     # one loop
 
