@@ -93,13 +93,17 @@ class Run(Generic[T]):
             Units in all.
         """
         run = cls(kind=kind, title=title, unit=unit, total=total)
-        _register(run)
-        context = contextvars.copy_context()  # so that output and warnings of the work go to the cell that started it
-        run._thread = threading.Thread(
-            target=context.run, args=(run._drive, work), name=f"workbench-{kind}", daemon=True
-        )
-        run._thread.start()
+        run.launch(work)
         return run
+
+    def launch(self, work: Callable[[Any], T]) -> None:
+        """Run `work(self)` on a daemon thread: for a kind of run that is made by its own class."""
+        _register(self)
+        context = contextvars.copy_context()  # so that output and warnings of the work go to the cell that started it
+        self._thread = threading.Thread(
+            target=context.run, args=(self._drive, work), name=f"workbench-{self.kind}", daemon=True
+        )
+        self._thread.start()
 
     # for the reader
 

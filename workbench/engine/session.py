@@ -19,7 +19,18 @@ from workbench.engine.errors import WorkbenchError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["address", "close", "connect", "heal", "is_started", "local_workers", "on_worker_lost", "session", "workers"]
+__all__ = [
+    "address",
+    "close",
+    "connect",
+    "heal",
+    "is_remote",
+    "is_started",
+    "local_workers",
+    "on_worker_lost",
+    "session",
+    "workers",
+]
 
 #: seconds that a cluster may take to answer
 CONNECT_TIMEOUT = 10.0
@@ -157,6 +168,11 @@ def heal() -> None:
 def is_started() -> bool:
     """Return whether this process has a session already; asking starts none."""
     return _client is not None
+
+
+def is_remote() -> bool:
+    """Return whether the session's cluster is one that this process did not start."""
+    return _client is not None and _cluster is None
 
 
 def address() -> str:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from workbench.training.plan import PipelinePlan, Stage
     from workbench.training.profiler import profile
     from workbench.training.programs import program
+    from workbench.training.run import TrainRun
     from workbench.training.traces import RandomTrace, Trace, read_trace
+    from workbench.training.train import train
 
 __all__ = [
     "CheckpointError",
@@ -62,6 +64,7 @@ __all__ = [
     "StageMemoryError",
     "Trace",
     "TraceError",
+    "TrainRun",
     "TrainingError",
     "UnbalancedPlanWarning",
     "WorkerLost",
@@ -71,6 +74,7 @@ __all__ = [
     "program",
     "read_profile",
     "read_trace",
+    "train",
 ]
 
 _LAZY = {
@@ -96,6 +100,7 @@ _LAZY = {
     "StageMemoryError": "workbench.training.errors",
     "Trace": "workbench.training.traces",
     "TraceError": "workbench.training.errors",
+    "TrainRun": "workbench.training.run",
     "TrainingError": "workbench.training.errors",
     "UnbalancedPlanWarning": "workbench.training.errors",
     "WorkerLost": "workbench.training.errors",
@@ -105,6 +110,7 @@ _LAZY = {
     "program": "workbench.training.programs",
     "read_profile": "workbench.training.graph",
     "read_trace": "workbench.training.traces",
+    "train": "workbench.training.train",
 }
 
 __getattr__, __dir__ = attach(__name__, _LAZY)

@@ -1,0 +1,22 @@
+"""Workers for the tests that train: one session for each file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from workbench.engine import session
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Any]:
+    """Two local workers, and as many threads in this process as each of them has by itself."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # else the workers spin for each other's cores
+    with session.local_workers(2) as client:
+        yield client
+    torch.set_num_threads(threads)

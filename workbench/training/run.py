@@ -1,0 +1,295 @@
+"""`TrainRun`: a training run as it goes and as it ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from workbench.engine import render
+from workbench.engine.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import nn
+
+    from workbench.training.plan import PipelinePlan
+    from workbench.training.runner import Report
+
+__all__ = ["TABLES", "TrainRun"]
+
+#: columns of the tables and their types
+TABLES = {
+    "timeline": {
+        "worker": "int64", "stage": "int64", "op": "str", "step": "int64", "microbatch": "int64", "start": "float64",
+        "end": "float64", "generation": "int64", "bytes": "int64",
+    },
+    "losses": {
+        "step": "int64", "epoch": "int64", "loss": "float64", "samples": "int64", "seconds": "float64",
+        "generation": "int64",
+    },
+    "metrics": {"step": "int64", "epoch": "int64", "name": "str", "value": "float64", "seconds": "float64"},
+    "incidents": {
+        "time": "float64", "kind": "str", "worker": "int64", "stage": "int64", "step": "int64",
+        "pause_seconds": "float64", "replayed_steps": "int64", "lost_steps": "int64", "lost_samples": "int64",
+        "message": "str",
+    },
+    "versions": {
+        "stage": "int64", "replica": "int64", "microbatch": "int64", "forward_version": "int64",
+        "backward_version": "int64",
+    },
+}  # fmt: skip
+#: rows of timeline and versions that are kept, the newest ones
+MOST_ROWS = 500_000
+PUBLISH = 0.2  # seconds between two partial results
+#: kinds of operations in which a worker computes
+COMPUTE = ("load", "forward", "backward", "frc", "brc", "step")
+
+
+class TrainRun(Run["TrainRun"]):
+    """A training run: an engine `Run` whose result is itself.
+
+    Attributes
+    ----------
+    model : Module
+        The user's; holds the weights of the last commit once the run has ended in any way.
+    optimizer : Optimizer
+        The user's, or what the user's function made.
+    plan : PipelinePlan
+    schedule, resilience : str
+    reached : bool
+        Whether the target was reached.
+    microbatches, batch_size : int
+    emulated : bool
+        Whether a link was emulated.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        plan: PipelinePlan,
+        schedule: str,
+        resilience: str,
+        microbatches: int,
+        batch_size: int,
+        per_epoch: int,
+        total: int,
+        link: str = "",
+        flush_every: int | None = None,
+    ) -> None:
+        self.plan, self.schedule, self.resilience = plan, schedule, resilience
+        super().__init__(kind="pipeline", title=f"Training {schedule} {plan.config}", unit="steps", total=total)
+        self.model, self.optimizer = model, optimizer
+        self.microbatches, self.batch_size, self.per_epoch = microbatches, batch_size, per_epoch
+        self.link, self.flush_every = link, flush_every
+        self.reached = False
+        self.validated = False
+        self._table_lock = threading.Lock()
+        self._rows: dict[str, Any] = {
+            "timeline": deque(maxlen=MOST_ROWS), "versions": deque(maxlen=MOST_ROWS), "losses": {}, "metrics": [],
+            "incidents": [],
+        }  # fmt: skip
+        self._pending: dict[int, dict[int, float]] = {}
+        self._sent: dict[tuple[int, int], int] = {}
+        self._busy = 0.0
+        self._spent = 0.0
+        self._since = time.time()
+        self._published = 0.0
+
+    # what it came to
+
+    @property
+    def steps(self) -> int:
+        """Batches in the losses: those trained so far."""
+        return len(self._rows["losses"])
+
+    @property
+    def samples(self) -> int:
+        """Samples trained so far."""
+        with self._table_lock:
+            return sum(row[3] for row in self._rows["losses"].values())
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that all workers have sent to each other."""
+        with self._table_lock:
+            return sum(self._sent.values())
+
+    @property
+    def throughput(self) -> float:
+        """Samples per second, evaluation not counted; 0 before the first step."""
+        return self.samples / self._spent if self._spent > 0 else 0.0
+
+    @property
+    def bubble(self) -> float:
+        """Share of the workers' time in which they did not compute, from the first operation to the last."""
+        ranks = sum(len(stage.ranks) for stage in self.plan.stages)
+        return max(0.0, 1.0 - self._busy / (ranks * self._spent)) if self._spent > 0 else 0.0
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """One row for each committed batch: step, epoch, loss, samples, seconds since the start, generation."""
+        return self._table("losses")
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row for each metric of each evaluation."""
+        return self._table("metrics")
+
+    @property
+    def incidents(self) -> pd.DataFrame:
+        """One row for each loss, failover, restore, stall, join, checkpoint or notice."""
+        return self._table("incidents")
+
+    @property
+    def versions(self) -> pd.DataFrame:
+        """Weight versions that each microbatch saw, counted from the start of the run; the newest 500,000 rows."""
+        return self._table("versions")
+
+    @property
+    def timeline(self) -> pd.DataFrame:
+        """What each worker did when, in seconds since the start; the newest 500,000 rows."""
+        return self._table("timeline")
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the losses."""
+        return self.losses
+
+    # how it is told
+
+    def explain(self, format: str = "text") -> Any:
+        """Return the plan and, beside it, what the run came to."""
+        from workbench.training.view import told
+
+        return told(self, format)
+
+    def view_data(self) -> dict[str, Any]:
+        """Return the summary, the Gantt chart of the last spans, the loss curve and the tables."""
+        from workbench.training.view import run_view
+
+        return run_view(self)
+
+    def preview_data(self) -> dict[str, Any]:
+        """Return what is shown while it goes on."""
+        from workbench.training.view import preview
+
+        return preview(self)
+
+    def __repr__(self) -> str:
+        from workbench.training.view import line
+
+        try:
+            return line(self)
+        except Exception as error:  # a repr never raises
+            return f"<TrainRun {self.schedule}: {type(error).__name__}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return render.mimebundle(self, include, exclude)
+
+    # for the driver
+
+    def take(self, rank: int, generation: int, report: Report, sizes: Callable[[int], list[int]], late: float) -> None:
+        """Put a worker's report into the tables.
+
+        Parameters
+        ----------
+        rank, generation : int
+        report : Report
+        sizes : callable
+            Batch -> samples of its microbatches.
+        late : float
+            Seconds that the worker's clock is ahead of ours.
+        """
+        begin = self._since + late
+        with self._table_lock:
+            timeline = self._rows["timeline"]
+            for stage, kind, batch, microbatch, start, end, size in report.timeline:
+                timeline.append((rank, stage, kind, batch, microbatch, start - begin, end - begin, generation, size))
+                if kind in COMPUTE:
+                    self._busy += end - start
+            self._rows["versions"].extend(report.versions)
+            for batch, microbatch, loss, when in report.losses:
+                self._note_loss(batch, microbatch, loss, when - begin, generation, sizes(batch))
+            self._sent[rank, generation] = report.sent
+
+    def advance(self, batches: int) -> None:
+        """Say that so many batches are committed."""
+        self.update(done=batches)
+        if time.monotonic() - self._published > PUBLISH:
+            self._published = time.monotonic()
+            self.publish(lambda: self)
+
+    def recent_loss(self, batches: int) -> dict[str, float]:
+        """Return the mean loss of the epoch that ends with these batches."""
+        with self._table_lock:
+            rows = [row for step, row in self._rows["losses"].items() if batches - self.per_epoch <= step < batches]
+        samples = sum(row[3] for row in rows)
+        return {"loss": sum(row[2] * row[3] for row in rows) / samples if samples else float("nan")}
+
+    def forget(self, batches: int) -> None:
+        """Take away what was not committed in the end."""
+        with self._table_lock:
+            losses = self._rows["losses"]
+            for step in [step for step in losses if step >= batches]:
+                del losses[step]
+
+    def add_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        """Note an evaluation after so many batches."""
+        seconds, epoch = time.time() - self._since, max(0, step - 1) // self.per_epoch
+        rows = [(step - 1, epoch, name, float(value), seconds) for name, value in metrics.items()]
+        with self._table_lock:
+            self._rows["metrics"] += rows
+
+    def add_incident(
+        self, kind: str, message: str, *, worker: int = -1, stage: int = -1, step: int = -1, pause: float = 0.0,
+        replayed: int = 0, lost_steps: int = 0, lost_samples: int = 0,
+    ) -> None:  # fmt: skip
+        """Note that something happened to a worker."""
+        row = (
+            time.time() - self._since, kind, worker, stage, step, pause, replayed, lost_steps, lost_samples, message,
+        )  # fmt: skip
+        with self._table_lock:
+            self._rows["incidents"].append(row)
+        self.event(kind, worker=worker, stage=stage, step=step, message=message)
+
+    def rows(self, name: str) -> list[tuple[Any, ...]]:
+        """Return a copy of a table's rows."""
+        with self._table_lock:
+            kept = self._rows[name]
+            if name != "losses":
+                return list(kept)
+            return [tuple(row) for _, row in sorted(kept.items())]
+
+    def newest(self, name: str, count: int) -> list[tuple[Any, ...]]:
+        """Return the newest rows of a table, in no particular order."""
+        from itertools import islice
+
+        with self._table_lock:
+            return list(islice(reversed(self._rows[name]), count))
+
+    def _note_loss(
+        self, batch: int, microbatch: int, loss: float, seconds: float, generation: int, sizes: list[int]
+    ) -> None:
+        pending = self._pending.setdefault(batch, {})
+        pending[microbatch] = loss
+        if len(pending) == sum(size > 0 for size in sizes):
+            del self._pending[batch]
+            # In the order of the microbatches, whoever was first; a replayed step comes out the same.
+            total = sum(pending[index] for index in sorted(pending))
+            if batch not in self._rows["losses"]:
+                row = (batch, batch // self.per_epoch, total, sum(sizes), seconds, generation)
+                self._rows["losses"][batch] = row
+
+    def _table(self, name: str) -> pd.DataFrame:
+        return _frame(self.rows(name), TABLES[name])
+
+
+def _frame(rows: Iterable[tuple[Any, ...]], types: dict[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(types)).astype(types)

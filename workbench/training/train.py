@@ -1,0 +1,274 @@
+"""`train`: what is asked for, checked at once, and the thread that drives it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.engine.errors import suggest
+from workbench.training import errors, programs
+from workbench.training.layout import Layout
+from workbench.training.units import as_bandwidth
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from workbench.training.cluster import Cluster
+    from workbench.training.plan import PipelinePlan
+    from workbench.training.run import TrainRun
+
+__all__ = ["Target", "train"]
+
+RESILIENCE = ("none", "checkpoint", "redundant")
+FLUSH_EVERY = 16  # microbatches for each stage between two drained pipes of the schedules that keep it full
+_TARGET = re.compile(r"\s*([^\W\d]\w*)\s*(>=|<=)\s*(\S+)\s*\Z")
+
+
+def train(
+    model: nn.Module,
+    data: Any,
+    loss: Callable[[Any, Any], torch.Tensor],
+    optimizer: Any,
+    *,
+    plan: PipelinePlan | None = None,
+    cluster: Cluster | None = None,
+    workers: int | None = None,
+    schedule: str = "auto",
+    microbatches: int | None = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    steps: int | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    seed: int = 0,
+    validation: Any = None,
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    evaluate_every: int = 1,
+    target: str | None = None,
+    resilience: str = "none",
+    redundancy: str = "lazy",
+    checkpoint: Any = None,
+    flush_every: int | None = None,
+    vertical_sync: bool = False,
+    recompute: bool = False,
+    activation_compression: float | None = None,
+    link: Any = None,
+    chaos: Any = None,
+    backend: str | None = None,
+    device: Any = None,
+    tracker: Any = None,
+    resume: Any = None,
+    wait: bool = False,
+) -> TrainRun:
+    """Train a model as a pipeline over the session's workers.
+
+    Parameters
+    ----------
+    model : Module
+        Holds the weights of the last commit when the run ends in any way.
+    data : tuple of tensors or arrays, map-style Dataset, or DataLoader over one
+    loss : callable
+        (output, target) -> mean over the samples.
+    optimizer : torch.optim.Optimizer, or callable from parameters to one
+    plan : PipelinePlan, optional
+        By default the first microbatch is profiled, and a plan is made for `cluster`.
+    cluster : Cluster, optional
+        By default what the session's workers are found to be.
+    workers : int, optional
+        By default all that the session has; a local session with fewer starts more.
+    schedule : {"auto", "gpipe", "1f1b", "pipedream", "2bw", "ddp"}
+    microbatches : int, optional
+        In a batch; by default 1 for pipedream, one for each worker for ddp, else twice the stages.
+    batch_size : int, optional
+        By default a DataLoader's, else 32.
+    epochs, steps : int
+        How long; `steps` counts batches and wins.
+    shuffle, drop_last : bool
+    seed : int
+        Of the order of the samples and of random layers.
+    validation : like `data`, optional
+        Gives `loss`, and `top1` (percent) for targets of whole numbers.
+    evaluate : callable, optional
+        (model) -> metrics; in place of `validation`.
+    evaluate_every : int
+        Epochs.
+    target : str, optional
+        "top1>=94" or "loss<=0.1": reaching it ends training at that commit.
+    flush_every : int, optional
+        Microbatches between two commits of pipedream and 2bw; 16 for each stage.
+    vertical_sync : bool
+        pipedream: a microbatch sees weights of the same age at every stage.
+    recompute : bool
+        Forward again before the backward, which needs less memory.
+    activation_compression : float, optional
+        2: float32 travels as float16, which is lossy.
+    link : str or float, optional
+        Emulated bandwidth of each machine: "100mbit", or bytes per second.
+    device : str, optional
+        Of the workers, such as "cuda".
+    tracker : object, optional
+        Told of spans and evaluations, if it has `span` and `eval`.
+    wait : bool
+        Wait for the end.
+
+    Returns
+    -------
+    TrainRun
+
+    Raises
+    ------
+    TrainingError
+        For an unknown schedule or option.
+    ScheduleError
+        For microbatches that the batch or the schedule does not allow.
+    DataError
+        For data without samples, or without length and index.
+    NoProgress
+        For fewer workers than the plan needs.
+    WorkerLost, LossNaN
+        From `result()`.
+    """
+    from workbench.training import data as data_module
+    from workbench.training.optimizers import as_optimizer, recipe_of
+    from workbench.training.prepare import planned, setups
+    from workbench.training.run import TrainRun
+    from workbench.training.runner import Job
+    from workbench.training.work import Work
+
+    _check_names(schedule, resilience, redundancy)
+    _check_missing(resilience=resilience, checkpoint=checkpoint, chaos=chaos, resume=resume)
+    for name, number in (
+        ("microbatches", microbatches), ("batch_size", batch_size), ("epochs", epochs), ("steps", steps),
+        ("workers", workers), ("evaluate_every", evaluate_every), ("flush_every", flush_every),
+    ):  # fmt: skip
+        _check_whole(name, number)
+    if backend not in (None, "gloo"):
+        raise errors.unknown("backend", backend, ("gloo",))
+    goal = None if target is None else Target.parse(target)
+    rate = None if link is None else as_bandwidth(link, "link")
+    half = _check_compression(activation_compression)
+    source, batch_size = data_module.source_of(data, batch_size)
+    checking = None if validation is None else data_module.source_of(validation, batch_size)[0]
+    made = as_optimizer(optimizer, model)
+    recipe = recipe_of(made, model)
+    if not model.training:
+        model.train()
+
+    plan, schedule, addresses = planned(
+        model, source, batch_size, loss, plan=plan, cluster=cluster, workers=workers, schedule=schedule,
+        microbatches=microbatches, seed=seed, compression=activation_compression, rate=rate,
+    )  # fmt: skip
+    layout = Layout.of(plan, schedule)
+    micro = microbatches or _default_microbatches(schedule, layout, min(batch_size, source.length))
+    if micro > min(batch_size, source.length):
+        raise errors.too_many_microbatches(min(batch_size, source.length), micro)
+    batches = data_module.Batches(source.length, batch_size, micro, shuffle, drop_last, seed)
+    if not batches.per_epoch:
+        raise errors.DataError(
+            f"drop_last leaves no batch: {source.length} samples are fewer than batch_size {batch_size}.",
+            "Use a smaller batch_size, or drop_last=False.",
+        )
+    total = steps if steps is not None else epochs * batches.per_epoch
+    flush = 1
+    if schedule not in programs.FLUSHING:
+        flush = max(1, (flush_every or FLUSH_EVERY * len(layout.stages)) // micro)
+    made_programs: dict[int, Any] = {}
+
+    def program(count: int) -> Any:
+        if count not in made_programs:
+            made_programs[count] = programs.program(plan, schedule, micro, steps=count, vertical_sync=vertical_sync)
+        return made_programs[count]
+
+    program(min(flush, total))  # what the schedule does not allow is said now
+    job = Job(loss, batches, seed, recompute, rounds=schedule == "pipedream")
+    made_setups = setups(model, plan, layout, job, recipe, source, device)
+    run = TrainRun(
+        model=model, optimizer=made, plan=plan, schedule=schedule, resilience=resilience, microbatches=micro,
+        batch_size=batch_size, per_epoch=batches.per_epoch, total=total, link="" if link is None else str(link),
+        flush_every=flush * micro if schedule not in programs.FLUSHING else None,
+    )  # fmt: skip
+    work = Work(
+        setups=made_setups, addresses=addresses, layout=layout, program=program, flush=flush, batches=batches,
+        total=total, goal=goal, checking=checking, evaluate=evaluate, every=evaluate_every, tracker=tracker,
+        loss=loss, rate=rate, half=half,
+    )  # fmt: skip
+    run.launch(work)
+    return run.result() if wait else run
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A metric and what it shall reach."""
+
+    metric: str
+    sign: str
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read "top1>=94".
+
+        Raises
+        ------
+        TrainingError
+            For anything else.
+        """
+        found = _TARGET.match(text) if isinstance(text, str) else None
+        with contextlib.suppress(ValueError):
+            if found:
+                return cls(found[1], found[2], float(found[3]))
+        raise errors.TrainingError(f'"{text}" is no target.', 'Write "top1>=94" or "loss<=0.1".')
+
+    def met(self, metrics: Mapping[str, float]) -> bool:
+        """Whether metrics reach it.
+
+        Raises
+        ------
+        TrainingError
+            If the metric is not among them.
+        """
+        if self.metric not in metrics:
+            raise errors.TrainingError(
+                f'No metric "{self.metric}".',
+                suggest(self.metric, metrics, f"There are: {', '.join(metrics)}.", quote='"{}"'),
+            )
+        value = metrics[self.metric]
+        return value >= self.value if self.sign == ">=" else value <= self.value
+
+
+def _default_microbatches(schedule: str, layout: Layout, batch_size: int) -> int:
+    if schedule == "ddp":  # one for each worker, or all but one would have nothing to do
+        return min(layout.ranks, batch_size)
+    return programs.default_microbatches(schedule, len(layout.stages), batch_size)
+
+
+def _check_names(schedule: str, resilience: str, redundancy: str) -> None:
+    if schedule not in ("auto", *programs.SCHEDULES):
+        raise errors.unknown_schedule(schedule)
+    if resilience not in RESILIENCE:
+        raise errors.unknown("resilience", resilience, RESILIENCE)
+    if redundancy not in programs.REDUNDANCY:
+        raise errors.unknown("redundancy", redundancy, programs.REDUNDANCY)
+
+
+def _check_missing(**options: Any) -> None:
+    for name, value in options.items():
+        if value not in (None, "none"):
+            raise errors.TrainingError(f"{name}={value!r} is not available yet.", f"Leave {name} out.")
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise errors.TrainingError(f"{name} is a whole number from 1; got {value!r}.", f"Write {name}=4.")
+
+
+def _check_compression(value: float | None) -> bool:
+    if value not in (None, 1, 2):
+        raise errors.TrainingError(
+            f"activation_compression is None, 1 or 2; got {value!r}.", "2 sends float32 as float16."
+        )
+    return value == 2

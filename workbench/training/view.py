@@ -1,0 +1,199 @@
+"""What is seen of a training run: a line, the Gantt chart of the last spans, the losses, incidents and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.training.units import show_bytes, show_seconds
+
+if TYPE_CHECKING:
+    from workbench.training.run import TrainRun
+
+__all__ = ["KINDS", "gantt_state", "line", "loss_state", "preview", "run_view", "told"]
+
+#: kinds of bars, in the order of their colours and hatches
+KINDS = (
+    {"kind": "forward", "role": "compute", "label": "forward"},
+    {"kind": "backward", "role": "compute", "label": "backward"},
+    {"kind": "send", "role": "transfer", "label": "send"},
+    {"kind": "recv", "role": "transfer", "label": "receive"},
+    {"kind": "update", "role": "compute", "label": "reduce, update"},
+    {"kind": "idle", "role": "idle", "label": "idle"},
+)
+_KIND = {
+    "forward": "forward", "frc": "forward", "backward": "backward", "brc": "backward", "send_act": "send",
+    "send_grad": "send", "send_replica": "send", "recv_act": "recv", "recv_grad": "recv", "recv_replica": "recv",
+    "reduce": "update", "step": "update",
+}  # fmt: skip
+BARS = 2000  # in the chart
+SPANS = 3  # in the chart of a run that has ended
+POINTS = 2000  # of the loss curve
+
+
+def line(run: TrainRun) -> str:
+    """Return the run as one line: schedule, plan, step, loss, samples/s, bubble, losses of workers."""
+    done = run.steps
+    total = run.progress.total
+    parts = [f"TrainRun {run.schedule} {run.plan.config}", f"step {done:,}/{int(total or 0):,}"]
+    losses = run.rows("losses")
+    if losses:
+        parts.append(f"loss {losses[-1][2]:.4g}")
+    if run.throughput:
+        parts += [f"{run.throughput:,.0f} samples/s", f"bubble {100 * run.bubble:.0f} %"]
+    lost = [row for row in run.rows("incidents") if row[1] == "lost"]
+    if lost:
+        updates = sum(row[7] for row in lost)
+        parts.append(f"{len(lost)} lost, {updates} updates lost")
+    if run.link:
+        parts.append(f"emulated link {run.link}")
+    if run.state in ("cancelled", "failed"):
+        parts.append(run.state)
+    return " · ".join(parts)
+
+
+def told(run: TrainRun, format: str = "text") -> Any:
+    """Return plan and outcome as text, HTML or a dict."""
+    facts = _facts(run)
+    if format == "dict":
+        return {"plan": run.plan.to_pandas().to_dict("records"), "run": dict(facts)}
+    lines = [line(run), *(f"{name}: {value}" for name, value in facts)]
+    explain = getattr(run.plan, "explain", None)
+    plan = explain() if explain is not None else run.plan.to_pandas().to_string(index=False)
+    text = "\n".join([*lines, "", str(plan)])
+    if format == "html":
+        import html
+
+        return f"<pre>{html.escape(text)}</pre>"
+    return text
+
+
+def run_view(run: TrainRun) -> dict[str, Any]:
+    """Return the blocks of a run: words, chart of the last spans, losses, incidents, metrics, plan."""
+    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": line(run)}]
+    blocks += _notes(run)
+    state = gantt_state(run)
+    if state["bars"]:
+        blocks.append({"kind": "gantt", "state": state})
+    if run.steps > 1:
+        blocks.append({"kind": "curve", "state": loss_state(run), "text": "", "alt": "loss against steps"})
+    for name in ("incidents", "metrics"):
+        frame = getattr(run, name)
+        if len(frame):
+            blocks.append({"kind": "table", "name": name, "frame": frame})
+    blocks.append({"kind": "table", "name": "run", "frame": _table(_facts(run)), "text": False})
+    blocks.append({"kind": "table", "name": "plan", "frame": run.plan.to_pandas(), "text": False})
+    return {"blocks": blocks}
+
+
+def preview(run: TrainRun) -> dict[str, Any]:
+    """Return the blocks that are shown while it goes on."""
+    blocks: list[dict[str, Any]] = [{"kind": "summary", "text": line(run)}, *_notes(run)]
+    state = gantt_state(run)
+    if state["bars"]:
+        blocks.append({"kind": "gantt", "state": state})
+    if run.steps > 1:
+        blocks.append({"kind": "curve", "state": loss_state(run), "text": "", "alt": "loss against steps"})
+    return {"blocks": blocks}
+
+
+def gantt_state(run: TrainRun, bars: int = BARS) -> dict[str, Any]:
+    """Return the chart of the newest operations: a lane for each worker, at most 2,000 bars.
+
+    Parameters
+    ----------
+    run : TrainRun
+    bars : int
+
+    Returns
+    -------
+    dict
+        Of the `gantt` module; times are milliseconds since the first bar.
+    """
+    stages = {rank: stage.index for stage in run.plan.stages for rank in stage.ranks}
+    if run.schedule == "ddp":
+        stages = dict.fromkeys(stages, 0)
+    rows = [row for row in run.newest("timeline", 4 * bars) if row[2] in _KIND]
+    rows.sort(key=lambda row: row[5])
+    rows = rows[-bars // 2 :]
+    first = _first_step(rows, run)
+    rows = [row for row in rows if row[3] >= first]
+    begin = min((row[5] for row in rows), default=0.0)
+    drawn: list[dict[str, Any]] = []
+    end: dict[int, float] = {}
+    for worker, stage, kind, step, microbatch, start, stop, _, size in rows:
+        free = end.get(worker)
+        if free is not None and start - free > 1e-4:
+            drawn.append(_bar(worker, free - begin, start - begin, "idle", f"idle {show_seconds(start - free)}"))
+        label = f"{kind} stage {stage}, step {step}" + (f", microbatch {microbatch}" if microbatch >= 0 else "")
+        label += f": {show_seconds(stop - start)}" + (f", {show_bytes(size)}" if size else "")
+        drawn.append(_bar(worker, start - begin, stop - begin, _KIND[kind], label))
+        end[worker] = max(stop, free or 0.0)
+    lanes = [{"id": rank, "label": f"worker {rank} (stage {stages[rank]})"} for rank in sorted(stages)]
+    return {"lanes": lanes, "bars": drawn[-bars:], "kinds": [dict(kind) for kind in KINDS], "unit": "ms"}
+
+
+def loss_state(run: TrainRun) -> dict[str, Any]:
+    """Return the curve of the losses, and of the loss on the validation data."""
+    rows = run.rows("losses")
+    step = max(1, len(rows) // POINTS)
+    series = [
+        {"name": "loss", "x": [float(row[0]) for row in rows[::step]], "y": [float(row[2]) for row in rows[::step]]}
+    ]
+    checked = [row for row in run.rows("metrics") if row[2] == "loss"]
+    if checked and run.validated:
+        series.append(
+            {"name": "validation", "x": [float(row[0]) for row in checked], "y": [float(row[3]) for row in checked]}
+        )
+    return {"series": series, "x_label": "step", "y_label": "loss", "target": None, "band": None, "marks": []}
+
+
+def _first_step(rows: Sequence[tuple[Any, ...]], run: TrainRun) -> int:
+    """Return the step with which the last spans begin."""
+    if not rows:
+        return 0
+    span = max(1, (run.flush_every or run.microbatches) // run.microbatches)
+    return max(0, (rows[-1][3] // span - SPANS + 1) * span)
+
+
+def _bar(worker: int, start: float, end: float, kind: str, label: str) -> dict[str, Any]:
+    return {"lane": worker, "start": 1000 * start, "end": 1000 * end, "kind": kind, "label": label}
+
+
+def _facts(run: TrainRun) -> list[tuple[str, str]]:
+    samples = run.samples
+    facts = [
+        ("schedule", run.schedule),
+        ("stages", run.plan.config),
+        ("microbatches", f"{run.microbatches}"),
+        ("batch size", f"{run.batch_size}"),
+        ("steps", f"{run.steps:,}"),
+        ("samples", f"{samples:,}"),
+        ("samples/s", f"{run.throughput:,.1f}"),
+        ("bubble", f"{100 * run.bubble:.1f} %"),
+        ("bytes sent", show_bytes(run.bytes_sent)),
+    ]
+    if samples:
+        facts.append(("bytes/sample", show_bytes(run.bytes_sent / samples)))
+    if run.flush_every:
+        facts.append(("committed every", f"{run.flush_every} microbatches, when the pipe drains"))
+    if run.plan.data_parallel_bytes and samples:
+        planned = run.plan.data_parallel_bytes
+        facts.append(("data parallelism would send", f"{show_bytes(planned)} a microbatch"))
+    if run.link:
+        facts.append(("link", f"emulated, {run.link} for each machine"))
+    return facts
+
+
+def _notes(run: TrainRun) -> list[dict[str, Any]]:
+    notes = [{"kind": "note", "level": "warning", "text": row[9]} for row in run.rows("incidents")[-5:]]
+    if run.reached:
+        notes.append({"kind": "note", "level": "info", "text": f"target reached at step {run.steps:,}"})
+    return notes
+
+
+def _table(facts: Sequence[tuple[str, str]]) -> Any:
+    import pandas as pd
+
+    names = pd.Series([name for name, _ in facts], dtype="str")
+    return pd.DataFrame({"name": names, "value": pd.Series([value for _, value in facts], dtype="str")})

@@ -1,0 +1,197 @@
+"""What the thread of a run does: train up to an evaluation, evaluate, and leave the last commit in the user's model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.engine import session
+from workbench.training import errors
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from workbench.training.data import Batches, Source
+    from workbench.training.layout import Layout
+    from workbench.training.run import TrainRun
+    from workbench.training.train import Target
+
+__all__ = ["Work", "validated"]
+
+
+@dataclass
+class Work:
+    """What the thread of a run does.
+
+    Parameters are those of `train`, checked.
+    """
+
+    setups: list[bytes]
+    addresses: list[str]
+    layout: Layout
+    program: Callable[[int], Any]
+    flush: int
+    batches: Batches
+    total: int
+    goal: Target | None
+    checking: Source | None
+    evaluate: Callable[[nn.Module], Mapping[str, float]] | None
+    every: int
+    tracker: Any
+    loss: Callable[[Any, Any], torch.Tensor]
+    rate: float | None
+    half: bool
+
+    def __call__(self, run: TrainRun) -> TrainRun:
+        from workbench.training.driver import Cancelled, Driver, Lost
+
+        run.publish(lambda: run)
+        driver = Driver(
+            run, session.session(), self.addresses, self.setups, self.layout, self.program, self.flush, self._sizes,
+            rate=self.rate, half=self.half,
+        )  # fmt: skip
+        self.setups = []
+        committed = 0
+        try:
+            try:
+                with self._span("data"):
+                    driver.start()
+                committed = self._train(run, driver)
+            except Cancelled:
+                committed = driver.halt()
+            except Lost as lost:
+                committed = driver.halt()
+                rank = min(lost.ranks)
+                error = errors.worker_lost(rank, self.layout.place(rank)[0], committed)
+                run.add_incident(
+                    "lost", error.message, worker=rank, stage=self.layout.place(rank)[0], step=committed
+                )  # fmt: skip
+                raise error from None
+            except BaseException:
+                committed = driver.halt()
+                raise
+        finally:
+            try:
+                self._keep(run, driver, committed)
+            finally:
+                driver.close()
+                run.forget(committed)
+                run.publish(lambda: run)
+        return run
+
+    # below: training, evaluating, and when to stop
+
+    def _train(self, run: TrainRun, driver: Any) -> int:
+        """Train to the end, the target or the tracker's word; return the batches that are committed."""
+        at = 0
+        told = self.evaluate is not None or self.checking is not None or self.goal is not None or bool(self.tracker)
+        step = self.every * self.batches.per_epoch if told else self.total
+        while at < self.total:
+            until = min(self.total, at + step)
+            with self._span("train"):
+                driver.go(at, until)
+            at = until
+            if told and (stop := self._evaluate(run, driver, at)):
+                run.reached = run.reached or stop == "reached"
+                break
+        return at
+
+    def _evaluate(self, run: TrainRun, driver: Any, at: int) -> str:
+        """Evaluate the weights of a commit; say whether to stop."""
+        self._load(run, driver, at)
+        with self._span("eval"):
+            if self.evaluate is not None:
+                metrics = {name: float(value) for name, value in self.evaluate(run.model).items()}
+                count = self.batches.samples
+            elif self.checking is not None:
+                metrics = validated(run.model, self.checking, self.loss, self.batches.batch_size)
+                count = self.checking.length
+            else:
+                metrics, count = run.recent_loss(at), self.batches.samples
+        run.model.train()
+        run.validated = self.evaluate is not None or self.checking is not None
+        run.add_metrics(at, metrics)
+        run.publish(lambda: run)
+        log = getattr(self.tracker, "eval", None)
+        answer = log(step=at, n=count, **metrics) if log is not None else None
+        if self.goal is not None and self.goal.met(metrics):
+            return "reached"
+        return "stopped" if getattr(answer, "stop", False) else ""
+
+    def _keep(self, run: TrainRun, driver: Any, committed: int) -> None:
+        """Put the last commit into the user's model and optimizer, as far as it is to be had."""
+        self._load(run, driver, committed, optimizer=True)
+
+    def _load(self, run: TrainRun, driver: Any, committed: int, *, optimizer: bool = False) -> None:
+        import torch
+
+        from workbench.training.optimizers import give_back
+
+        found = driver.weights(committed)
+        own = {**dict(run.model.named_parameters()), **dict(run.model.named_buffers())}
+        with torch.no_grad():
+            for weights, buffers, state in found.values():
+                for name, tensor in (*weights.items(), *buffers.items()):
+                    own[name].copy_(tensor)
+                if optimizer:
+                    give_back(run.optimizer, run.model, state)
+
+    def _sizes(self, batch: int) -> list[int]:
+        return [self.batches.count(batch, microbatch) for microbatch in range(self.batches.microbatches)]
+
+    def _span(self, name: str) -> Any:
+        span = getattr(self.tracker, "span", None)
+        return contextlib.nullcontext() if span is None else span(name)
+
+
+def validated(
+    model: nn.Module, source: Source, loss: Callable[[Any, Any], torch.Tensor], batch_size: int
+) -> dict[str, float]:
+    """Return the mean loss, and for targets of whole numbers `top1` in percent.
+
+    Parameters
+    ----------
+    model : Module
+        Left in training mode.
+    source : Source
+    loss : callable
+    batch_size : int
+    """
+    import torch
+
+    from workbench.training.data import Batches
+
+    batches = Batches(source.length, batch_size, 1, shuffle=False)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    total, right, counted = 0.0, 0, True
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch in range(batches.per_epoch):
+                *arguments, target = torch.utils._pytree.tree_map(
+                    lambda part: part.to(device) if isinstance(part, torch.Tensor) else part,
+                    source.load(batches, batch, 0),
+                )
+                output = model(*arguments)
+                total += float(loss(output, target)) * batches.size(batch)
+                counted = counted and _has_classes(output, target)
+                if counted:
+                    right += int((output.argmax(1) == target).sum())
+    finally:
+        model.train()
+    metrics = {"loss": total / source.length}
+    if counted:
+        metrics["top1"] = 100.0 * right / source.length
+    return metrics
+
+
+def _has_classes(output: Any, target: Any) -> bool:
+    import torch
+
+    return (
+        isinstance(target, torch.Tensor) and isinstance(output, torch.Tensor) and target.ndim == 1
+        and not target.is_floating_point() and output.ndim == 2
+    )  # fmt: skip
