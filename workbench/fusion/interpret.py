@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,7 @@ class _Machine:
         for k, op in enumerate(builder.ops):
             values = [(v[k] if m is None else v[k][m]).reshape(-1) for v, _, m in merges]
             x = np.concatenate(values) if values else np.empty(0, builder.dtypes[k])
-            for part in _by_key(op, builder.dtypes[k], x, key, size):
+            for part in _by_key(op, builder.dtypes[k], x, key, size, self.program.exact):
                 name = next(names)
                 self.memory[name] = part.astype(self.program.buffer(name).dtype).reshape(
                     [self.size(d) for d in self.program.buffer(name).shape]
@@ -289,13 +290,17 @@ def _reduce(op: str, dtype: str, x: np.ndarray, there: np.ndarray, exact: bool) 
     return [values, places]
 
 
-def _by_key(op: str, dtype: str, x: np.ndarray, key: np.ndarray, size: int) -> list[np.ndarray]:
+def _by_key(op: str, dtype: str, x: np.ndarray, key: np.ndarray, size: int, exact: bool = False) -> list[np.ndarray]:
     kind = np.dtype(dtype)
     simple: dict[str, Any] = {
         "+": np.add, "*": np.multiply, "min": np.minimum, "max": np.maximum, "and": np.logical_and, "or": np.logical_or,
     }  # fmt: skip
     if op in simple:
         found = np.full(size, identity(op, dtype), kind)
+        if op == "+" and exact and kind.kind == "f":
+            order = np.argsort(key, kind="stable")
+            rows = np.split(x[order], np.searchsorted(key[order], np.arange(1, size)))
+            return [np.array([_fsum(row) for row in rows[:size]], kind)]
         simple[op].at(found, key, x)
         return [found]
     parts: list[np.ndarray] = [np.zeros(size, np.float64 if op == "moments" else kind) for _ in range(PARTS[op])]
@@ -336,7 +341,16 @@ def _cast(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _fsum(row: np.ndarray) -> float:
+    """Return `math.fsum`, also where partial sums would leave the range of floats; infinities add up as NumPy's do."""
+    finite = np.isfinite(row)
+    if not finite.all():
+        with np.errstate(invalid="ignore"):
+            return float(np.sum(row[~finite]))
     try:
         return math.fsum(row.tolist())
-    except (OverflowError, ValueError):
-        return float(np.sum(row))
+    except OverflowError:
+        total = sum(map(Fraction, row.tolist()), Fraction(0))
+        try:
+            return float(total)
+        except OverflowError:
+            return math.inf if total > 0 else -math.inf

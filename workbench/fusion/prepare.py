@@ -191,7 +191,7 @@ class _Preparing:
     def __init__(self, roots: Sequence[Expr], form: Structure, exact: bool) -> None:
         self.form, self.exact = form, exact
         self.original = roots
-        self.roots, self.became = optimise(roots)
+        self.roots, self.became = optimise(roots, exact)
         self.plan = Prepared(symbols=dict(form.symbols))
         self.slot: dict[int, int] = {}
         self.by_data: dict[int, Any] = {}

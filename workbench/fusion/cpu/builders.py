@@ -129,6 +129,10 @@ class State(Recorded):
                 start = emitter.narrow(self._record(k), kind)
             self.variables.append(emitter.slot(kind, start))
 
+    def value(self, part: int) -> Value:
+        """Return a part of what was merged."""
+        return self.variables[part].get()
+
     def keep(self) -> None:
         """Write the values to the chunk's record."""
         for k, variable in enumerate(self.variables):
@@ -169,6 +173,8 @@ class State(Recorded):
             total = merged(op, dtype, [variable.get()], [emitter.first(x)])[0]
             variable.set(total)
             return emitter.splat(total)
+        if emitter.program.exact and x.floating:
+            return self._one_by_one(x)
         step = 1
         while step < x.lanes:
             order = [k + x.lanes - step for k in range(x.lanes)]  # of the identity, then x: x moved up by `step`
@@ -184,6 +190,18 @@ class State(Recorded):
         x = merged(op, dtype, [emitter.splat(variable.get())], [x])[0]
         variable.set(emitter.lane(x, emitter.int64(x.lanes - 1)))
         return x
+
+    def _one_by_one(self, x: Value) -> Value:
+        """Return the running values of a vector as they are without reassociation."""
+        emitter, variable = self.emitter, self.variables[0]
+        total, found = variable.get(), "poison"
+        for k in range(x.lanes):
+            total = merged(self.builder.ops[0], self.builder.dtypes[0], [total], [emitter.lane(x, emitter.int64(k))])[0]
+            found = emitter.code.value(
+                x.kind, x.lanes, f"insertelement {x.type} {found}, {total.type} {total.ref}, i32 {k}"
+            ).ref
+        variable.set(total)
+        return Value(emitter.code, found, x.kind, x.lanes)
 
 
 def alone(op: str, x: Value, position: Value) -> list[Value]:

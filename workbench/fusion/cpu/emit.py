@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from workbench.fusion.cpu import operations
 from workbench.fusion.cpu.access import Access
 from workbench.fusion.cpu.builders import State, Vectors
+from workbench.fusion.cpu.exact import ExactLanes, ExactState
 from workbench.fusion.cpu.ir import BITS, Code, Value, llvm_type
 from workbench.fusion.cpu.layout import BLOCK, Layout, LoopPlan, plan_loops
 from workbench.fusion.cpu.machine import Host
@@ -79,10 +80,10 @@ class Emitter(Access):
         self.sizes: dict[str, Value] = {}
         self.along: str | None = None  # the dimension that vectors run along
         self.live: Value | None = None  # lanes that are there; None: all
-        self.states: dict[int, State] = {}
+        self.states: dict[int, State | ExactState] = {}
         self.tables: dict[int, Append | Table] = {}
         self.loops: dict[int, For] = {}  # builder -> its loop
-        self.vectors: dict[tuple[int, int], Vectors] = {}
+        self.vectors: dict[tuple[int, int], Vectors | ExactLanes] = {}
         self.labels = 0
         #: key -> a predicate, the lanes that were there, and the key of each lane that may be merged at
         self.safe_keys: dict[int, tuple[int, Value | None, Value]] = {}
@@ -204,7 +205,8 @@ class Emitter(Access):
         for builder in loop.builders:
             self.loops[builder.id] = loop
             if builder.kind == "merge":
-                self.states[builder.id] = State(self, builder, outermost)
+                exact = builder.id in self.plan.exact
+                self.states[builder.id] = (ExactState if exact else State)(self, builder, outermost)
             else:
                 self.tables[builder.id] = Append(self, builder) if builder.kind == "append" else Table(self, builder)
         nested = any(isinstance(each, For) for each in statements(loop.body))
@@ -270,7 +272,9 @@ class Emitter(Access):
         for each in merges:
             for k in range(len(self.states[each.builder].builder.ops)):
                 if (each.builder, k) not in self.vectors:
-                    self.vectors[each.builder, k] = Vectors(self, self.states[each.builder], k)
+                    state = self.states[each.builder]
+                    made = ExactLanes(self, state) if isinstance(state, ExactState) else Vectors(self, state, k)
+                    self.vectors[each.builder, k] = made
         if any(v.blocked for v in self.vectors.values()):
             with self.counting(start, end, BLOCK) as begin:
                 bound = begin + BLOCK
@@ -397,7 +401,9 @@ class Emitter(Access):
         if each.op == "result":
             return self.result(each)
         if each.op == "scan":
-            return self.states[each.builder].scan(args[0], self.live)
+            state = self.states[each.builder]
+            assert isinstance(state, State)
+            return state.scan(args[0], self.live)
         dtypes = [self.dtypes[arg] for arg in each.args]
         return operations.apply(self.module, self.code, each.op, dtypes, each.dtype, args)
 
@@ -405,7 +411,7 @@ class Emitter(Access):
         """Return what a loop merged that is finished: one of this function, or one that ran before."""
         state = self.states.get(each.builder)
         if state is not None:
-            return self.splat(state.variables[each.part].get())
+            return self.splat(state.value(each.part))
         kind = operations.kind_of(each.dtype)
         return self.splat(self.narrow(self.constant_of(self.layout.results[each.builder, each.part]), kind))
 

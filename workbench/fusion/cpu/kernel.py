@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from workbench.fusion.cpu import combine, machine, memory, objects, threads
+from workbench.fusion.cpu import combine, exact, machine, memory, objects, threads
 from workbench.fusion.cpu.builders import identity
 from workbench.fusion.cpu.emit import emit
-from workbench.fusion.cpu.layout import CHUNK, Layout, LoopPlan, parts_of, plan_loops
+from workbench.fusion.cpu.layout import CHUNK, WORDS, Layout, LoopPlan, parts_of, plan_loops
 from workbench.fusion.loop import Buffer, Builder, For, If, Program, Store, statements, text
 
 __all__ = ["Compiled", "compile"]
@@ -44,6 +44,8 @@ class _Facts:
         The record of a chunk before it runs.
     merges : list of (op, dtype, slots, result slots)
         Single values: where they stand in a record, and where in the table.
+    sums : list of (slot, result slot)
+        Sums that are rounded once, likewise.
     appends, tables : list of Builder
     """
 
@@ -51,10 +53,14 @@ class _Facts:
         self.plan = plan
         self.start = array("q", bytes(8 * max(1, plan.slots)))
         self.merges: list[tuple[str, str, list[int], list[int]]] = []
+        self.sums: list[tuple[int, int]] = []
         self.appends = [b for b in plan.loop.builders if b.kind == "append"]
         self.tables = plan.tables
         for builder in plan.loop.builders:
             if builder.kind != "merge":
+                continue
+            if builder.id in plan.exact:
+                self.sums.append((plan.record[builder.id, 0], layout.results[builder.id, 0]))
                 continue
             for k, (op, dtype, part) in enumerate(parts_of(builder)):
                 slot = plan.record[builder.id, k]
@@ -223,12 +229,14 @@ class _Run:
         for op, dtype, slots, places in facts.merges:
             for place, each in zip(places, combine.merge(op, dtype, records[:, slots]), strict=True):
                 self.table[place] = each
+        for slot, place in facts.sums:
+            self.table[place] = _rounded(records[:, slot : slot + WORDS])
         for builder in facts.appends:
             counts = records[:, plan.record[builder.id, 0]] if chunks else np.zeros(0, np.int64)
             for name, (column, step) in zip(builder.buffers, appends[builder.id], strict=True):
                 self.bind(name, _gathered(column, step, counts[-1:] if on else counts, workers))
         for builder in facts.tables:
-            self.finish(builder, tables[builder.id])
+            self.finish(plan, builder, tables[builder.id])
 
     def once(self, facts: _Facts, function: Callable[..., None], chunk: tuple[int, int, int, int]) -> None:
         """Run a loop of a single chunk: what it merged is the result."""
@@ -237,6 +245,8 @@ class _Run:
         for _, _, slots, places in facts.merges:
             for slot, place in zip(slots, places, strict=True):
                 self.table[place] = record[slot]
+        for slot, place in facts.sums:
+            self.table[place] = _rounded(np.array([record[slot : slot + WORDS]], np.int64))
 
     def chunks(self, plan: LoopPlan) -> tuple[list[tuple[int, int, int, int]], int]:
         """Return the chunks of a loop, which depend on its sizes alone, and how many points it has."""
@@ -307,7 +317,8 @@ class _Run:
 
     def groups(self, plan: LoopPlan, count: int) -> int:
         """Return how many sets of private tables there are: depends on sizes alone."""
-        size = sum((self.size(b.size or 0) + 1) * 8 * len(parts_of(b)) for b in plan.tables)
+        words = [(b, WORDS if b.id in plan.exact else len(parts_of(b))) for b in plan.tables]
+        size = sum((self.size(b.size or 0) + 1) * 8 * many for b, many in words)
         most = max(1, min(combine.GROUPS, combine.MOST_BYTES // size))
         per_group = -(-count // min(most, count))
         return -(-count // per_group)
@@ -318,6 +329,11 @@ class _Run:
         """Make private tables of a builder; return for each part an array of groups, keys and copies."""
         size = self.size(builder.size or 0)
         made = []
+        if builder.id in plan.exact:
+            sums = memory.zeros((groups, size + 1, WORDS), np.int64)
+            which = np.minimum(np.arange(len(records)) // per_group, groups - 1)
+            records[:, plan.record[builder.id, 0]] = sums.ctypes.data + which * sums.strides[0]
+            return [sums]
         copies = 1 if builder.id in plan.columns else combine.copies(builder, size)
         for k, (op, dtype, part) in enumerate(parts_of(builder)):
             table = memory.empty((groups, size + 1, copies), dtype)
@@ -333,12 +349,14 @@ class _Run:
             made.append(table)
         return made
 
-    def finish(self, builder: Builder, made: list[np.ndarray]) -> None:
+    def finish(self, plan: LoopPlan, builder: Builder, made: list[np.ndarray]) -> None:
         """Merge private tables into the builder's buffers."""
         size = self.size(builder.size or 0)
         found: list[np.ndarray] = []
         start = 0
-        for op, dtype in zip(builder.ops, builder.dtypes, strict=True):
+        if builder.id in plan.exact:
+            found.append(exact.rounded(exact.merged(made.pop()[:, :size])))
+        for op, dtype in zip(builder.ops, builder.dtypes, strict=True) if made else ():
             count = len(combine.dtypes(op, dtype))
             found += combine.tables(op, dtype, [each[:, :size] for each in made[start : start + count]])
             start += count
@@ -348,6 +366,11 @@ class _Run:
             buffer = self.program.buffer(name)
             shape = tuple([self.size(d) if not isinstance(d, str) or d in self.sizes else size for d in buffer.shape])
             self.bind(name, np.ascontiguousarray(part.astype(buffer.dtype, copy=False).reshape(shape)))
+
+
+def _rounded(words: np.ndarray) -> int:
+    """Return the word of the float nearest to what long sums (n, WORDS) come to."""
+    return int(exact.rounded(exact.merged(words)[None]).view(np.int64)[0])
 
 
 def _gathered(array: np.ndarray, step: int, counts: np.ndarray, workers: int) -> np.ndarray:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 from workbench.fusion.loop import PARTS, Builder, For, Instr, Merge, Program, statements
 
-__all__ = ["BLOCK", "CHUNK", "LANES", "Layout", "LoopPlan", "Unsupported", "parts_of", "plan_loops"]
+__all__ = ["BLOCK", "CHUNK", "LANES", "WORDS", "Layout", "LoopPlan", "Unsupported", "parts_of", "plan_loops"]
 
 #: rows of a chunk, which is what a thread takes at a time
 CHUNK = 65_536
 #: rows after which lanes of float sums are folded
 BLOCK = 8_192
+#: words of a sum that is rounded once
+WORDS = 70
 #: logical lanes of float sums, whatever the width of vectors
 LANES = 32
 
@@ -91,6 +93,8 @@ class LoopPlan:
     slots : int
     columns : set of int
         Tables whose keys follow one another along the vectors.
+    exact : set of int
+        Builders, those of loops inside too, of sums that are rounded once.
     """
 
     loop: For
@@ -100,6 +104,7 @@ class LoopPlan:
     record: dict[tuple[int, int], int] = field(default_factory=dict)
     slots: int = 0
     columns: set[int] = field(default_factory=set)
+    exact: set[int] = field(default_factory=set)
 
     def take(self, builder: int, count: int) -> None:
         """Give a builder its slots."""
@@ -130,19 +135,16 @@ def plan_loops(program: Program) -> list[LoopPlan]:
             isinstance(index, int) for each in inside if hasattr(each, "buffer") for index in getattr(each, "index", ())
         )
         plan = LoopPlan(loop, f"loop{number}", nested, scans or scattered)
+        if program.exact:
+            plan.exact = _exact(loop)
         for builder in loop.builders:
             if builder.kind == "append":
                 plan.take(builder.id, 1 + len(builder.dtypes))
             elif builder.kind == "merge":
-                if program.exact and any(
-                    op in ("+", "moments") and dtype.startswith("float")
-                    for op, dtype in zip(builder.ops, builder.dtypes, strict=True)
-                ):
-                    raise Unsupported("exact sums of floats")
-                plan.take(builder.id, len(parts_of(builder)))
+                plan.take(builder.id, WORDS if builder.id in plan.exact else len(parts_of(builder)))
             elif builder.kind in ("vecmerge", "dictmerge") and builder.size is not None and builder.ids is None:
                 plan.take(builder.id, 3 * len(parts_of(builder)))
-                if _neighbours(loop, builder):
+                if builder.id not in plan.exact and _neighbours(loop, builder):
                     plan.columns.add(builder.id)
             else:
                 raise Unsupported(builder.kind)
@@ -150,6 +152,21 @@ def plan_loops(program: Program) -> list[LoopPlan]:
             if isinstance(each, For) and any(b.kind != "merge" for b in each.builders):
                 raise Unsupported("a table inside a loop")
         found.append(plan)
+    return found
+
+
+def _exact(loop: For) -> set[int]:
+    """Return the builders of a loop, and of those inside it, that sum floats; not those of running values."""
+    inside = list(statements((loop,)))
+    running = {each.builder for each in inside if isinstance(each, Instr) and each.op == "scan"}
+    found = set()
+    for each in inside:
+        for builder in each.builders if isinstance(each, For) else ():
+            floats = [op for op, dtype in zip(builder.ops, builder.dtypes, strict=True) if dtype.startswith("float")]
+            if "moments" in floats or (floats == ["+"] and builder.dtypes != ("float64",)):
+                raise Unsupported("exact moments")
+            if floats == ["+"] and builder.id not in running:
+                found.add(builder.id)
     return found
 
 

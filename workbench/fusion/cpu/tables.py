@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workbench.fusion.cpu import operations
+from workbench.fusion.cpu import exact, operations
 from workbench.fusion.cpu.builders import Recorded, alone, identity, merged
 from workbench.fusion.cpu.ir import BITS, Value, llvm_type
-from workbench.fusion.cpu.layout import parts_of
+from workbench.fusion.cpu.layout import WORDS, parts_of
 from workbench.fusion.loop import Builder, Merge
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ class Table(Recorded):
             self.neighbours(each, key, pred, position)
             return
         key, shared = self._safe(each, key, pred)
+        if self.builder.id in emitter.plan.exact:
+            self.exactly(key, emitter.values[each.values[0]], pred)
+            return
         for lane in range(1 if emitter.along is None else emitter.lanes):
             at = emitter.lane(key, emitter.int64(lane))
             start = 0
@@ -142,6 +145,16 @@ class Table(Recorded):
             before.append(self._read(pointer, new[k - start].kind, 0))
         for pointer, value in zip(where, merged(op, dtype, before, new), strict=True):
             self._write(pointer, value)
+
+    def exactly(self, key: Value, x: Value, pred: Value | None) -> None:
+        """Add each lane to the long sum of its key."""
+        emitter, code = self.emitter, self.emitter.code
+        if pred is not None:
+            x = pred.where(x, 0.0)
+        for lane in range(1 if emitter.along is None else emitter.lanes):
+            k = emitter.int64(lane)
+            address = self.places[0][0] + emitter.lane(key, k) * (8 * WORDS)
+            exact.add(emitter, code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr"), emitter.lane(x, k))
 
     def neighbours(self, each: Merge, key: Value, pred: Value | None, position: Value) -> None:
         """Merge lanes whose keys follow one another."""

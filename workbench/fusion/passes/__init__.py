@@ -9,15 +9,16 @@ from workbench.fusion.expr import Expr, walk
 __all__ = ["optimise"]
 
 
-def optimise(roots: Sequence[Expr]) -> tuple[list[Expr], dict[int, Expr]]:
+def optimise(roots: Sequence[Expr], exact: bool = False) -> tuple[list[Expr], dict[int, Expr]]:
     """Return the roots rewritten, and for each node of theirs, by id, what became of it."""
     from workbench.fusion.passes.algebra import simplify
-    from workbench.fusion.passes.columns import split_variance
+    from workbench.fusion.passes.columns import exact_variance, split_variance
     from workbench.fusion.passes.rewrite import rewrite
     from workbench.fusion.passes.views import push_views
 
     order = walk(roots)
-    became = rewrite(order, lambda node: split_variance(simplify(node)))
+    split = exact_variance if exact else split_variance
+    became = rewrite(order, lambda node: split(simplify(node)))
     for step in (push_views,):
         now = walk([became[id(root)] for root in roots], masks=False)
         after = step(now)
