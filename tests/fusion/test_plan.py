@@ -10,7 +10,7 @@ import workbench as wb
 from workbench.fusion import expr as ir
 from workbench.fusion.plan.beam import candidates, search
 from workbench.fusion.plan.cost import gain, latency
-from workbench.fusion.plan.model import device_model
+from workbench.fusion.plan.model import DeviceModel, device_model, predicted_ms
 from workbench.fusion.plan.partition import partition
 from workbench.fusion.run import force
 
@@ -57,7 +57,7 @@ def test_random_plans_have_no_cycle_and_move_no_more_than_before(seed: int) -> N
             nodes.append(ir.map_(str(rng.choice(["add", "multiply", "maximum"])), x, y))
         elif how < 0.7:
             nodes.append(ir.map_("tanh", x))
-        elif x.ndim == 2 and x.shape[1] > 1:
+        elif x.ndim == 2 and x.shape[1] != 1:
             nodes.append(ir.reduce_(str(rng.choice(["sum", "max", "mean"])), x, [1], keepdims=True))
     roots = nodes[-3:]
     parts = partition(roots)
@@ -85,6 +85,53 @@ def test_a_thousand_nodes_are_planned_within_a_second() -> None:
     start = time.process_time()
     wb.fusion.explain(wb.fusion.LazyArray(y))
     assert time.process_time() - start < 10
+
+
+def test_levels_of_memory_have_their_bandwidth() -> None:
+    model = DeviceModel("cpu", {"L1": 80.0, "L2": 40.0, "L3": 20.0, "memory": 10.0}, launch_us=10.0)
+    assert [model.bandwidth(size) for size in (1 << 10, 1 << 18, 1 << 22, 1 << 28)] == [80.0, 40.0, 20.0, 10.0]
+    assert predicted_ms(model, 1e9, 0.0) == pytest.approx(100.01)
+    assert predicted_ms(model, 1e9, 4e8, threads=1) == pytest.approx(400.01)
+    assert predicted_ms(model, 1e9, 4e8, threads=8) == pytest.approx(100.01)
+
+
+def test_a_machine_is_measured_by_itself_at_the_first_long_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.fusion import run
+    from workbench.fusion.plan import calibrate, model
+
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(model, "_models", {})
+    monkeypatch.setattr(run, "FEWEST", 1_000)
+    measured = []
+
+    def measure(until: float) -> dict[str, object]:
+        measured.append(until)
+        return {"bandwidth_gbps": dict.fromkeys(calibrate.LEVELS, 7.0), "launch_us": 3.0, "op_ns": {"exp": 9.0}}
+
+    monkeypatch.setattr(calibrate, "_measure", measure)
+    x = wb.fusion.array(np.ones(2_000))
+    np.exp(x).compute()
+    assert not measured and not model.calibrated()
+    monkeypatch.setattr(run, "WORTH_MEASURING", 1e-4)
+    np.exp(x).compute()
+    np.exp(x).compute()
+    assert len(measured) == 1 and device_model().op_ns["exp"] == 9.0 and device_model().memory == 7.0
+
+
+def test_an_operation_is_measured_beside_what_loading_takes() -> None:
+    from workbench.fusion import cpu
+    from workbench.fusion.plan import calibrate
+
+    x = np.linspace(0.1, 0.9, 100)
+    for name in ("", "exp", "hypot"):
+        wanted = {"": x, "exp": np.exp(x), "hypot": np.hypot(x, x)}[name].sum()
+        found = cpu.compile(calibrate._summing(name)).run({"x": x}, {"n": 100})
+        assert np.allclose(found["o"], wanted)
+    mask = np.arange(100) % 3 == 0
+    found = cpu.compile(calibrate._branching()).run({"x": x, "m": mask}, {"n": 100})
+    assert np.allclose(found["o"], np.sqrt(x[mask]).sum())
 
 
 def test_a_machine_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def described(
             read = sum(volume(shape) * size for shape, size in step_inputs(step, plan))
             written = volume(step.shape) * step.node.dtype.itemsize
             kind = {"Sort": "sort", "Join": "join", "GroupReduce": "group"}.get(step.node.kind, "extern")
-            predicted = predicted_ms(model, read + written, volume(step.shape) * 5.0)
+            predicted = predicted_ms(model, read + written, _called_ns(step, volume))
             kernels.append(
                 Kernel(
                     step.name, kind, "none", (step.node.name,), read, written, predicted, ms, model.memory, 0.0, "hit"
@@ -115,6 +115,13 @@ def _traffic(step: Any, plan: Prepared, lengths: Sequence[Any], volume: Any) -> 
         return sum(read.values()), sum(volume(shape) * size for shape, size in step.outputs)
     written = sum(volume(shape) * output.node.dtype.itemsize for output, _, shape in step.outputs)
     return sum(read.values()), written
+
+
+def _called_ns(step: Any, volume: Any) -> float:
+    """Return nanoseconds that a library takes for a node: what sorts or looks up takes longer the more there is."""
+    many = max([volume(step.shape), *[volume(shape) for shape, _ in step.sizes]])
+    sorts = step.node.kind in ("Sort", "Join", "GroupReduce") or step.node.name in ("sort", "argsort", "unique")
+    return float(many * (2.0 * math.log2(max(many, 2)) if sorts else 5.0))
 
 
 def step_inputs(step: Any, plan: Prepared) -> list[tuple[Any, int]]:
