@@ -373,13 +373,10 @@ class _Picked(Labels):
 
 
 def _where(mask: Expr, size: Dim) -> Expr:
-    found = ir.extern("flatnonzero", _nonzero, (mask,), np.int64, (size,))
+    assert isinstance(size, ir.Size)
+    found = ir.filter_(ir.rows(mask), mask, size)
     found.calls = 0
     return found
-
-
-def _nonzero(mask: Any) -> Any:
-    return np.flatnonzero(mask)
 
 
 def _counted(mask: Any) -> int:
