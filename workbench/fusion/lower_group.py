@@ -77,6 +77,10 @@ def lower_group(
 
 
 class _GroupLowering(Lowering):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.tables: dict[tuple[str, str, int, int], tuple[str, ...]] = {}
+
     def fill(self, name: str) -> GroupLowered:
         self.scan_sources()
         self.collapse()
@@ -148,6 +152,10 @@ class _GroupLowering(Lowering):
         return self.add("load", (), "int64", name=name, index=())
 
     def table(self, name: str, op: str, dtype: str, value: int, key: int, pred: int) -> tuple[str, ...]:
+        """Return the buffers of a table, those that there are of one that is filled the same."""
+        known = self.tables.get((op, dtype, value, pred))
+        if known is not None:
+            return known
         names: tuple[str, ...] = {"first": (f"{name}_0", f"{name}_1"), "last": (f"{name}_0", f"{name}_1")}.get(
             op, (name,)
         )
@@ -159,6 +167,7 @@ class _GroupLowering(Lowering):
         self.builders += 1
         self.outer_builders.append(Builder(self.builders, "vecmerge", (op,), (dtype,), names, "k"))
         self.emit(Merge(self.builders, (value,), (key,), pred))
+        self.tables[op, dtype, value, pred] = names
         return names
 
     def aggregate(self, name: str, op: str, x: Expr, value: int, key: int, pred: int, one: int) -> Aggregate:

@@ -72,8 +72,10 @@ class GroupStep:
         Gets a tuple: keys, then aggregates.
     ops : tuple of str
     space : tuple
-    original : int
-        Where the node is in the walk of the captured graph.
+    node : Expr
+        Without inputs.
+    originals : tuple of int
+        Where its inputs are in the walk of the captured graph.
     outputs : list of (shape, itemsize)
     shape : tuple
     """
@@ -85,7 +87,8 @@ class GroupStep:
     slot: int
     ops: tuple[str, ...]
     space: tuple[Any, ...]
-    original: int
+    node: Expr
+    originals: tuple[int, ...]
     outputs: list[tuple[Any, int]]
     shape: tuple[Any, ...]
     cost: float = 0.0
@@ -276,11 +279,11 @@ class _Preparing:
         for each in inside:
             self.kernel_of.setdefault(id(each), name)
         ops = [each.name for each in inside if each.kind not in UNCOUNTED for _ in range(each.calls)]
-        original = next(k for k, each in enumerate(self.form.order) if self.became[id(each)] is node)
+        places = {id(self.became[id(each)]): k for k, each in enumerate(self.form.order)}
+        originals = tuple([places[id(each)] for each in node.inputs])
         outputs = [(node.shape, dtype.itemsize) for dtype in _group_dtypes(node)]
-        step = GroupStep(
-            name, found, inputs, keys, self.new_slot(node), tuple(ops), group.space, original, outputs, node.shape
-        )
+        slot, bare = self.new_slot(node), _bare(node)
+        step = GroupStep(name, found, inputs, keys, slot, tuple(ops), group.space, bare, originals, outputs, node.shape)
         step.cost = 2.0  # of finding the entry of a key
         return self.costed(step, inside)
 

@@ -203,9 +203,9 @@ def _compiled(
         elif isinstance(step, GroupStep):
             groups = _run_group(step, values, length, device, threads)
             if groups is None:
-                node = form.order[step.original]
-                inputs = _compiled(node.inputs, structure(node.inputs), device, threads, exact, start)[0]
-                groups = whole.compute(node, inputs, threads, exact)
+                wanted = [form.order[k] for k in step.originals]
+                inputs = _compiled(wanted, structure(wanted), device, threads, exact, start)[0]
+                groups = whole.compute(step.node, inputs, threads, exact)
             values[step.slot] = groups
             _learn(step.shape, groups[0].shape, lengths, plan)
         else:
@@ -315,7 +315,7 @@ def _run_group(
     for exact in (False, True):
         lows, spans = spans_of(keys, step.found.fills, exact)
         size = math.prod(spans)
-        if size > min(DENSE, max(4096, 4 * sizes["n0"])):
+        if size > min(DENSE, max(4096, 4 * sizes.get("n0", 1))):
             continue
         for k, (low, span) in enumerate(zip(lows, spans, strict=True)):
             numbers = {"low": low, "span": span, "step": math.prod(spans[k + 1 :])}

@@ -13,14 +13,15 @@ def optimise(roots: Sequence[Expr], exact: bool = False) -> tuple[list[Expr], di
     """Return the roots rewritten, and for each node of theirs, by id, what became of it."""
     from workbench.fusion.passes.algebra import simplify
     from workbench.fusion.passes.columns import exact_variance, split_variance
+    from workbench.fusion.passes.groups import merge_groups
     from workbench.fusion.passes.rewrite import rewrite
     from workbench.fusion.passes.views import push_views
 
     order = walk(roots)
     split = exact_variance if exact else split_variance
     became = rewrite(order, lambda node: split(simplify(node)))
-    for step in (push_views,):
-        now = walk([became[id(root)] for root in roots], masks=False)
-        after = step(now)
+    after: dict[int, Expr] | None = push_views(walk([became[id(root)] for root in roots], masks=False))
+    while after is not None:
         became = {number: after.get(id(node), node) for number, node in became.items()}
+        after = merge_groups(walk([became[id(root)] for root in roots], masks=False))
     return [became[id(root)] for root in roots], became

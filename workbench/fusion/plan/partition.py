@@ -125,14 +125,21 @@ class Partition:
         The last are ids of bases that are seen through a view, or at places that are computed.
         """
         inside: list[Expr] = []
-        loads: list[Expr] = []
+        loads: dict[int, Expr] = {}
         through: set[int] = set()
         seen: set[int] = set()
-        stack: list[tuple[Expr, bool]] = [(each, False) for each in reversed(root.inputs)]
-        if is_inline(root):
-            stack.insert(0, (root, True))
-            if root.kind == "Gather":
-                through.add(id(base_of(root.inputs[0])))
+        stack: list[tuple[Expr, bool]] = [(root, True)] if is_inline(root) else []
+
+        def ask(node: Expr) -> None:
+            inputs = node.inputs
+            if node.kind == "Gather":  # what is taken from is in memory, even if it could be computed here
+                base = base_of(inputs[0])
+                through.add(id(base))
+                loads[id(base)] = base
+                inputs = inputs[1:]
+            stack.extend((each, False) for each in reversed(inputs))
+
+        ask(root)
         while stack:
             node, done = stack.pop()
             if done:
@@ -145,15 +152,13 @@ class Partition:
                 continue
             if not self.inline(node):
                 base = base_of(node)
-                loads.append(base)
+                loads[id(base)] = base
                 if base is not node:
                     through.add(id(base))
                 continue
             stack.append((node, True))
-            if node.kind == "Gather":
-                through.add(id(base_of(node.inputs[0])))
-            stack.extend((each, False) for each in reversed(node.inputs))
-        return inside, loads, through
+            ask(node)
+        return inside, list(loads.values()), through
 
 
 def base_of(node: Expr) -> Expr:
