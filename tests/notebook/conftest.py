@@ -57,14 +57,22 @@ class _Publisher:
         self.front.shown.append((dict(data), (transient or {}).get("display_id"), update))
 
 
-@pytest.fixture(scope="session")
-def _shell() -> Any:
+def real_shell() -> Any:
+    """Return the one shell of this process, with the magics loaded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from IPython.core.getipython import get_ipython
         from IPython.testing.globalipapp import start_ipython
 
-        shell = start_ipython()
-    shell.run_line_magic("load_ext", "workbench")
+        shell = get_ipython() or start_ipython()
+    if "fuse" not in shell.magics_manager.magics["cell"]:
+        shell.run_line_magic("load_ext", "workbench")
+    return shell
+
+
+@pytest.fixture(scope="session")
+def _shell() -> Any:
+    shell = real_shell()
     shell.run_line_magic("load_ext", "tests.notebook.slow")
     return shell
 

@@ -1,20 +1,32 @@
-"""The code that forces: the options of its cell or call, and lines of it that force small work again and again."""
+"""The code that forces: the options of its cell or call, and what of its loops is not to be done again and again.
+
+A line that forces small work many times replays its calls. What two forces have in common is kept at the second, so
+that a loop which asks for a number in each round, as training does for its loss, goes on from the last round.
+"""
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from workbench.fusion.expr import Expr
 from workbench.fusion.positions import here, line_of
 
-__all__ = ["DEFAULTS", "again", "asked", "chosen", "needed", "scope"]
+__all__ = ["DEFAULTS", "again", "asked", "chosen", "keep", "needed", "scope", "shared"]
 
 #: options of runs that nobody named options for
 DEFAULTS: dict[str, Any] = {}
 #: a line may force so many times in a cell before small work is replayed, and work of so many elements is not small
 MOST_TIMES, MOST_ELEMENTS = 32, 20_000
+
+#: what many elements is made of is kept from so many nodes on: to read it back has to be worth it
+FEWEST_NODES = 16
+_COMPUTED = frozenset({"Map", "Select", "Cast", "Reduce", "Scan", "Gather", "Extern", "Concat"})
 
 _NOT_SAID = {"device": "auto", "threads": None, "exact": False, "check": False}
 
@@ -26,6 +38,8 @@ class _Scope:
         self.times: dict[Any, int] = {}
         self.lines: dict[Any, Any] = {}
         self.told: set[Any] = set()
+        #: what was forced, and what that was made of
+        self.seen: weakref.WeakSet[Expr] = weakref.WeakSet()
 
     def line(self, where: Any) -> Any:
         """Return the line of a position; spelled out once."""
@@ -100,3 +114,42 @@ def again(leaves: Sequence[Expr]) -> tuple[bool, Any]:
     if times <= MOST_TIMES:
         return False, None
     return True, where if times == MOST_TIMES + 1 else None
+
+
+def shared(roots: Sequence[Expr], order: Sequence[Expr]) -> list[Expr]:
+    """Return the nodes that were computed for an earlier force too, and that what is new begins at.
+
+    Parameters
+    ----------
+    roots, order : sequence of Expr
+        What is forced, and all nodes of it.
+    """
+    if not _scopes:
+        return []
+    seen = _scopes[-1].seen
+    new = [node for node in order if node not in seen]
+    deep = len(order) - len(new) >= FEWEST_NODES
+    seen.update(node for node in new if node.kind not in ("Leaf", "Const"))
+    found: dict[int, Expr] = {}
+    fresh, asked_for = {id(node) for node in new}, {id(node) for node in roots}
+    for node in new:
+        for each in node.inputs if node.kind != "Item" else ():
+            while each.kind in ("View", "Broadcast"):
+                each = each.inputs[0]
+            if id(each) not in fresh and id(each) not in asked_for and _is_kept(each, deep):
+                found[id(each)] = each
+    return list(found.values())
+
+
+def _is_kept(node: Expr, deep: bool) -> bool:
+    if node.kind not in _COMPUTED or node.valid is not None or node.dtype.kind not in "biuf":
+        return False
+    if not all(type(length) is int for length in node.shape):
+        return False
+    return deep or math.prod(node.shape) < MOST_ELEMENTS
+
+
+def keep(node: Expr, value: Any) -> None:
+    """Make a node a leaf over what was computed for it."""
+    node.kind, node.inputs, node.attrs, node.call = "Leaf", (), (("kept", True),), None
+    node.data = np.asarray(value)

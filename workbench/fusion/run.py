@@ -74,6 +74,10 @@ def force(
     checked_device(device, exact)
     start = time.perf_counter()
     form = structure(exprs) if device != "eager" else None
+    many, kept = len(exprs), forcing.shared(exprs, form.order) if form is not None else []
+    if kept:
+        exprs = [*exprs, *kept]
+        form = structure(exprs)
     replay, where = forcing.again(form.leaves) if form is not None and device != "interpreter" else (False, None)
     if form is None or (replay and not exact):
         values, plan = _eagerly(exprs, start)
@@ -90,8 +94,10 @@ def force(
         from workbench.fusion.check import compare_values
 
         plan.max_error = compare_values(exprs, values)
+    for node, value in zip(kept, values[many:], strict=True):
+        forcing.keep(node, value)
     cache.remember(plan)
-    return values, plan
+    return values[:many], plan
 
 
 def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False) -> FusionPlan:

@@ -290,3 +290,67 @@ STATEMENTS = st.sampled_from(
 @given(st.lists(STATEMENTS, min_size=1, max_size=7))
 def test_random_cells_are_the_same_as_run_plainly(statements: list[str]) -> None:
     same("\n".join(statements))
+
+
+def test_a_loop_that_asks_for_a_number_goes_on_from_the_last_round() -> None:
+    source = """
+weights, bias, losses = np.zeros(5), 0.0, []
+for k in range(12):
+    p = np.tanh(rows @ weights + bias)
+    losses.append(float(((p - truth) ** 2).mean()))
+    weights = weights - 0.1 * (rows * (p - truth)[:, None]).mean(axis=0)
+    bias -= 0.1 * (p - truth).mean()
+"""
+    rng = np.random.default_rng(5)
+    plain = {"np": np, "rows": rng.random((40, 5)), "truth": rng.random(40)}
+    ours = dict(plain)
+    result = wb.fusion.run_cell(source, ours)
+    exec(source, plain)
+    for name in ("weights", "bias", "losses", "p"):
+        assert type(ours[name]) is type(plain[name])
+        np.testing.assert_allclose(ours[name], plain[name], rtol=1e-9)
+    assert result.plan.segments == 13
+    rounds = wb.fusion.plans()[-13:]
+    # the graph does not grow with the rounds, and so the last ones find their plan
+    assert [each.cache for each in rounds[5:12]] == ["hit"] * 7
+    assert len({len(each.ops) for each in rounds[5:12]}) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y = a * 2; z = y + 1; first = float(z.sum()); second = float(z.max()); w = z.copy(); z[0] = 5; u = z.sum()",
+        "y = np.exp(a); k = y.copy(); m = float(y.sum()); n = float((y * 2).sum()); y += 1; o = k + y",
+        "s = a.sum(); t = s; s += 1; s *= 2",
+        "b = 0.0\nfor k in range(3):\n    b -= (a * k).mean()\nc = b",
+        "d = df.people.sum(); e = d; d -= 1",
+    ],
+)
+def test_values_that_are_kept_are_not_written_through(source: str) -> None:
+    same(source)
+
+
+@pytest.mark.filterwarnings("ignore:.* ran in .*, unfused")
+def test_lazy_objects_deep_in_arguments() -> None:
+    same("out = pd.DataFrame({'total': [df.people.sum()], 'most': [df.adults.max()]})")
+    same("out = pd.DataFrame([{'total': df.people.sum(), 'k': 1}])")
+    same("out = np.array([a[k : k + 3].sum() for k in range(4)])")
+    same("out = np.stack([a[:3], a[3:6] * 2])")
+    result = wb.fusion.run_cell("out = np.array([a[k : k + 3].sum() for k in range(4)])", _namespace())
+    assert result.plan.segments == 1  # not one for each element
+
+
+@pytest.mark.filterwarnings("ignore:.* ran in .*, unfused")
+def test_keys_that_are_lazy() -> None:
+    same("sums = df.groupby('state').people.sum(); out = list(sums.index[sums > 100])")
+    same("lookup = {k: k * k for k in range(100)}; out = lookup[i[3]]; at = [10, 20, 30][int(i[1])]")
+    same("out = [str(each) for each in np.array(['a', 'b'])[(a > 0.5).astype(int)]]")
+
+
+@pytest.mark.filterwarnings("ignore:.* ran in .*, unfused")
+def test_strings_chosen_by_a_condition_are_strings() -> None:
+    same("df['size'] = np.where(df.people > 5e5, 'big', 'small'); n = (df['size'] == 'big').sum()")
+
+
+def test_rows_of_groups_by_position() -> None:
+    same("by = (df.people * 2).groupby(df.state).sum(); out = by.head(2); last = by.tail(1); mid = by.iloc[1:]")

@@ -222,16 +222,16 @@ class Domain:
             start, stop, step = rows.indices(self.size)
             size = len(range(start, stop, step))
             return Domain(size, parent=self, kind="slice", by=rows, labels=Known(self.index[rows]))
-        if self.kind in ("filter", "take"):
-            count = _counted if self.kind == "filter" else len
-            length = ir.Size(f"slice#{self.by.number}")
-            found = ir.extern(
-                "slice", lambda by: np.arange(count(by), dtype=np.int64)[rows], (self.by,), np.int64, (length,)
-            )
-            found.calls = 0
-            return self.take(found)
-        assert self.parent is not None
-        return self.take(self.parent.slice(rows).places(self.parent))
+        if self.kind == "relabel":
+            assert self.parent is not None
+            return self.take(self.parent.slice(rows).places(self.parent))
+        # a root of which only the run tells the length has keys for its labels
+        like = self.by if self.kind in ("filter", "take") else self.labels.exprs()[0]
+        count = _counted if self.kind == "filter" else len
+        length = ir.Size(f"slice#{like.number}")
+        found = ir.extern("slice", lambda by: np.arange(count(by), dtype=np.int64)[rows], (like,), np.int64, (length,))
+        found.calls = 0
+        return self.take(found)
 
     def relabel(self, labels: Labels) -> Domain:
         """Return the same rows under other labels."""

@@ -43,18 +43,32 @@ def is_lazy(value: Any) -> bool:
 
 
 def forced(value: Any) -> Any:
-    """Return a value with its lazy objects computed, also those one level inside lists, tuples, dicts and slices."""
-    if hasattr(type(value), "_fusion_value"):
-        return value._fusion_value()
-    if type(value).__name__ == "LazyArray":
-        return value.compute()
-    if type(value) in (list, tuple) and any(is_lazy(each) for each in value):
-        return type(value)(forced(each) for each in value)
-    if type(value) is dict and any(is_lazy(each) or type(each) in (list, tuple) for each in value.values()):
-        return {key: forced(each) for key, each in value.items()}
-    if type(value) is slice:
-        return slice(forced(value.start), forced(value.stop), forced(value.step))
-    return value
+    """Return a value with its lazy objects computed, in one plan: also those two levels inside lists, tuples, dicts."""
+    waiting: list[Any] = []
+    _inside(value, waiting.append)
+    if len(waiting) > 1:
+        from workbench.fusion.api import computed
+
+        computed(waiting)
+    return _inside(value, _value) if waiting else value
+
+
+def _value(lazy: Any) -> Any:
+    return lazy._fusion_value() if hasattr(type(lazy), "_fusion_value") else lazy.compute()
+
+
+def _inside(value: Any, change: Callable[[Any], Any], depth: int = 2) -> Any:
+    """Return a value with the lazy objects in it changed."""
+    if is_lazy(value):
+        return change(value)
+    kind = type(value)
+    if kind is slice:
+        return slice(*[_inside(each, change, 0) for each in (value.start, value.stop, value.step)])
+    if not depth or kind not in (list, tuple, dict):
+        return value
+    if kind is dict:
+        return {key: _inside(each, change, depth - 1) for key, each in value.items()}
+    return kind([_inside(each, change, depth - 1) for each in value])
 
 
 def run_in_pandas(

@@ -202,8 +202,8 @@ def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 def _inplace(name: str) -> Callable[..., Any]:
     def inplace(self: LazyArray, other: Any) -> Any:
         found = combine(name, (self, other), here(2))
-        if found is NotImplemented:
-            return found
+        if found is NotImplemented or (not self._expr.shape and self._store is None):
+            return found  # a single value is no memory: the name is bound anew, and others keep what they have
         from workbench.fusion.capture import ndindex
 
         ndindex.assign(self, found, same_kind=name)

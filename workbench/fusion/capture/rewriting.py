@@ -1,4 +1,4 @@
-"""A cell's code before it runs: the names that it reads and writes, and its calls, sent through a router."""
+"""A cell's code before it runs: its names, and its calls and look-ups by key, sent through a router."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _silenced(source: str, last: ast.stmt) -> bool:
 
 
 class _Routed(ast.NodeTransformer):
-    """Turns `f(x)` into `router(f, x)`."""
+    """Turns `f(x)` into `router(f, x)`, and `x[key]` into `router.item(x, key)` where the key is told by the run."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -105,3 +105,11 @@ class _Routed(ast.NodeTransformer):
             return node
         router = ast.copy_location(ast.Name(ROUTER, ast.Load()), node.func)
         return ast.copy_location(ast.Call(router, [node.func, *node.args], node.keywords), node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.ctx, ast.Load) or isinstance(node.slice, ast.Constant | ast.Slice | ast.Tuple):
+            return node
+        router = ast.copy_location(ast.Name(ROUTER, ast.Load()), node.value)
+        item = ast.copy_location(ast.Attribute(router, "item", ast.Load()), node.value)
+        return ast.copy_location(ast.Call(item, [node.value, node.slice], []), node)

@@ -45,11 +45,19 @@ class Router:
         if form is not None:
             return form(*args, **kwargs)
         if self._takes_lazy(function):
+            if type(function) is types.BuiltinMethodType and _of_numpy(function):
+                # it would ask each element of a list for its value, one after another
+                args = tuple([forced(each) if type(each) in (list, tuple) else each for each in args])
             return function(*args, **kwargs)
         return function(*[forced(each) for each in args], **{name: forced(each) for name, each in kwargs.items()})
 
+    def item(self, value: Any, key: Any) -> Any:
+        """Return `value[key]`; what is not lazy, as an index is, gets a computed key."""
+        __tracebackhide__ = True
+        return value[forced(key) if is_lazy(key) and not is_lazy(value) else key]
+
     def __reduce__(self) -> Any:
-        return plain_call_maker, ()  # a function of the cell that travels to another process leaves the notebook here
+        return _Plain, ()  # a function of the cell that travels to another process leaves the notebook here
 
     def _takes_lazy(self, function: Any) -> bool:
         kind = type(function)
@@ -70,14 +78,17 @@ class Router:
         return _of_numpy(function)
 
 
-def plain_call_maker() -> Callable[..., Any]:
-    """Return a router for code that is not in a cell: calls are calls."""
-    return plain_call
+class _Plain:
+    """A router for code that is not in a cell: calls are calls."""
 
+    def __call__(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
 
-def plain_call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Call a function."""
-    return function(*args, **kwargs)
+    def item(self, value: Any, key: Any) -> Any:
+        return value[key]
+
+    def __reduce__(self) -> Any:
+        return _Plain, ()
 
 
 def concrete_type(value: Any) -> type:
@@ -98,13 +109,14 @@ def concrete_type(value: Any) -> type:
     return type(forced(value))
 
 
-def _has_lazy(value: Any) -> bool:
+def _has_lazy(value: Any, depth: int = 2) -> bool:
+    """Return whether a value is lazy, or what is in it: a table is often made of a dict of lists."""
     if is_lazy(value):
         return True
     kind = type(value)
-    if kind in (list, tuple):
-        return any(map(is_lazy, value))
-    return kind is dict and any(map(is_lazy, value.values()))
+    if not depth or kind not in (list, tuple, dict):
+        return False
+    return any(_has_lazy(each, depth - 1) for each in (value.values() if kind is dict else value))
 
 
 def _of_numpy(function: Any) -> bool:

@@ -147,7 +147,8 @@ def owned(exprs: Sequence[Expr], values: Sequence[Any], leaves: Sequence[Expr]) 
     taken = [leaf.data for leaf in leaves if isinstance(leaf.data, np.ndarray)]
     for expr, value in zip(exprs, values, strict=True):
         if isinstance(value, np.ndarray) and value.size:
-            if expr.kind not in ("Leaf", "View", "Broadcast") and any(np.may_share_memory(value, x) for x in taken):
+            whole = expr.kind not in ("Leaf", "View", "Broadcast") or expr.attr("kept")
+            if whole and any(np.may_share_memory(value, x) for x in taken):
                 value = value.copy()
             taken.append(value)
         found.append(value)

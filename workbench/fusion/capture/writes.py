@@ -70,7 +70,9 @@ def column_for(value: Any, domain: Domain) -> Column | None:
         return None
     if type(value).__name__ == "LazyArray":
         found = array_expr(value)
-        if found.ndim != 1 or (found.shape[0] is not domain.size and found.shape[0] != domain.size):
+        if found.ndim != 1 or not plain(found.dtype):
+            return None
+        if found.shape[0] is not domain.size and found.shape[0] != domain.size:
             return None
         return Column(found.dtype, domain, found)
     return _repeated(value, domain)
