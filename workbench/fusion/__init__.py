@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.frame import LazyFrame, frame
     from workbench.fusion.capture.series import LazySeries
     from workbench.fusion.compare import compare
-    from workbench.fusion.errors import FusionError, FusionKeyError, FusionShapeError, FusionTypeError
+    from workbench.fusion.errors import (
+        FusionError,
+        FusionKeyError,
+        FusionMemoryError,
+        FusionShapeError,
+        FusionTypeError,
+    )
     from workbench.fusion.fuse import fuse
     from workbench.fusion.plan.calibrate import calibrate
     from workbench.fusion.plan.model import DeviceModel
@@ -27,6 +33,7 @@ __all__ = [
     "DeviceModel",
     "FusionError",
     "FusionKeyError",
+    "FusionMemoryError",
     "FusionPlan",
     "FusionShapeError",
     "FusionTypeError",
@@ -51,6 +58,7 @@ _LAZY = {
     "DeviceModel": "workbench.fusion.plan.model",
     "FusionError": "workbench.fusion.errors",
     "FusionKeyError": "workbench.fusion.errors",
+    "FusionMemoryError": "workbench.fusion.errors",
     "FusionPlan": "workbench.fusion.result",
     "FusionShapeError": "workbench.fusion.errors",
     "FusionTypeError": "workbench.fusion.errors",

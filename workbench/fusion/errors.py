@@ -9,6 +9,7 @@ from workbench.engine.errors import WorkbenchError, suggest, warn
 __all__ = [
     "FusionError",
     "FusionKeyError",
+    "FusionMemoryError",
     "FusionShapeError",
     "FusionTypeError",
     "arch_differs",
@@ -55,6 +56,10 @@ class FusionKeyError(FusionError, KeyError):
 
 class FusionTypeError(FusionError, TypeError):
     """A value of a type that cannot be fused."""
+
+
+class FusionMemoryError(FusionError, MemoryError):
+    """Work that finds no memory."""
 
 
 def cannot_fuse(value: object, *, table: bool = False) -> FusionTypeError:
@@ -137,9 +142,9 @@ def check_failed(error: float, name: str, allowed: float, fused: Any, eager: Any
     return found
 
 
-def out_of_memory(needed: str, free: str) -> FusionError:
+def out_of_memory(needed: str, free: str) -> FusionMemoryError:
     """Return the error for a plan that needs more memory than there is."""
-    return FusionError(
+    return FusionMemoryError(
         f"Not enough memory: the plan needs {needed}, {free} is free.",
         "Use wb.fusion.frame on a dask DataFrame, or compute fewer results at once.",
     )

@@ -68,6 +68,8 @@ def force(
     ------
     FusionError
         If a check fails, or the device is not there.
+    FusionMemoryError
+        If there is no memory for what the plan computes.
     """
     said = forcing.chosen(device=device, threads=threads, exact=exact, check=check)
     device, threads, exact, check = said["device"], said["threads"], said["exact"], said["check"]
@@ -84,9 +86,13 @@ def force(
         if where is not None:
             plan.reason_rows.append(ReasonRow(exprs[0].name, "forced in a loop", where_text(where)))
     else:
-        values, plan = _compiled(
-            exprs, form, "interpreter" if device == "interpreter" else "cpu", threads, exact, start
-        )
+        where_to = "interpreter" if device == "interpreter" else "cpu"
+        try:
+            values, plan = _compiled(exprs, form, where_to, threads, exact, start)
+        except MemoryError as error:
+            from workbench.fusion import room
+
+            raise room.shortage(_prepared(exprs, form, exact)[0], form) from error
     asked = forcing.asked()
     if asked is not None and not replay:
         plan.reason_rows.append(ReasonRow(exprs[0].name, "value needed by Python", where_text(asked)))
