@@ -8,27 +8,32 @@ from dataclasses import replace
 from typing import Any
 
 from workbench.training.cluster import Cluster
-from workbench.training.costs import Costs
+from workbench.training.costs import Costs, Place
 from workbench.training.graph import Profile
 from workbench.training.plan import Options, PipelinePlan, Stage
 from workbench.training.solve import Cut
 from workbench.training.states import stage_nodes
 
-__all__ = ["plan_of"]
+__all__ = ["microbatches_of", "plan_of"]
 
 
 def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut], options: Options) -> PipelinePlan:
     """Return the plan that some cuts make."""
     states = costs.states
     names = stage_nodes(profile, states.graph, [states.sets[cut.end] for cut in cuts])
+    if costs.schedule == "gpipe":
+        costs = replace(costs, microbatches=microbatches_of(profile, len(cuts)))
     stages: list[Stage] = []
     rank = 0
+    total = sum(math.prod(cut.machines) for cut in cuts)
     for index, cut in enumerate(cuts):
         count = math.prod(cut.machines)
-        in_flight = costs.in_flight(cut.place, cut.after, cut.machines[0])
+        # with machines left out there are fewer after a stage than the search had to allow for
+        where = (cut.place, cut.after, cut.machines[0]) if costs.compat else (Place(total - rank - count), 0, count)
+        in_flight = costs.in_flight(*where)
         follower = cuts[(index + 1) % len(cuts)]
         time, communication = _stage_time(costs, cluster, cut)
-        held = float(costs.held(cut.start, cut.end, cut.place, cut.after, cut.machines[0]))
+        held = float(costs.held(cut.start, cut.end, *where))
         stages.append(
             Stage(
                 index=index,
@@ -75,15 +80,20 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
     return plan
 
 
+def microbatches_of(profile: Profile, stages: int) -> int:
+    """Return how many microbatches a step has if nothing else is said."""
+    return 2 * stages if profile.batch_size is None else max(1, min(2 * stages, profile.batch_size))
+
+
 def _stage_time(costs: Costs, cluster: Cluster, cut: Cut) -> tuple[float, float]:
     """Return seconds of a stage, and of its communication, through all levels."""
     time, communication = _held(costs.compute, cut), 0.0
     below = 1
-    for replicas, bandwidth, count, (start, end, whole) in zip(
+    for replicas, bandwidth, count, (start, end, begins) in zip(
         cut.machines, cluster.bandwidth, cluster.machines, cut.outer, strict=True
     ):
-        time = float(costs.time(time, start, end, replicas, bandwidth, below, whole=whole))
-        alone = costs.compat and whole
+        time = float(costs.time(time, start, end, replicas, bandwidth, below, begins=begins))
+        alone = costs.compat and begins
         reduce = float(costs.reduce(start, end, replicas, bandwidth)) / (below if alone else 1)
         first, second = costs.transfer(start, end, replicas, bandwidth)
         sent = 0.0 if alone else float(first + second + costs.upkeep(start, end, replicas, bandwidth))

@@ -129,7 +129,7 @@ class Costs:
         return (self.parameters[end + 1] - self.parameters[starts]) / (bandwidth * replicas)
 
     def time(
-        self, compute: Any, starts: Any, end: int, replicas: int, bandwidth: float, below: int, *, whole: bool
+        self, compute: Any, starts: Any, end: int, replicas: int, bandwidth: float, below: int, *, begins: bool
     ) -> Any:
         """Return seconds per microbatch of segments on some replicas.
 
@@ -141,12 +141,12 @@ class Costs:
         end, replicas : int
         bandwidth : float
         below : int
-            Units in a unit of this level: what PipeDream divides the all-reduce of a whole span by.
-        whole : bool
-            Whether the segment is all of its span.
+            Units in a unit of this level: what PipeDream divides the all-reduce of a first segment by.
+        begins : bool
+            Whether the segment begins its span; PipeDream then counts no transfers.
         """
         reduce = self.reduce(starts, end, replicas, bandwidth)
-        if self.compat and whole:
+        if self.compat and begins:
             return (compute + reduce / below) / replicas
         busy = (compute + reduce) / replicas
         first, second = self.transfer(starts, end, replicas, bandwidth)

@@ -118,8 +118,8 @@ def read_profile(path: str | os.PathLike[str]) -> Profile:
     try:
         text = Path(path).read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        line = Path(path).read_bytes()[: error.start].count(b"\n") + 1
-        raise errors.profile_line(path, line, "UTF-8 text", repr(error.object[error.start : error.end])) from None
+        where = Path(path).read_bytes()[: error.start].count(b"\n") + 1
+        raise errors.profile_line(path, where, "UTF-8 text", repr(error.object[error.start : error.end])) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise errors.ProfileError(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from workbench.training import errors
-from workbench.training.build import plan_of
+from workbench.training.build import microbatches_of, plan_of
 from workbench.training.cluster import Cluster
 from workbench.training.costs import Costs, Place
 from workbench.training.graph import Profile
@@ -119,8 +119,8 @@ def solved(profile: Profile, cluster: Cluster, states: States, options: Options,
     )
     if options.schedule == "ddp":
         cuts = [_everything(states, cluster)]
-        plan = plan_of(profile, cluster, costs, cuts, options)
-        return plan if _fits(plan, options.memory) else None
+        replicated = plan_of(profile, cluster, costs, cuts, options)
+        return replicated if _fits(replicated, options.memory) else None
     if options.memory is None or compat:
         return _best(profile, cluster, costs, options)
     if options.schedule != "gpipe":
@@ -128,7 +128,7 @@ def solved(profile: Profile, cluster: Cluster, states: States, options: Options,
     # how many microbatches gpipe holds goes by the number of stages, which is known only when they are cut
     found = []
     for count in range(1, cluster.size + 1):
-        held = replace(costs, microbatches=_microbatches(profile, count))
+        held = replace(costs, microbatches=microbatches_of(profile, count))
         plan = _with_copies(profile, cluster, held, options)
         if plan is not None and len(plan.stages) <= count:
             found.append(plan)
@@ -136,6 +136,12 @@ def solved(profile: Profile, cluster: Cluster, states: States, options: Options,
 
 
 def _best(profile: Profile, cluster: Cluster, costs: Costs, options: Options) -> PipelinePlan | None:
+    if options.fewer and costs.memory is not None and not costs.compat and len(cluster.machines) == 1:
+        # how many microbatches are in flight goes by the machines that are used: each number of them on its own
+        smaller = [Cluster([count], cluster.bandwidth) for count in range(1, cluster.size + 1)]
+        tried = [best_cuts(costs, each, straight=options.straight) for each in smaller]
+        plans = [plan_of(profile, cluster, costs, cuts, options) for cuts in tried if cuts]
+        return min(plans, key=lambda plan: (plan.time, plan.machines_used), default=None)
     cuts = best_cuts(costs, cluster, straight=options.straight, fewer=options.fewer)
     return plan_of(profile, cluster, costs, cuts, options) if cuts else None
 
@@ -164,11 +170,6 @@ def _everything(states: States, cluster: Cluster) -> Cut:
 
 def _fits(plan: PipelinePlan, memory: float | None) -> bool:
     return memory is None or all(stage.memory_bytes <= memory for stage in plan.stages)
-
-
-def _microbatches(profile: Profile, stages: int) -> int:
-    """Return how many microbatches a step has if nothing else is said."""
-    return 2 * stages if profile.batch_size is None else max(1, min(2 * stages, profile.batch_size))
 
 
 def _no_plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import platform
 import statistics
 import time
@@ -160,7 +161,7 @@ def _recorder(model: nn.Module, graph: fx.Graph, device: torch.device) -> Any:
     from torch import fx
     from torch.utils import _pytree as pytree
 
-    class Recorder(fx.Interpreter):
+    class Recorder(fx.Interpreter):  # type: ignore[misc]
         """Runs the graph; notes when each node begins, forward and backward.
 
         Backward, a node begins when the gradient of its output is there, and ends when the next one begins. Hooks on
@@ -247,9 +248,9 @@ class _Clock:
             import torch
 
             torch.cuda.synchronize(self.device)
-            gaps = [first.elapsed_time(second) / 1000 for first, second in zip(moments, moments[1:], strict=False)]
+            gaps = [first.elapsed_time(second) / 1000 for first, second in itertools.pairwise(moments)]
         else:
-            gaps = [second - first for first, second in zip(moments, moments[1:], strict=False)]
+            gaps = [second - first for first, second in itertools.pairwise(moments)]
         found: dict[str, float] = {}
         for (name, _), gap in zip(marks, gaps, strict=True):
             found[name] = found.get(name, 0.0) + gap
@@ -273,7 +274,8 @@ def _profile(
 ) -> Profile:
     sizes = {name: _input_bytes(value) for name, value in zip(_placeholders(graph), inputs, strict=False)}
     owner: dict[int, str] = {}
-    nodes, edges = [], []
+    nodes: list[Node] = []
+    edges: list[tuple[str, str]] = []
     for node in graph.nodes:
         if node.op == "placeholder" and node.name in sizes:
             nodes.append(Node(node.name, f"Input{len(nodes)}", 0.0, 0.0, sizes[node.name], 0.0))
@@ -281,9 +283,9 @@ def _profile(
             continue
         weight, ties = 0.0, []
         for tensor, counts in _tensors(model, node):
-            first = owner.setdefault(id(tensor), node.name)
-            if first != node.name:
-                ties.append(f"[shares parameters with {first}]")
+            holder = owner.setdefault(id(tensor), node.name)
+            if holder != node.name:
+                ties.append(f"[shares parameters with {holder}]")
             elif counts:
                 weight += tensor.numel() * tensor.element_size()
         for parent in node.all_input_nodes:
@@ -394,7 +396,10 @@ def _read(kept: str | None) -> Profile | None:
     found = store().get_json(kept)
     if found is None:
         return None
-    nodes = tuple(Node(*values[:4], tuple(values[4]), values[5]) for values in found["nodes"])
+    nodes = tuple(
+        Node(name, text, forward, backward, tuple(sizes), weight)
+        for name, text, forward, backward, sizes, weight in found["nodes"]
+    )
     return Profile(nodes, tuple((start, end) for start, end in found["edges"]), found["batch_size"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,17 @@ __all__ = ["Cut", "best_cuts"]
 #: times that differ by less, relatively, are equal
 TIE = 1e-12
 
+#: how many numbers of units are worked on at once: more are fewer steps, but half of their candidates cannot be
+_UNITS = 4
+
+#: in place of the state before a segment: it begins its span, or it is that of one unit less
+_BEGINS, _FEWER = -1, -2
+
 #: rows of a table of candidates that are worked on at once, so that they stay in the processor's cache
 _ROWS = 24
 
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
+_Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Cut:
     machines : tuple of int
         Replicas of each level, innermost first.
     outer : tuple of (int, int, bool)
-        For each level, innermost first: start and end of the segment it belongs to, and whether that is all of its
+        For each level, innermost first: start and end of the segment it belongs to, and whether that begins its
         span.
     place : Place
     after : int
@@ -71,30 +79,72 @@ class _Level:
 
     @property
     def divisor(self) -> int:
-        """What PipeDream divides the all-reduce of a whole span by: the count of the level below."""
+        """What PipeDream divides the all-reduce of a first segment by: the count of the level below."""
         return 1 if self.below is None else self.below.count
 
-    def within(self, place: Place, after: int, replicas: int) -> Place:
-        """Return the place of what is inside a segment; all the same where nothing goes by it."""
-        return Place() if self.costs.memory is None or self.costs.compat else place.inside(after, replicas, self.unit)
+    @property
+    def free(self) -> bool:
+        """Whether what is inside a segment does not hang on what is around it."""
+        return self.costs.memory is None or self.costs.compat
 
-    def segments(self, end: int, replicas: int, after: int, place: Place, valid: Any, *, whole: bool) -> _Floats:
-        """Return seconds of the segments from every start to one end; infinite where there is none."""
+    def segments(self, starts: Any, end: int, replicas: Any, after: int, place: Place, *, begins: bool) -> _Floats:
+        """Return seconds of the segments from some starts to one end; infinite where they do not fit.
+
+        Parameters
+        ----------
+        starts : array of int
+        end : int
+        replicas : int or array of int, shape (n, 1)
+            Several at once only where no memory is asked for.
+        after : int
+            Units after the segment.
+        place : Place
+        begins : bool
+            Whether the segment begins its span.
+        """
         costs = self.costs
-        starts = np.arange(end + 1)
         if self.below is None:
-            compute = costs.compute[end + 1] - costs.compute[: end + 1]
+            compute = costs.compute[end + 1] - costs.compute[starts]
         else:
-            compute = self.below.table(self.within(place, after, replicas))[end, : end + 1]
-        found = costs.time(compute, starts, end, replicas, self.bandwidth, self.divisor, whole=whole)
-        found = np.where(valid, found, np.inf)
+            within = Place() if self.free else place.inside(after, replicas, self.unit)
+            compute = self.below.table(within)[end, starts]
+        found = costs.time(compute, starts, end, replicas, self.bandwidth, self.divisor, begins=begins)
         if costs.memory is not None and (self.below is None or costs.compat):
-            found[costs.too_large(starts, end, place, after, replicas)] = np.inf
-        return found
+            found = np.where(costs.too_large(starts, end, place, after, replicas), np.inf, found)
+        return np.asarray(found)
 
-    def candidates(self, end: int, place: Place, valid: Any) -> _Candidates:
-        """Return the costs of all segments that end at one state."""
-        return _Candidates(self, end, place, valid)
+    def first(self, starts: _Ints, end: int, place: Place) -> _Floats:
+        """Return seconds of the segments that begin their span, on 1, 2, … units; one row each, flat for one start."""
+        most = 1 if self.straight else self.count
+        found = np.full((self.count, len(starts)), np.inf)
+        if self.costs.memory is None:
+            counts = np.arange(1, most + 1)[:, None]
+            found[:most] = self.segments(starts, end, counts, 0, place, begins=True)
+        else:
+            for used in range(1, most + 1):
+                found[used - 1] = self.segments(starts, end, used, self.count - used, place, begins=True)
+        return found[:, 0] if len(starts) == 1 else found
+
+    def last(self, starts: _Ints, end: int, place: Place) -> Callable[[range], _Floats]:
+        """Return a function from units used to the seconds of the segments that come last of several.
+
+        By units used, replicas at the end (1, 2, …) and start; without a limit on memory, the same for all units used.
+        """
+        most = 1 if self.straight else self.count - 1
+        if self.costs.memory is None:
+            counts = np.arange(1, most + 1)[:, None]
+            table = self.segments(starts, end, counts, 0, place, begins=False)[None]
+            return lambda used: table[:, : used[-1] - 1]
+
+        def limited(used: range) -> _Floats:
+            found = np.full((len(used), min(most, used[-1] - 1), len(starts)), np.inf)
+            for row, units in enumerate(used):
+                for replicas in range(1, min(most, units - 1) + 1):
+                    after = self.count - units
+                    found[row, replicas - 1] = self.segments(starts, end, replicas, after, place, begins=False)
+            return found
+
+        return limited
 
     def table(self, place: Place) -> _Floats:
         """Return the best time on all units: of end j from start i, at [j, i]."""
@@ -108,96 +158,103 @@ class _Level:
         best = np.full((self.count + 1, size, size), np.inf)
         scratch = np.empty((_ROWS, size))
         for end in range(size):
-            valid = _starts(states.inside(end))
-            candidates = self.candidates(end, place, valid)
+            before = np.flatnonzero(states.inside(end))
+            starts = np.concatenate(([0], before + 1))
+            best[1:, end, starts] = self.first(starts, end, place).reshape(self.count, -1)
+            last = self.last(starts[1:], end, place)
             for used in range(1, self.count + 1):
                 row = best[used, end]
-                row[: end + 1] = candidates.whole(used)
                 if self.fewer:
                     np.minimum(row, best[used - 1, end], out=row)
-                for replicas, seconds in enumerate(candidates.last(used), 1):
-                    before = best[used - replicas]
-                    for top in range(0, end, _ROWS):
+                if used == 1 or not len(before):
+                    continue
+                for replicas, seconds in enumerate(last(range(used, used + 1))[0], 1):
+                    table = best[used - replicas]
+                    for top in range(0, len(before), _ROWS):
+                        cuts = before[top : top + _ROWS]
                         # spans that start after the cut have no part in it
-                        bottom = min(top + _ROWS, end)
-                        block = scratch[: bottom - top, :bottom]
-                        np.maximum(before[top:bottom, :bottom], seconds[top + 1 : bottom + 1, None], out=block)
-                        np.minimum(row[:bottom], block.min(axis=0), out=row[:bottom])
+                        width = int(cuts[-1]) + 1
+                        block = scratch[: len(cuts), :width]
+                        dense = width - int(cuts[0]) == len(cuts)
+                        rows = table[cuts[0] : width, :width] if dense else table[cuts, :width]
+                        np.maximum(rows, seconds[top : top + _ROWS, None], out=block)
+                        np.minimum(row[:width], block.min(axis=0), out=row[:width])
         return best[self.count]
 
     def solve(self, start: int, end: int, place: Place) -> tuple[float, list[tuple[int, int, int, int]]]:
         """Return the best time of one span, and its segments: start, end, replicas and units after them.
 
-        Of equal times: fewer segments, then the earliest cut, then the fewest replicas of the last one.
+        Of equal times: fewer segments, then the earliest cut, then the fewest replicas of the last one. There is no
+        segment if none fit.
         """
-        states = self.costs.states
-        size = end + 1
-        best = np.full((self.count + 1, size), np.inf)
-        depth = np.zeros((self.count + 1, size), dtype=np.int64)
-        origin: dict[tuple[int, int], tuple[int, int]] = {}
-        inside = states.inside(end)
-        for state in range(start, size):
-            if state != end and not inside[state]:
+        states, count = self.costs.states, self.count
+        # row m: with m units used; row 0 stands for what cannot be
+        best = np.full((count + 1, end + 1), np.inf)
+        depth = np.zeros((count + 1, end + 1), dtype=np.int64)
+        cut = np.full((count + 1, end + 1), _BEGINS, dtype=np.int64)
+        replicas = np.zeros((count + 1, end + 1), dtype=np.int64)
+        reached = states.inside(end)
+        begin = np.array([start])
+        for state in range(start, end + 1):
+            if state != end and not reached[state]:
                 continue
-            valid = _starts(states.inside(state))
-            if not valid[start]:
+            inside = states.inside(state)
+            if start and not inside[start - 1]:
                 continue
-            candidates = self.candidates(state, place, valid)
-            for used in range(1, self.count + 1):
-                cell = (state, used)
-                best[used, state] = candidates.whole(used)[start]
-                depth[used, state] = 1
-                origin[cell] = (-1, used)
-                if self.fewer and best[used - 1, state] < best[used, state]:
-                    best[used, state], depth[used, state] = best[used - 1, state], depth[used - 1, state]
-                    origin[cell] = (-2, 0)
-                seconds = candidates.last(used)[:, start + 1 :]
-                if not seconds.size:
-                    continue
-                replicas = len(seconds)
-                before = best[used - replicas : used, start:state][::-1]
-                found = np.maximum(before, seconds)
-                least = min(float(found.min()), float(best[used, state]))
-                if least == np.inf:
-                    continue
-                near = np.flatnonzero(found <= least * (1 + TIE))
-                if not near.size:
-                    continue
-                rows, columns = np.divmod(near, state - start)
-                deep = depth[used - 1 - rows, start + columns] + 1
-                chosen = np.lexsort((rows, columns, deep))[0]
-                kept = best[used, state] <= least * (1 + TIE)
-                if kept and depth[used, state] <= deep[chosen]:
-                    best[used, state] = least
-                    continue
-                best[used, state], depth[used, state] = least, deep[chosen]
-                origin[cell] = (start + int(columns[chosen]), int(rows[chosen]) + 1)
-        return float(best[self.count, end]), self._back(origin, start, end)
+            cuts = start + np.flatnonzero(inside[start:])
+            least = self.first(begin, state, place)
+            deep, source, number = np.ones(count, dtype=np.int64), np.full(count, _BEGINS), np.arange(1, count + 1)
+            if len(cuts):
+                self._last_of_several(best, depth, state, cuts, place, (least, deep, source, number))
+            if self.fewer:
+                for used in range(1, count):
+                    if least[used - 1] < least[used]:
+                        least[used], deep[used], source[used] = least[used - 1], deep[used - 1], _FEWER
+            best[1:, state], depth[1:, state], cut[1:, state], replicas[1:, state] = least, deep, source, number
+        time = float(best[count, end])
+        return time, _back(cut, replicas, start, end, count) if time < np.inf else []
 
-    def _back(
-        self, origin: dict[tuple[int, int], tuple[int, int]], start: int, end: int
-    ) -> list[tuple[int, int, int, int]]:
-        found = []
-        state, used = end, self.count
-        while (state, used) in origin:
-            before, replicas = origin[state, used]
-            if before == -2:
-                used -= 1
+    def _last_of_several(
+        self,
+        best: _Floats,
+        depth: _Ints,
+        state: int,
+        cuts: _Ints,
+        place: Place,
+        cell: tuple[_Floats, _Ints, _Ints, _Ints],
+    ) -> None:
+        """Put into `cell`, one entry for each number of units used, what is better than a single segment."""
+        least, deep, source, number = cell
+        last = self.last(cuts + 1, state, place)
+        for top in range(1, self.count, _UNITS):
+            # the numbers of units used that are worked on at once
+            span = range(top + 1, min(top + _UNITS, self.count) + 1)
+            used = np.array(span)
+            seconds = last(span)
+            left = np.maximum(used[:, None] - np.arange(1, seconds.shape[1] + 1), 0)
+            found = np.maximum(best[:, cuts][left], seconds)
+            lowest = found.reshape(len(used), -1).min(axis=1)
+            better = lowest * (1 + TIE) < least[used - 1]
+            if not better.any():
                 continue
-            first = start if before == -1 else before + 1
-            found.append((first, state, replicas, self.count - used))
-            if before == -1:
-                break
-            state, used = before, used - replicas
-        return found[::-1]
+            which, rows, columns = np.nonzero(found <= np.where(better, lowest * (1 + TIE), -1.0)[:, None, None])
+            depths = depth[left[which, rows], cuts[columns]] + 1
+            order = (depths * (len(cuts) + 1) + columns) * (self.count + 1) + rows
+            groups = np.concatenate(([0], np.flatnonzero(which[1:] != which[:-1]) + 1))
+            chosen = np.minimum.reduceat(order, groups)
+            place_of = used[which[groups]] - 1
+            least[place_of] = lowest[which[groups]]
+            rest, number[place_of] = np.divmod(chosen, self.count + 1)
+            number[place_of] += 1
+            deep[place_of], columns = np.divmod(rest, len(cuts) + 1)
+            source[place_of] = cuts[columns]
 
     def cuts(self, start: int, end: int, place: Place) -> list[Cut]:
         """Return the stages of the best solution of one span, cut down to single machines."""
         segments = self.solve(start, end, place)[1]
         found = []
         for first, last, replicas, after in segments:
-            whole = len(segments) == 1
-            outer = (first, last, whole)
+            outer = (first, last, first == start)
             if self.below is None:
                 found.append(Cut(first, last, (replicas,), (outer,), place, after))
                 continue
@@ -207,36 +264,6 @@ class _Level:
                     Cut(cut.start, cut.end, (*cut.machines, replicas), (*cut.outer, outer), cut.place, cut.after)
                 )
         return found
-
-
-class _Candidates:
-    """Costs of all segments that end at one state, computed once for each number of machines that matters."""
-
-    def __init__(self, level: _Level, end: int, place: Place, valid: Any) -> None:
-        self.level, self.end, self.place, self.valid = level, end, place, valid
-        self.rows: list[_Floats] | None = None
-
-    def whole(self, used: int) -> _Floats:
-        """Return seconds of the segments that are all of their span, on all units used."""
-        level = self.level
-        if level.straight and used > 1:
-            return np.full(self.end + 1, np.inf)
-        return level.segments(self.end, used, level.count - used, self.place, self.valid, whole=True)
-
-    def last(self, used: int) -> _Floats:
-        """Return seconds of the segments that come last of several, on 1, 2, … of the units used."""
-        level = self.level
-        most = min(used - 1, 1) if level.straight else used - 1
-        if level.costs.memory is not None:
-            rows = [self._row(replicas, level.count - used) for replicas in range(1, most + 1)]
-            return np.array(rows).reshape(most, self.end + 1)
-        if self.rows is None:
-            self.rows = [self._row(replicas, 0) for replicas in range(1, 2 if level.straight else level.count)]
-            self.table = np.array(self.rows).reshape(len(self.rows), self.end + 1)
-        return self.table[:most]
-
-    def _row(self, replicas: int, after: int) -> _Floats:
-        return self.level.segments(self.end, replicas, after, self.place, self.valid, whole=False)
 
 
 def best_cuts(costs: Costs, cluster: Cluster, *, straight: bool = False, fewer: bool = False) -> list[Cut]:
@@ -252,6 +279,16 @@ def _top(costs: Costs, cluster: Cluster, straight: bool, fewer: bool) -> _Level:
     return level
 
 
-def _starts(inside: np.ndarray[Any, np.dtype[np.bool_]]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which starts a segment may have: the beginning, and after each state inside its end."""
-    return np.concatenate(([True], inside))
+def _back(cut: _Ints, replicas: _Ints, start: int, end: int, count: int) -> list[tuple[int, int, int, int]]:
+    """Return the segments of a solution, from the state before the last one of each cell."""
+    found = []
+    state, used = end, count
+    while True:
+        before, number = int(cut[used, state]), int(replicas[used, state])
+        if before == _FEWER:
+            used -= 1
+            continue
+        found.append((start if before == _BEGINS else before + 1, state, number, count - used))
+        if before == _BEGINS:
+            return found[::-1]
+        state, used = before, used - number

@@ -165,7 +165,7 @@ def states_of(graph: Graph, *, compat: bool = False, limit: int = 5000) -> State
     packed = b"".join(bits.to_bytes(size * 8, "little") for bits in sets)
     words = np.frombuffer(packed, dtype="<u8").reshape(len(sets), size)
     held = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, : len(graph.names)].astype(np.float64)
-    crossing = _compat_outputs(graph, sets) if compat else _outputs(graph, held)
+    crossing = _compat_outputs(graph, held) if compat else _outputs(graph, held)
     return States(
         graph,
         tuple(sets),
@@ -223,12 +223,12 @@ def _enumerate(graph: Graph, limit: int, boundary: int | None = None) -> list[in
             # what is not connected with the first source begins with a source of its own
             around = next(1 << each for each in each_bit(everything & ~held) if not parents[each])
         for position in each_bit(around):
-            following = grown(held, around, position)
-            if following[0] not in seen and narrow(following[0]):
-                seen.add(following[0])
+            following = held | ancestors[position] | 1 << position
+            if following not in seen and narrow(following):
+                seen.add(following)
                 if len(seen) > most:
                     return None
-                left.append(following)
+                left.append(grown(held, around, position))
     # a cut may not part nodes that belong together
     allowed = [bits for bits in seen if all(not bits & group or bits & group == group for group in graph.together)]
     return allowed if len(allowed) <= limit else None
@@ -244,20 +244,25 @@ def _outputs(graph: Graph, held: _Floats) -> _Floats:
     return crossing
 
 
-def _compat_outputs(graph: Graph, sets: Sequence[int]) -> _Floats:
+def _compat_outputs(graph: Graph, held: _Floats) -> _Floats:
     """Return which nodes' outputs PipeDream counts: the maximal ones, and ancestors of one with a child elsewhere."""
-    extra = [
-        sum(1 << other for other in each_bit(before) if graph.children[other] & ~(before | 1 << position))
-        for position, before in enumerate(graph.ancestors)
-    ]
-    counted = np.zeros((len(sets), len(graph.names)))
-    for row, held in enumerate(sets):
-        found = 0
-        for position in each_bit(held):
-            if not graph.children[position] & held:
-                found |= extra[position] | 1 << position
-        counted[row, list(each_bit(found))] = 1.0
-    return counted
+    before = _matrix(graph.ancestors)
+    upto = before | np.eye(len(before), dtype=bool)
+    extra = np.zeros_like(held, shape=before.shape)
+    maximal = held.copy()
+    for position, bits in enumerate(graph.children):
+        if bits:
+            children = list(each_bit(bits))
+            extra[:, position] = before[:, position] & ~upto[:, children].all(axis=1)
+            maximal[:, position] = held[:, position] * ~held[:, children].any(axis=1)
+    return np.minimum(maximal + maximal @ extra, 1.0)
+
+
+def _matrix(sets: Sequence[int]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return sets of positions as rows of a square table."""
+    size = -(-len(sets) // 8)
+    packed = np.frombuffer(b"".join(bits.to_bytes(size, "little") for bits in sets), dtype=np.uint8)
+    return np.unpackbits(packed.reshape(len(sets), size), axis=1, bitorder="little")[:, : len(sets)].astype(bool)
 
 
 def _merged(graph: Graph) -> Graph:

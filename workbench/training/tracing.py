@@ -41,7 +41,7 @@ def trace(model: nn.Module, inputs: int = 1) -> fx.Graph:
             f"A model is a torch.nn.Module, not {type(model).__name__}.", "Pass the module itself."
         )
 
-    class Tracer(fx.Tracer):
+    class Tracer(fx.Tracer):  # type: ignore[misc]
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
             return bool(getattr(module, "pipeline_leaf", False)) or super().is_leaf_module(module, name)
 
