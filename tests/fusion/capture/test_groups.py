@@ -68,7 +68,7 @@ def test_what_is_asked_of_the_same_groups_is_one_kernel() -> None:
     both(code, TABLE)
     plan = explain(*code(frame(TABLE)))
     assert [each.kind for each in plan.kernels] == ["group"]
-    assert plan.kernels_before == 8
+    assert plan.kernels_before == 7
 
 
 def test_groups_that_need_one_another_stay_apart() -> None:

@@ -197,7 +197,7 @@ class SeriesOrdering(Scans):
         key = key_of(self._column, ordered=False)
         if key is None:
             return self._pandas("unique")
-        found = ir.extern("unique", _unique, (key.expr,), key.expr.dtype, (ir.Size("unique"),))
+        found = _distinct(key.expr)
         back = key.back(found, self._column.domain)
 
         def made(values: Sequence[Any]) -> Any:
@@ -215,7 +215,7 @@ class SeriesOrdering(Scans):
         key = key_of(self._column, ordered=False)
         if key is None:
             return self._pandas("nunique", dropna)
-        exprs = [ir.extern("unique", _unique, (key.expr,), key.expr.dtype, (ir.Size("unique"),))]
+        exprs = [_distinct(key.expr)]
         nothing = None if key.missing is None else -1 if key.words is not None else missing(self._column.dtype)
 
         def made(values: Sequence[Any]) -> int:
@@ -286,6 +286,13 @@ class SeriesOrdering(Scans):
     def _scan(self, name: str, args: Any, kwargs: Any) -> Any:
         found = None if args or kwargs else running(self._column, name)
         return self._pandas(name, *args, **kwargs) if found is None else self._new(found)
+
+
+def _distinct(key: Expr) -> Expr:
+    """Return the distinct keys in order of first appearance."""
+    if key.dtype.kind in "biu" and key.dtype != np.uint64:  # groups of which nothing is asked, in one kernel
+        return ir.group_reduce([key], [], sort=False, dropna=False)[0]
+    return ir.extern("unique", _unique, (key,), key.dtype, (ir.Size("unique"),))
 
 
 def _unique(values: Any) -> Any:
