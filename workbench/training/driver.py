@@ -201,7 +201,8 @@ class Driver:
         """Let the workers go; nothing of the run stays behind."""
         self._forget()
         with contextlib.suppress(Exception):  # a session that has ended has nothing left to close
-            self._call(worker.leave, ranks=self._living())
+            present = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._call(worker.leave, ranks=[rank for rank, known in enumerate(self._ranks) if known.address in present])
         tasks = [known.task for known in self._ranks if known.task is not None]
         until = time.monotonic() + LEAVE
         while time.monotonic() < until and any(

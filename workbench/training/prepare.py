@@ -117,7 +117,8 @@ def _workers(wanted: int | None) -> list[str]:
 def _too_few(count: int, plan: PipelinePlan) -> errors.NoProgress:
     needed = sum(len(stage.ranks) for stage in plan.stages)
     total = sum(stage.memory_bytes * stage.replicas for stage in plan.stages)
-    return errors.no_progress(count, needed, total, needed - count, None)
+    told = errors.no_progress(count, needed, total, needed - count, None)
+    return errors.NoProgress(told.message, f"Use workers={needed}, or a plan for {count}.")
 
 
 def _made(
