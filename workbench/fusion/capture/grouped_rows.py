@@ -14,7 +14,6 @@ from workbench.fusion.capture.columns import Column
 if TYPE_CHECKING:
     from workbench.fusion.capture.domains import Domain
     from workbench.fusion.capture.grouping import Grouping
-    from workbench.fusion.expr import Expr
 
 __all__ = ["GroupedRows"]
 
@@ -63,7 +62,7 @@ class GroupedRows:
         _, _, exprs = grouping.reduce([*asked, ("codes", None)])
         codes = exprs.pop()
         columns = [
-            made(dtype, self._rows, _of_groups(each, codes), words)
+            made(dtype, self._rows, ir.gather(each, codes), words)
             for (dtype, words), each in zip(back, exprs, strict=True)
         ]
         notes = self._target._notes
@@ -105,15 +104,6 @@ def _narrow(lazy: Any, domain: Domain) -> Any:
     if hasattr(lazy, "_over"):
         return lazy._over(domain)
     return lazy._new(lazy._column.on(domain))
-
-
-def _of_groups(values: Expr, codes: Expr) -> Expr:
-    """Return for each row the value of its group."""
-    return ir.extern("groupby.transform", _taken, (values, codes), values.dtype, codes.shape)
-
-
-def _taken(values: Any, codes: Any) -> Any:
-    return values[codes]
 
 
 def _numbered(*keys: Any) -> Any:
