@@ -42,8 +42,22 @@ def notebook(lab: Lab) -> Path:
     return nb.write(lab.folder / "fuse.ipynb", cells, kernelspec=SPEC)
 
 
+#: which of the two pictures of the work is open
+OPEN = """() => [...document.querySelectorAll('.wb details > summary')]
+  .filter(each => ['Before', 'After'].includes(each.textContent)).map(each => each.parentElement.open)"""
+
+
+def switched(page: Any) -> None:
+    """Turn the switch from after to before and back."""
+    assert page.evaluate(OPEN) == [False, True]
+    for fold, wanted in (("Before", [True, False]), ("After", [False, True])):
+        page.locator(".wb details > summary", has_text=fold).first.click()
+        assert page.evaluate(OPEN) == wanted
+        assert page.locator(f".wb svg[aria-label^='{fold}:']").first.is_visible()
+
+
 def checked(seen: dict[str, Any]) -> None:
-    assert seen["pictures"][0].startswith("Before: ") and seen["pictures"][1].startswith("After: 2 kernels, ")
+    assert seen["pictures"][0].startswith("Before: ") and seen["pictures"][1].startswith("After: 1 kernel, ")
     assert seen["pictures"][2].startswith("Median times: workbench ")
     assert "people" in seen["words"] and "greater 500000" in seen["words"]
     assert any(word.startswith("k0_") and " · reduce · " in word for word in seen["words"])
@@ -59,7 +73,8 @@ def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: A
     wait_idle(page)
     seen = page.evaluate(SEEN)
     checked(seen)
-    page.locator(".wb svg").first.scroll_into_view_if_needed()
+    switched(page)
+    page.locator(".wb svg:visible").first.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / "fuse-light.png")
     command(page, "docmanager:save")
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=PATIENCE)
@@ -69,10 +84,11 @@ def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: A
     page.locator(".wb svg[aria-label^='Median times']").wait_for(timeout=PATIENCE)
     again = page.evaluate(SEEN)
     assert again["pictures"] == seen["pictures"] and again["words"] == seen["words"]
+    switched(page)
     command(page, "apputils:change-theme", theme="JupyterLab Dark")
     page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=PATIENCE)
     page.wait_for_timeout(300)
-    page.locator(".wb svg").first.scroll_into_view_if_needed()
+    page.locator(".wb svg:visible").first.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / "fuse-dark.png")
     command(page, "apputils:change-theme", theme="JupyterLab Light")
     page.context.close()
@@ -86,5 +102,6 @@ def test_the_report_shows_it_offline(lab: Lab, notebook: Path, offline: tuple[An
     page.goto(wb.report(notebook, tmp_path / "report.html").path.as_uri())
     page.wait_for_function("document.documentElement.dataset.ready === '1'")
     checked(page.evaluate(SEEN))
+    switched(page)
     page.screenshot(path=SHOTS / "fuse-report.png", full_page=True)
     assert told.errors == [] and told.outside == []
