@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from workbench.training.profiler import profile
     from workbench.training.programs import program
     from workbench.training.run import TrainRun
+    from workbench.training.simulate.entry import simulate
+    from workbench.training.simulate.models import ModelSpec, SimCosts
+    from workbench.training.simulate.result import Simulation
     from workbench.training.traces import RandomTrace, Trace, read_trace
     from workbench.training.train import train
 
@@ -47,6 +50,7 @@ __all__ = [
     "ClusterError",
     "DataError",
     "LossNaN",
+    "ModelSpec",
     "NoProgress",
     "Node",
     "NotPipelinableError",
@@ -59,6 +63,8 @@ __all__ = [
     "RandomTrace",
     "ReplicaLost",
     "ScheduleError",
+    "SimCosts",
+    "Simulation",
     "SimulationError",
     "Stage",
     "StageMemoryError",
@@ -74,6 +80,7 @@ __all__ = [
     "program",
     "read_profile",
     "read_trace",
+    "simulate",
     "train",
 ]
 
@@ -83,6 +90,7 @@ _LAZY = {
     "ClusterError": "workbench.training.errors",
     "DataError": "workbench.training.errors",
     "LossNaN": "workbench.training.errors",
+    "ModelSpec": "workbench.training.simulate.models",
     "NoProgress": "workbench.training.errors",
     "Node": "workbench.training.graph",
     "NotPipelinableError": "workbench.training.errors",
@@ -95,6 +103,8 @@ _LAZY = {
     "RandomTrace": "workbench.training.traces",
     "ReplicaLost": "workbench.training.errors",
     "ScheduleError": "workbench.training.errors",
+    "SimCosts": "workbench.training.simulate.models",
+    "Simulation": "workbench.training.simulate.result",
     "SimulationError": "workbench.training.errors",
     "Stage": "workbench.training.plan",
     "StageMemoryError": "workbench.training.errors",
@@ -110,6 +120,7 @@ _LAZY = {
     "program": "workbench.training.programs",
     "read_profile": "workbench.training.graph",
     "read_trace": "workbench.training.traces",
+    "simulate": "workbench.training.simulate.entry",
     "train": "workbench.training.train",
 }
 

@@ -15,7 +15,7 @@ from workbench.training.op import Op
 if TYPE_CHECKING:
     from workbench.training.plan import PipelinePlan
 
-__all__ = ["adopted", "failover"]
+__all__ = ["adopted", "failover", "should_reconfigure"]
 
 
 def failover(programs: Mapping[int, Sequence[Op]], plan: PipelinePlan, lost: Collection[int]) -> dict[int, list[Op]]:
@@ -57,6 +57,24 @@ def failover(programs: Mapping[int, Sequence[Op]], plan: PipelinePlan, lost: Col
 def adopted(programs: Mapping[int, Sequence[Op]], plan: PipelinePlan) -> dict[int, int]:
     """Return rank that is gone -> rank that does its work."""
     return _gone(programs, _layout(programs, plan))
+
+
+def should_reconfigure(overloaded: int, waiting: int, pipelines: int, stages: int) -> bool:
+    """Whether pipelines should be formed anew after a step.
+
+    Parameters
+    ----------
+    overloaded : int
+        Ranks that run two stages.
+    waiting : int
+        Machines that are ready and have no work.
+    pipelines, stages : int
+        As they were formed.
+    """
+    active = pipelines * stages - overloaded
+    if overloaded > 0 and (waiting >= overloaded or 2 * overloaded / active > 0.05):
+        return True
+    return (active + waiting) // stages > pipelines
 
 
 def _layout(programs: Mapping[int, Sequence[Op]], plan: PipelinePlan) -> Layout:

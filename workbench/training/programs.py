@@ -257,7 +257,7 @@ def _flowing(span: _Span, stage: int, replica: int) -> list[Op]:
     layout = span.layout
     mine = range(replica, span.total, len(layout.stages[stage]))
     warmup = min(layout.warmup(stage), len(mine))
-    versions = [_version(span, stage, replica, microbatch) for microbatch in mine]
+    versions = _versions(span, stage, mine)
     uses = Counter(versions)
     updates = _updates(span, stage)
     waiting = _awaited(span, writer)
@@ -306,17 +306,18 @@ def _flowing(span: _Span, stage: int, replica: int) -> list[Op]:
     return writer.ops
 
 
-def _version(span: _Span, stage: int, replica: int, microbatch: int) -> int:
-    """Return the weights that a microbatch sees at a stage."""
+def _versions(span: _Span, stage: int, microbatches: Sequence[int]) -> list[int]:
+    """Return the weights that microbatches see at a stage."""
     if span.schedule == "2bw":
-        return max(0, microbatch // span.microbatches - 1)
+        return [max(0, microbatch // span.microbatches - 1) for microbatch in microbatches]
     layout = span.layout
     seen = 0 if span.vertical_sync else stage
-    replicas = len(layout.stages[seen])
-    share = len(range(microbatch % replicas, span.total, replicas))
-    version = max(0, microbatch // replicas - min(layout.warmup(seen), share))
+    replicas, own = len(layout.stages[seen]), len(layout.stages[stage])
+    warmup = layout.warmup(seen)
+    # A replica with fewer microbatches than its warm-up has no update in between, so the first ones are all it sees.
+    ahead = [min(warmup, len(range(replica, span.total, replicas))) for replica in range(replicas)]
     # Versions of stages with other replica counts are updated at another pace: the microbatches they contain count.
-    return version * replicas // len(layout.stages[stage])
+    return [max(0, g // replicas - ahead[g % replicas]) * replicas // own for g in microbatches]
 
 
 def _updates(span: _Span, stage: int) -> Sequence[int]:

@@ -7,7 +7,7 @@ import math
 import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from pathlib import Path
@@ -19,7 +19,7 @@ from workbench.training.errors import TraceError, TrainingError, trace_row
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Arrivals", "RandomTrace", "Trace", "read_trace"]
+__all__ = ["Arrivals", "RandomTrace", "Trace", "drawn", "read_trace", "scaled"]
 
 HOUR = 3_600_000  # ms
 
@@ -265,11 +265,44 @@ def _from_counts(
         _went_back(path)
     start = ordered[0][0]
     last = {moment - start: count for moment, count in ordered}
+    return _machines(last, seed), ordered[-1][0] - start
+
+
+def scaled(trace: Trace, nodes: int, seed: int) -> Trace:
+    """Return a trace whose counts are scaled so that the largest is `nodes`, rounding down.
+
+    Machines that leave are drawn as from a file of counts.
+    """
+    curve = trace.nodes()
+    most = int(curve["count"].max()) if len(curve) else 0
+    if not most:
+        return trace
+    counts = dict(zip(curve["time"].tolist(), (curve["count"] * nodes // most).tolist(), strict=True))
+    return _trace(_machines(counts, seed), trace.name, trace.duration)
+
+
+def drawn(trace: RandomTrace, capacity: int, seed: int, duration: float) -> list[tuple[float, str, str]]:
+    """Return what happens in a random trace until a duration (s), in the order of time."""
+    arrivals = Arrivals(trace, capacity, seed)
+    living = arrivals.first()
+    events: list[Event] = [(0, "add", node) for node in living]
+    for now in range(0, int(duration * 1000) + 1, HOUR):
+        found = sorted(arrivals.hour(now, living), key=lambda event: event[:2])
+        for _, action, node in found:
+            if action == "add":
+                living.append(node)
+            else:
+                living.remove(node)
+        events += found
+    return [(moment / 1000, action, node) for moment, action, node in events if moment <= duration * 1000]
+
+
+def _machines(counts: Mapping[float, int], seed: int) -> list[tuple[float, str, str]]:
     draw = random.Random(seed)
     events: list[tuple[float, str, str]] = []
     living: list[int] = []
     named = 0
-    for moment, count in last.items():
+    for moment, count in counts.items():
         for _ in range(count - len(living)):
             named += 1
             living.append(named)
@@ -278,7 +311,7 @@ def _from_counts(
             gone = draw.sample(living, len(living) - count)
             events += [(moment, "remove", f"node{number}") for number in gone]
             living = [number for number in living if number not in gone]
-    return events, ordered[-1][0] - start
+    return events
 
 
 def _went_back(path: str | os.PathLike[str]) -> None:

@@ -16,11 +16,13 @@ from heapq import heappop, heappush
 from workbench.training.errors import ScheduleError
 from workbench.training.op import COMPUTE, RECEIVES, SENDS, Op
 
-__all__ = ["Durations", "Programs", "Schedule", "interpret"]
+__all__ = ["Durations", "Programs", "Schedule", "interpret", "members_of"]
 
 Programs = Mapping[int, Sequence[Op]]
 #: receiver, kind of receive, sending stage, microbatch, step, sender
 _Key = tuple[int, str, int, int, int, int]
+#: key, place in the sender's program, the receiver's channel, seconds
+_Message = tuple[_Key, int, int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Durations:
         (stage, members) -> seconds.
     reduce_bytes : callable
         (stage, members) -> bytes that each member sends.
+    level : dict of str to dict of int to int
+        Kind of send -> sending stage -> level of the link; left out is level 0.
+    units : sequence of dict of int to int
+        For each level: rank -> the unit whose one channel it shares. Empty: each rank has its own, at all levels.
     """
 
     busy: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
@@ -46,6 +52,8 @@ class Durations:
     bytes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     reduce: Callable[[int, int], float] = lambda stage, members: 0.0
     reduce_bytes: Callable[[int, int], float] = lambda stage, members: 0.0
+    level: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    units: Sequence[Mapping[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +114,15 @@ class _Interpreter:
         )
         #: the operation that each rank is at
         self.at = dict.fromkeys(programs, 0)
-        #: when each machine's channel is free
-        self.free = dict.fromkeys(programs, 0.0)
-        self.members = Counter((op.stage, op.step) for ops in programs.values() for op in ops if op.kind == "reduce")
+        #: when each channel is free
+        self.free: dict[int, float] = {}
+        self.levels = bool(durations.units)
+        self.members = members_of(programs)
         self.gathered: dict[tuple[int, int], list[int]] = {}
         self.arrived: dict[_Key, float] = {}
         self.waiting: set[_Key] = set()
         # (time, tie, rank that goes on, None), or (time, tie, sender, message that its channel takes now)
-        self.heap: list[tuple[float, int, int, tuple[_Key, int, float] | None]] = []
+        self.heap: list[tuple[float, int, int, _Message | None]] = []
         self.ties = 0
         self.places = 0
 
@@ -131,7 +140,7 @@ class _Interpreter:
         done = self.schedule
         return Schedule(done.programs, done.start, done.end, done.order, now)
 
-    def push(self, time: float, rank: int, message: tuple[_Key, int, float] | None = None) -> None:
+    def push(self, time: float, rank: int, message: _Message | None = None) -> None:
         heappush(self.heap, (time, self.ties, rank, message))
         self.ties += 1
 
@@ -180,18 +189,22 @@ class _Interpreter:
         if seconds <= 0:
             self.arrive(key, now)
             return
-        begins = max(now, self.free[rank])
-        self.free[rank] = begins + seconds
+        channel, taking = rank, op.peer
+        if self.levels:
+            units = self.durations.units[self.durations.level[op.kind][op.stage]]
+            channel, taking = units[rank], units[op.peer]
+        begins = max(now, self.free.get(channel, 0.0))
+        self.free[channel] = begins + seconds
         self.schedule.start[rank][position] = begins
         if begins > now:
-            self.push(begins, rank, (key, position, seconds))
+            self.push(begins, rank, (key, position, taking, seconds))
         else:
-            self.deliver(rank, now, key, position, seconds)
+            self.deliver(rank, now, key, position, taking, seconds)
 
-    def deliver(self, sender: int, now: float, key: _Key, position: int, seconds: float) -> None:
+    def deliver(self, sender: int, now: float, key: _Key, position: int, channel: int, seconds: float) -> None:
         """Let a message take its time on the receiver's channel."""
-        there = max(now, self.free.get(key[0], 0.0)) + seconds
-        self.free[key[0]] = there
+        there = max(now, self.free.get(channel, 0.0)) + seconds
+        self.free[channel] = there
         self.schedule.end[sender][position] = there
         self.arrive(key, there)
 
@@ -241,6 +254,11 @@ class _Interpreter:
         if self.arrived:
             key = next(iter(self.arrived))
             raise ScheduleError(f"rank {key[5]} sends {_told(key)} to rank {key[0]}, which never receives it.")
+
+
+def members_of(programs: Programs) -> Counter[tuple[int, int]]:
+    """Return how many ranks take part in the reduce of a (stage, step)."""
+    return Counter((op.stage, op.step) for ops in programs.values() for op in ops if op.kind == "reduce")
 
 
 def _told(key: _Key) -> str:

@@ -1,0 +1,262 @@
+"""What training asks of machines: how long a step takes with so many pipelines, and which losses it survives.
+
+The unit of a replay is what is lost when a machine goes: a step of a flushing schedule, or a span between two drained
+pipes of the others where copies need one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import lcm
+from typing import TYPE_CHECKING, Protocol
+
+from workbench.training.errors import ReplicaLost
+from workbench.training.failover import failover
+from workbench.training.layout import Layout
+from workbench.training.op import Op
+from workbench.training.programs import FLUSHING, program
+from workbench.training.simulate.durations import durations_of
+from workbench.training.simulate.interpreter import Durations, Programs, Schedule, interpret
+from workbench.training.simulate.models import ModelSpec
+
+if TYPE_CHECKING:
+    from workbench.training.plan import PipelinePlan
+
+__all__ = ["FLUSH_EVERY", "PlanWork", "SpecWork", "Unit", "Work"]
+
+#: microbatches for each stage between two drained pipes of a schedule that does not drain by itself
+FLUSH_EVERY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One step, or span, of all pipelines.
+
+    Attributes
+    ----------
+    seconds : float
+    fill : float
+        Seconds that the first one after a start takes longer.
+    steps : int
+        Updates in it.
+    samples : int
+        Of all pipelines.
+    """
+
+    seconds: float
+    fill: float
+    steps: int
+    samples: int
+
+
+class Work(Protocol):
+    """What a replay needs to know about a plan or a model."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def ranks(self) -> int:
+        """Machines of one pipeline."""
+
+    @property
+    def state_seconds(self) -> float:
+        """Seconds to write or read a checkpoint."""
+
+    def unit(self, lost: tuple[frozenset[int], ...]) -> Unit:
+        """Return the unit of pipelines that each lost some ranks."""
+
+    def survives(self, before: frozenset[int], lost: frozenset[int]) -> bool:
+        """Whether a pipeline that lost some ranks before goes on without some more."""
+
+
+class PlanWork:
+    """A plan under a schedule.
+
+    Parameters
+    ----------
+    plan : PipelinePlan
+    schedule : str
+    microbatches : int
+        In one step of one pipeline.
+    redundancy : None, "eager" or "lazy"
+    """
+
+    def __init__(self, plan: PipelinePlan, schedule: str, microbatches: int, redundancy: str | None) -> None:
+        self.plan, self.schedule = plan, schedule
+        self.microbatches, self.redundancy = microbatches, redundancy
+        self.layout = Layout.of(plan, schedule)
+        self._programs: dict[frozenset[int], Programs | None] = {}
+        self._spans: dict[tuple[int, frozenset[int]], tuple[float, float]] = {}
+
+    @property
+    def name(self) -> str:
+        """Return the schedule and the replicas of the stages."""
+        return f"{self.schedule} {'-'.join(str(len(ranks)) for ranks in self.layout.stages)}"
+
+    @property
+    def ranks(self) -> int:
+        """Return the machines of one pipeline."""
+        return self.layout.ranks
+
+    @property
+    def flowing(self) -> bool:
+        """Whether the pipe need not be drained at all."""
+        return self.schedule not in FLUSHING and self.redundancy is None
+
+    @cached_property
+    def steps(self) -> int:
+        """Return the steps of one unit."""
+        if self.schedule in FLUSHING or self.flowing:
+            return 1
+        return -(-FLUSH_EVERY * len(self.layout.stages) // self.microbatches)
+
+    @cached_property
+    def state_seconds(self) -> float:
+        """Return the seconds in which the largest stage is written: weights, and twice as much for the optimizer."""
+        if self.schedule == "ddp":
+            largest = sum(stage.parameter_bytes for stage in self.plan.stages)
+        else:
+            largest = max(stage.parameter_bytes for stage in self.plan.stages)
+        return 3 * largest / self.plan.cluster.bandwidth[-1]
+
+    def unit(self, lost: tuple[frozenset[int], ...]) -> Unit:
+        """Return the unit of pipelines that each lost some ranks."""
+        spans = [self._span(len(lost), one) for one in dict.fromkeys(lost)]
+        batch = self.plan.profile.batch_size or 1
+        samples = len(lost) * self.steps * self.microbatches * batch
+        return Unit(max(span[0] for span in spans), max(span[1] for span in spans), self.steps, samples)
+
+    def survives(self, before: frozenset[int], lost: frozenset[int]) -> bool:
+        """Whether a pipeline that lost some ranks before goes on without some more."""
+        if self.redundancy is None:
+            return False
+        return self._after(before | lost) is not None
+
+    def schedule_of(self, pipelines: int, lost: frozenset[int], units: int = 1, limit: int | None = None) -> Schedule:
+        """Return when each operation of a unit runs, or of the first ones of several in a pipe that flows on."""
+        if units > 1:
+            most = units if limit is None else max(1, min(units, limit // (6 * self.ranks)))
+            programs: Programs | None = program(self.plan, self.schedule, self.microbatches, steps=most)
+        else:
+            programs = self._after(lost)
+        assert programs is not None
+        return interpret(_in_grid(programs, self.schedule) if pipelines > 1 else programs, self.durations(pipelines))
+
+    def bubble(self) -> float:
+        """Return the share of time in which machines do not compute, in a unit or, without end, between updates."""
+        if not self.flowing:
+            return self.schedule_of(1, frozenset()).bubble()
+        seconds = self._span(1, frozenset())[0] * self.ranks
+        busy = self.durations(1).busy
+        work = sum(busy[kind][stage] for kind in ("forward", "backward") for stage in range(len(self.layout.stages)))
+        return 1 - work * self.microbatches / seconds if seconds > 0 else 0.0
+
+    def durations(self, pipelines: int) -> Durations:
+        """Return what operations take in one of so many pipelines."""
+        return durations_of(self.plan, self.layout, pipelines)
+
+    def _after(self, lost: frozenset[int]) -> Programs | None:
+        """Return the programs of the survivors, or None where a stage has no copy left."""
+        if lost not in self._programs:
+            if lost:
+                try:
+                    self._programs[lost] = failover(self._after(frozenset()) or {}, self.plan, lost)
+                except ReplicaLost:
+                    self._programs[lost] = None
+            else:
+                self._programs[lost] = program(
+                    self.plan, self.schedule, self.microbatches, steps=self.steps, redundancy=self.redundancy
+                )
+        return self._programs[lost]
+
+    def _span(self, pipelines: int, lost: frozenset[int]) -> tuple[float, float]:
+        key = (pipelines, lost)
+        if key not in self._spans:
+            if self.flowing:
+                self._spans[key] = self._pace(pipelines)
+            else:
+                self._spans[key] = self.schedule_of(pipelines, lost).seconds, 0.0
+        return self._spans[key]
+
+    def _pace(self, pipelines: int) -> tuple[float, float]:
+        """Return the seconds between steps in a full pipe, and what the first one takes longer.
+
+        Two runs that differ in their length alone fill and drain alike.
+        """
+        round_of_all = lcm(self.microbatches, *(len(ranks) for ranks in self.layout.stages)) // self.microbatches
+        filled = -(-2 * self.ranks // self.microbatches)
+        counts = [-(-filled // round_of_all) * round_of_all]
+        counts.append(counts[0] + -(-max(self.ranks // self.microbatches, 4) // round_of_all) * round_of_all)
+        costs = self.durations(pipelines)
+        ends = []
+        for count in counts:
+            made: Programs = program(self.plan, self.schedule, self.microbatches, steps=count)
+            ends.append(interpret(_in_grid(made, self.schedule) if pipelines > 1 else made, costs).seconds)
+        (first, second), (short, long) = counts, ends
+        period = (long - short) / (second - first)
+        return period, max(short - first * period, 0.0)
+
+
+class SpecWork:
+    """A model whose step times are known.
+
+    A step of a pipeline in which one machine does the work of two takes half as long again.
+    """
+
+    #: bytes per second of a link, for checkpoints
+    BANDWIDTH = 1e9
+
+    def __init__(self, spec: ModelSpec, redundant: bool) -> None:
+        self.spec, self.redundant = spec, redundant
+
+    @property
+    def name(self) -> str:
+        """Return the model's name."""
+        return self.spec.name
+
+    @property
+    def ranks(self) -> int:
+        """Return the machines of one pipeline."""
+        return self.spec.stages
+
+    @property
+    def state_seconds(self) -> float:
+        """Return the seconds to write a checkpoint, each stage its own."""
+        return self.spec.state_bytes / self.spec.stages / self.BANDWIDTH
+
+    def unit(self, lost: tuple[frozenset[int], ...]) -> Unit:
+        """Return the step of pipelines that each lost some stages."""
+        slower = 1.5 if any(lost) else 1.0
+        return Unit(self.spec.seconds(len(lost)) * slower, 0.0, 1, self.spec.samples_per_step)
+
+    def survives(self, before: frozenset[int], lost: frozenset[int]) -> bool:
+        """Whether no two of all lost stages are neighbours in the ring."""
+        gone = before | lost
+        return self.redundant and all((stage - 1) % self.spec.stages not in gone for stage in gone)
+
+
+def _in_grid(programs: Programs, schedule: str) -> Programs:
+    """Return the programs of one of several pipelines: each update needs the gradients of all of them.
+
+    In flushing schedules the holder of a copy joins that reduce instead of being sent the gradient.
+    """
+    joins = schedule in FLUSHING
+    found: dict[int, list[Op]] = {}
+    for rank, ops in programs.items():
+        made: list[Op] = []
+        for op in ops:
+            if op.kind == "send_replica" and joins:
+                continue
+            if op.kind == "recv_replica" and joins:
+                made.append(Op("reduce", op.stage, -1, op.step))
+                continue
+            if op.kind == "step":
+                last = made[-1] if made else op
+                if last.kind not in ("reduce", "recv_replica") or (last.stage, last.step) != (op.stage, op.step):
+                    made.append(Op("reduce", op.stage, -1, op.step))
+            made.append(op)
+        found[rank] = made
+    return found
