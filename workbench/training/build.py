@@ -24,6 +24,7 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
     if costs.schedule == "gpipe":
         costs = replace(costs, microbatches=microbatches_of(profile, len(cuts)))
     stages: list[Stage] = []
+    parts: list[tuple[float, float, float, float]] = []
     rank = 0
     total = sum(math.prod(cut.machines) for cut in cuts)
     for index, cut in enumerate(cuts):
@@ -32,7 +33,8 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
         where = (cut.place, cut.after, cut.machines[0]) if costs.compat else (Place(total - rank - count), 0, count)
         in_flight = costs.in_flight(*where)
         follower = cuts[(index + 1) % len(cuts)]
-        time, communication = _stage_time(costs, cluster, cut)
+        time, links = _stage_time(costs, cluster, cut)
+        parts.append(links)
         held = float(costs.held(cut.start, cut.end, *where))
         stages.append(
             Stage(
@@ -42,7 +44,7 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
                 machines=cut.machines,
                 ranks=tuple(range(rank, rank + count)),
                 compute_seconds=_held(costs.compute, cut) / count,
-                communication_seconds=communication,
+                communication_seconds=sum(links),
                 time=time,
                 parameter_bytes=_held(costs.parameters, cut),
                 activation_bytes=_held(costs.activation, cut),
@@ -76,7 +78,7 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
         profile=profile,
         compat=costs.compat,
     )
-    object.__setattr__(plan, "options", replace(options, contracted=states.contracted))
+    object.__setattr__(plan, "options", replace(options, contracted=states.contracted, parts=tuple(parts)))
     return plan
 
 
@@ -85,21 +87,26 @@ def microbatches_of(profile: Profile, stages: int) -> int:
     return 2 * stages if profile.batch_size is None else max(1, min(2 * stages, profile.batch_size))
 
 
-def _stage_time(costs: Costs, cluster: Cluster, cut: Cut) -> tuple[float, float]:
-    """Return seconds of a stage, and of its communication, through all levels."""
-    time, communication = _held(costs.compute, cut), 0.0
-    below = 1
+def _stage_time(costs: Costs, cluster: Cluster, cut: Cut) -> tuple[float, tuple[float, float, float, float]]:
+    """Return seconds of a stage through all levels, and of its all-reduce, input, output and upkeep."""
+    time, below = _held(costs.compute, cut), 1
+    parts = (0.0, 0.0, 0.0, 0.0)
     for replicas, bandwidth, count, (start, end, begins) in zip(
         cut.machines, cluster.bandwidth, cluster.machines, cut.outer, strict=True
     ):
         time = float(costs.time(time, start, end, replicas, bandwidth, below, begins=begins))
         alone = costs.compat and begins
         reduce = float(costs.reduce(start, end, replicas, bandwidth)) / (below if alone else 1)
-        first, second = costs.transfer(start, end, replicas, bandwidth)
-        sent = 0.0 if alone else float(first + second + costs.upkeep(start, end, replicas, bandwidth))
-        communication = (communication + reduce) / replicas + sent
+        taken, given = (0.0, 0.0) if alone else costs.transfer(start, end, replicas, bandwidth)
+        upkeep = float(costs.upkeep(start, end, replicas, bandwidth))
+        parts = (
+            (parts[0] + reduce) / replicas,
+            parts[1] / replicas + float(taken),
+            parts[2] / replicas + float(given),
+            parts[3] / replicas + upkeep,
+        )
         below = count
-    return time, communication
+    return time, parts
 
 
 def _data_parallel_time(costs: Costs, cluster: Cluster, compute: float, parameters: float) -> float:

@@ -124,7 +124,7 @@ class Costs:
 
     def upkeep(self, starts: Any, end: int, replicas: int, bandwidth: float) -> Any:
         """Return seconds for sending a segment's gradient to its holder; zero for plans without copies."""
-        if not self.redundant:
+        if self.compat or not self.redundant:
             return 0.0
         return (self.parameters[end + 1] - self.parameters[starts]) / (bandwidth * replicas)
 

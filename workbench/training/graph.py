@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.engine.result import Result
 from workbench.training import errors
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Node:
     stage: int | None = None
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(Result):
     """A model as a graph of nodes.
 
     Attributes
@@ -73,6 +74,17 @@ class Profile:
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
         object.__setattr__(self, "edges", _checked(self.nodes, self.edges, "profile"))
+
+    def __repr__(self) -> str:
+        from workbench.training.told import profile_line
+
+        return profile_line(self)
+
+    def view_data(self) -> dict[str, Any]:
+        """Return what is to be seen: bars of time, activations and parameters."""
+        from workbench.training.told import profile_blocks
+
+        return profile_blocks(self)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a graph.txt: three decimals for every number, all nodes, then all edges."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from workbench.engine.result import Result
 from workbench.training.cluster import Cluster
 from workbench.training.graph import Profile
 
@@ -27,6 +29,8 @@ class Options:
     redundant: bool = False
     recompute: bool = False
     contracted: str = ""
+    #: seconds of each stage's all-reduce, input, output and upkeep of copies
+    parts: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ class Stage:
     versions: int
 
 
-@dataclass(frozen=True)
-class PipelinePlan:
+@dataclass(frozen=True, repr=False)
+class PipelinePlan(Result):
     """A model cut into stages for a cluster.
 
     Attributes
@@ -114,6 +118,30 @@ class PipelinePlan:
 
     #: what was asked for; beside the fields, as it says how the plan came about and not what it is
     options: ClassVar[Options] = Options()
+
+    def __repr__(self) -> str:
+        from workbench.training.told import plan_line
+
+        return plan_line(self)
+
+    def explain(self, format: str = "text") -> Any:
+        """Say why: what each stage computes, sends and holds, and which one is the slowest.
+
+        Parameters
+        ----------
+        format : {"text", "html", "dict"}
+        """
+        from workbench.training.told import explained
+
+        if format == "dict":
+            return {"plan": self.to_pandas().to_dict("records"), "text": explained(self)}
+        return f"<pre>{html.escape(explained(self))}</pre>" if format == "html" else explained(self)
+
+    def view_data(self) -> dict[str, Any]:
+        """Return what is to be seen: the stages over the bars of the nodes."""
+        from workbench.training.told import plan_blocks
+
+        return plan_blocks(self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row for each stage."""
