@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.fusion.loop import text
-from workbench.fusion.prepare import GroupStep, KernelStep, Prepared
 from workbench.fusion.result import Kernel, OpRow, ReasonRow
+from workbench.fusion.steps import GroupStep, KernelStep, Prepared
 
 __all__ = ["described"]
 
@@ -50,8 +50,8 @@ def described(
     for step, (compile_ms, cached, form), ms in zip(plan.steps, facts, measured, strict=True):
         if isinstance(step, KernelStep | GroupStep):
             read, written = _traffic(step, plan, lengths, volume)
-            elements = max(volume(step.space), 1)
-            predicted = predicted_ms(model, read + written, step.cost * elements)
+            ns = sum(cost * max(volume(space), 1) for space, cost in step.work)
+            predicted = predicted_ms(model, read + written, ns)
             program = text(step.lowered.program if form is step else form.program)
             kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
             kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,167 +11,22 @@ import numpy as np
 from workbench.fusion import whole
 from workbench.fusion.eager import view_of
 from workbench.fusion.expr import Expr, Size
-from workbench.fusion.lower import Input, Lowered, Output, like, lower
+from workbench.fusion.lower import Input, Output, like, lower
 from workbench.fusion.passes import optimise
 from workbench.fusion.plan.beam import search
-from workbench.fusion.plan.branch import Branch, branch_of
+from workbench.fusion.plan.branch import branch_of
 from workbench.fusion.plan.cost import work
 from workbench.fusion.plan.model import device_model
+from workbench.fusion.plan.pack import pack, packs
 from workbench.fusion.plan.partition import Partition
-from workbench.fusion.plan.sample import Rows
-from workbench.fusion.structure import SMALL, Structure
+from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
+from workbench.fusion.structure import Structure
 
-__all__ = ["CallStep", "GroupStep", "KernelStep", "Prepared", "prepare"]
-
-
-@dataclass(eq=False)
-class KernelStep:
-    """Run a program.
-
-    Attributes
-    ----------
-    name, kind, scheme : str
-    lowered : Lowered
-    inputs : list of (Input, slot)
-    outputs : list of (Output, slot, shape)
-    ops : tuple of str
-        Of the captured calls inside.
-    cost : float
-        Nanoseconds an element.
-    branch : Branch or None
-        The form that jumps over rows that a filter leaves out; `jumped` tells whether it ran last.
-    """
-
-    name: str
-    kind: str
-    scheme: str
-    lowered: Lowered
-    inputs: list[tuple[Input, int]]
-    outputs: list[tuple[Output, int, tuple[Any, ...]]]
-    ops: tuple[str, ...]
-    cost: float = 0.0
-    space: tuple[Any, ...] = ()
-    branch: Branch | None = None
-    jumped: bool = False
-    compiled: Any = None
-    compile_ms: float = 0.0
-    cache: str = "miss"
+__all__ = ["prepare", "resolve", "run_call", "volume"]
 
 
-@dataclass(eq=False)
-class GroupStep:
-    """Fill tables by key, or have a library group.
-
-    Attributes
-    ----------
-    name : str
-    found : GroupLowered
-    inputs, keys : list of (Input, slot)
-    slot : int
-        Gets a tuple: keys, then aggregates.
-    ops : tuple of str
-    space : tuple
-    node : Expr
-        Without inputs.
-    originals : tuple of int
-        Where its inputs are in the walk of the captured graph.
-    outputs : list of (shape, itemsize)
-    shape : tuple
-    """
-
-    name: str
-    found: Any
-    inputs: list[tuple[Input, int]]
-    keys: list[tuple[Input, int]]
-    slot: int
-    ops: tuple[str, ...]
-    space: tuple[Any, ...]
-    node: Expr
-    originals: tuple[int, ...]
-    outputs: list[tuple[Any, int]]
-    shape: tuple[Any, ...]
-    cost: float = 0.0
-    branch: Branch | None = None
-    jumped: bool = False
-    compiled: Any = None
-    compile_ms: float = 0.0
-    cache: str = "miss"
-
-    @property
-    def lowered(self) -> Any:
-        """The program."""
-        return self.found.lowered
-
-
-@dataclass(eq=False)
-class CallStep:
-    """Have a library compute a node.
-
-    Attributes
-    ----------
-    name : str
-    node : Expr
-        Without inputs.
-    inputs : list
-        For each input its slot and views, or the constant: ("slot", slot, views) or ("const", value).
-    slot : int
-    shape : tuple
-    reason : str
-    """
-
-    name: str
-    node: Expr
-    inputs: list[tuple[Any, ...]]
-    slot: int
-    shape: tuple[Any, ...]
-    reason: str
-    sizes: tuple[tuple[Any, int], ...] = ()
-
-
-@dataclass(eq=False)
-class Prepared:
-    """A plan without data.
-
-    Attributes
-    ----------
-    steps : list of KernelStep or CallStep
-    slots : int
-        The first are the leaves.
-    results : list
-        For each root ("slot", slot, views) or ("const", value).
-    symbols : dict
-        Length or Size of the graph that it was made of -> its number.
-    rows : list
-        For each captured call (op, shape, dtype, kernel's name, index in the walk of the graph).
-    before : list
-        For each captured call (times, shape and itemsize of each input and of the output).
-    last_use : list of list of int
-        For each step the slots that nobody needs after it.
-    rows_of : Rows
-        Estimates lengths that are not known.
-    cacheable : bool
-    """
-
-    steps: list[Any] = field(default_factory=list)
-    slots: int = 0
-    results: list[tuple[Any, ...]] = field(default_factory=list)
-    symbols: dict[Any, int] = field(default_factory=dict)
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    before: list[tuple[int, list[tuple[Any, int]]]] = field(default_factory=list)
-    reasons: list[tuple[str, str, int]] = field(default_factory=list)
-    edges: list[tuple[int, int]] = field(default_factory=list)
-    last_use: list[list[int]] = field(default_factory=list)
-    rows_of: Rows = field(default_factory=Rows)
-    cacheable: bool = True
-
-    def length(self, d: Any, lengths: Sequence[Any]) -> int:
-        """Return the length of a dimension in a run whose lengths by number are given."""
-        if type(d) is int and d <= SMALL:
-            return d
-        number = self.symbols.get(d)
-        return d if number is None else lengths[number]
-
-
+#: nanoseconds of finding the entry of a key
+_FIND_NS = 4.0
 #: kinds of nodes that are no calls of their own
 UNCOUNTED = ("Leaf", "Const", "View", "Broadcast", "Item")
 
@@ -199,6 +53,8 @@ class _Preparing:
         self.slot: dict[int, int] = {}
         self.by_data: dict[int, Any] = {}
         self.kernel_of: dict[int, str] = {}
+        #: of the last kernel
+        self.level = -1
 
     def run(self) -> Prepared:
         plan = self.plan
@@ -216,11 +72,22 @@ class _Preparing:
             elif each.roots[0].kind == "group":
                 plan.steps.append(self.grouped(each, parts))
             else:
-                plan.steps.append(self.kernel(each, parts))
+                self.add(self.kernel(each, parts), each.level)
         plan.results = [self.reference(root) for root in self.roots]
         self.describe()
         self.uses()
         return plan
+
+    def add(self, step: KernelStep, level: int) -> None:
+        """Put a kernel into the plan: into one with another of its level where both are small enough."""
+        last = self.plan.steps[-1] if self.plan.steps else None
+        if self.level == level and isinstance(last, KernelStep) and packs(last, step):
+            self.plan.steps[-1] = packed = pack(last, step)
+            names = {last.name: packed.name, step.name: packed.name}
+            self.kernel_of = {key: names.get(name, name) for key, name in self.kernel_of.items()}
+        else:
+            self.plan.steps.append(step)
+        self.level = level
 
     def named(self) -> int:
         """Return the number of the next kernel; picking one of several results is none."""
@@ -253,15 +120,13 @@ class _Preparing:
             self.kernel_of.setdefault(id(node), name)
         ops = [node.name for node in inside.values() if node.kind not in UNCOUNTED for _ in range(node.calls)]
         lowered.inputs, lowered.outputs = [], []
-        step = KernelStep(
-            name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops), 0.0, group.space
-        )
-        return self.costed(step, list(inside.values()))
+        step = KernelStep(name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops))
+        return self.costed(step, list(inside.values()), group.space)
 
-    def costed(self, step: Any, inside: list[Expr]) -> Any:
+    def costed(self, step: Any, inside: list[Expr], space: tuple[Any, ...], more: float = 0.0) -> Any:
         """Give a step what it costs, and its other form if it has one."""
         model = device_model()
-        step.cost += work(inside, model)
+        step.work.append((space, work(inside, model) + more))
         step.branch = branch_of(step.lowered.program, model)
         return step
 
@@ -283,9 +148,8 @@ class _Preparing:
         originals = tuple([places[id(each)] for each in node.inputs])
         outputs = [(node.shape, dtype.itemsize) for dtype in _group_dtypes(node)]
         slot, bare = self.new_slot(node), _bare(node)
-        step = GroupStep(name, found, inputs, keys, slot, tuple(ops), group.space, bare, originals, outputs, node.shape)
-        step.cost = 2.0  # of finding the entry of a key
-        return self.costed(step, inside)
+        step = GroupStep(name, found, inputs, keys, slot, tuple(ops), bare, originals, outputs, node.shape)
+        return self.costed(step, inside, group.space, _FIND_NS)
 
     def call(self, node: Expr) -> CallStep:
         name = f"k{self.named()}_{node.name}"

@@ -9,8 +9,8 @@ import psutil
 
 from workbench.fusion import errors
 from workbench.fusion.expr import Size
-from workbench.fusion.prepare import GroupStep, KernelStep, Prepared
 from workbench.fusion.result import bytes_text
+from workbench.fusion.steps import GroupStep, KernelStep, Prepared
 from workbench.fusion.structure import Structure
 
 __all__ = ["needed", "shortage"]

@@ -18,16 +18,9 @@ from workbench.fusion.expr import Expr, Fallback, Size, walk
 from workbench.fusion.plan.branch import taken
 from workbench.fusion.plan.calibrate import measured_here
 from workbench.fusion.plan.model import calibrated, device_model, generation
-from workbench.fusion.prepare import (
-    CallStep,
-    GroupStep,
-    KernelStep,
-    Prepared,
-    prepare,
-    resolve,
-    run_call,
-)
+from workbench.fusion.prepare import prepare, resolve, run_call
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
+from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
 from workbench.fusion.structure import Structure, structure
 
 __all__ = ["DEVICES", "checked_device", "force", "plan_of"]
@@ -175,7 +168,7 @@ def _is_long(plan: Prepared, form: Structure) -> bool:
     ns = 0.0
     for step in plan.steps:
         if not isinstance(step, CallStep):
-            ns += step.cost * math.prod([plan.length(d, lengths) for d in step.space])
+            ns += sum(cost * math.prod([plan.length(d, lengths) for d in space]) for space, cost in step.work)
     return ns > 1e6 * WORTH_MEASURING
 
 
