@@ -31,6 +31,18 @@ def test_tables_grow_past_any_estimate() -> None:
     np.testing.assert_array_equal(firsts, np.arange(len(keys)))
 
 
+@pytest.mark.parametrize("span", [3, 5_000, 10**12])
+@pytest.mark.parametrize("drop", [True, False])
+def test_threads_number_as_one(span: int, drop: bool) -> None:
+    rng = np.random.default_rng(span)
+    keys = rng.integers(0, span, 300_001).astype(np.float64)
+    keys[rng.random(len(keys)) < 0.05] = np.nan
+    one = number(keys, drop=drop)
+    for threads in (2, 3):
+        for found, wanted in zip(number(keys, drop=drop, threads=threads), one, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_no_rows() -> None:
     codes, firsts = number(np.empty(0, np.int64))
     assert len(codes) == len(firsts) == 0

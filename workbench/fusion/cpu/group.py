@@ -68,7 +68,7 @@ def group(
     if any(each.ndim != 1 or each.dtype not in DTYPES or not each.dtype.isnative for each in arrays):
         return None
     columns, data = arrays[: len(keys)], arrays[len(keys) :]
-    numbered = _by_range(columns) or _by_appearance(columns, dropna)
+    numbered = _by_range(columns) or _by_appearance(columns, dropna, threads)
     if numbered.size > max(DENSE, 2 * rows):
         return None
     wanted = [op for op in ops if op not in ("size", "codes")]
@@ -168,18 +168,18 @@ def _by_range(columns: list[np.ndarray]) -> _Numbered | None:
     return _Numbered(columns, bases, spans)
 
 
-def _by_appearance(columns: list[np.ndarray], dropna: bool) -> _Numbered:
+def _by_appearance(columns: list[np.ndarray], dropna: bool, threads: int = 1) -> _Numbered:
     """Number keys by first appearance, each column and then their combinations."""
-    numbers, firsts = number(columns[0], drop=dropna)
+    numbers, firsts = number(columns[0], drop=dropna, threads=threads)
     total = max(1, len(firsts))
     for column in columns[1:]:
-        codes, more = number(column, drop=dropna)
+        codes, more = number(column, drop=dropna, threads=threads)
         count = max(1, len(more))
         missing = (numbers < 0) | (codes < 0) if column.dtype.kind == "f" or columns[0].dtype.kind == "f" else None
         numbers = numbers * count + codes
         if missing is not None:
             numbers[missing] = -1
-        numbers, firsts = _renumbered(numbers)
+        numbers, firsts = _renumbered(numbers, threads)
         total = max(1, len(firsts))
     found = _Numbered([numbers], [0], [total])
     found.sorted = False
@@ -188,9 +188,9 @@ def _by_appearance(columns: list[np.ndarray], dropna: bool) -> _Numbered:
     return found
 
 
-def _renumbered(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _renumbered(numbers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers by first appearance of numbers that have gaps; -1 stays."""
-    codes, firsts = number(numbers)
+    codes, firsts = number(numbers, threads=threads)
     left = numbers[firsts] < 0
     if left.any():
         gone = int(np.flatnonzero(left)[0])

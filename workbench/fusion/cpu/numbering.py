@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 from typing import Any
 
 import numpy as np
 
-from workbench.fusion.cpu import machine, memory, objects
+from workbench.fusion.cpu import memory
+from workbench.fusion.cpu.threads import each
+from workbench.fusion.cpu.written import function
 
 __all__ = ["number"]
 
 #: rows between looks at whether someone wants to stop
 _STEP = 1 << 20
 _FIRST = 1 << 12
+#: rows that a thread is worth starting for
+_PART = 1 << 16
 
 #: slots of 16 bytes, key and number, -1 where there is none; at most `most` keys, then it returns the row it is at
 _TEXT = """
@@ -88,7 +90,7 @@ end:
 """
 
 
-def number(keys: np.ndarray, *, drop: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def number(keys: np.ndarray, *, drop: bool = True, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Return for each key its number by first appearance, and for each number its first row.
 
     Parameters
@@ -97,6 +99,9 @@ def number(keys: np.ndarray, *, drop: bool = True) -> tuple[np.ndarray, np.ndarr
         1-d, integers, bools or floats. 0.0 and -0.0 are one key, and so are all NaN.
     drop : bool
         NaN gets -1, not a number of its own.
+    threads : int
+        Each numbers its part of the rows; the parts' keys are then numbered in the order of the rows, so that the
+        answer does not depend on how many there are.
     """
     floating = keys.dtype.kind == "f"
     wide = np.ascontiguousarray(keys, np.float64 if floating else None)
@@ -104,36 +109,56 @@ def number(keys: np.ndarray, *, drop: bool = True) -> tuple[np.ndarray, np.ndarr
         wide = wide.astype(np.int64)
     rows = len(wide)
     ids = memory.empty((rows,), np.int64)
+    count = min(threads, rows // _PART)
+    if count < 2:
+        return ids, _part(wide, 0, rows, ids, drop)
+    ends = [rows * k // count for k in range(count + 1)]
+    parts: list[Any] = [None] * count
+
+    def find(task: int, worker: int) -> None:
+        parts[task] = _part(wide, ends[task], ends[task + 1], ids, drop)
+
+    each(find, count, threads)
+    firsts = np.concatenate(parts)
+    final = np.empty(len(firsts) + 1, np.int64)
+    chosen = _part(wide[firsts], 0, len(firsts), final, False)
+    final[-1] = -1
+    starts = np.cumsum([0, *[len(found) for found in parts]])
+
+    def rename(task: int, worker: int) -> None:
+        mine = ids[ends[task] : ends[task + 1]]
+        table = np.append(final[starts[task] : starts[task + 1]], -1)  # its last is nobody's
+        np.take(table, mine, out=mine, mode="wrap")
+
+    each(rename, count, threads)
+    return ids, firsts[chosen]
+
+
+def _part(wide: np.ndarray, begin: int, end: int, ids: np.ndarray, drop: bool) -> np.ndarray:
+    """Number some rows, and return the first row of each number."""
+    floating = wide.dtype.kind == "f"
     count = np.zeros(1, np.int64)
     bits = _FIRST.bit_length() - 1
     firsts = np.empty(_FIRST // 2, np.int64)
     slots = _slots(bits)
-    call, row = _function(), 0
-    while row < rows:
-        stop = min(row + _STEP, rows)
-        reached = call(
-            wide.ctypes.data, row, stop, slots.ctypes.data, bits, ids.ctypes.data, firsts.ctypes.data,
-            count.ctypes.data, 1 << (bits - 1), int(floating), int(drop),
-        )  # fmt: skip
+    call, row = function(_TEXT, "number", 11), begin
+    while row < end:
+        stop = min(row + _STEP, end)
+        reached = call(wide, row, stop, slots, bits, ids, firsts, count, 1 << (bits - 1), int(floating), int(drop))
         if reached < stop:
             bits += 2
-            slots, firsts = _grown(call, wide, firsts, int(count[0]), bits, floating)
+            slots, firsts = _grown(call, wide, firsts, int(count[0]), bits)
         row = reached
-    return ids, firsts[: count[0]].copy()
+    return firsts[: count[0]].copy()
 
 
-def _grown(
-    call: Any, wide: np.ndarray, firsts: np.ndarray, known: int, bits: int, floating: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _grown(call: Any, wide: np.ndarray, firsts: np.ndarray, known: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a table four times as large that knows the same keys."""
     slots = _slots(bits)
     keys = np.ascontiguousarray(wide[firsts[:known]])
     places = np.empty(1 << (bits - 1), np.int64)
     spare, count = np.empty(known, np.int64), np.zeros(1, np.int64)
-    call(
-        keys.ctypes.data, 0, known, slots.ctypes.data, bits, spare.ctypes.data, places.ctypes.data,
-        count.ctypes.data, known, int(floating), 0,
-    )  # fmt: skip
+    call(keys, 0, known, slots, bits, spare, places, count, known, int(wide.dtype.kind == "f"), 0)
     places[:known] = firsts[:known]
     return slots, places
 
@@ -142,14 +167,3 @@ def _slots(bits: int) -> np.ndarray:
     slots = memory.empty((1 << bits, 2), np.int64)
     slots[...] = -1
     return slots
-
-
-@functools.cache
-def _function() -> Any:
-    host = machine.host()
-    content, _ = objects.get(_TEXT, host, lambda: _TEXT)
-    code = machine.load(content, host)
-    kinds = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 3]
-    made = ctypes.CFUNCTYPE(ctypes.c_int64, *kinds, *[ctypes.c_int64] * 3)(code.address("number"))
-    made.keep = code  # type: ignore[attr-defined]  # the code must not go before the function
-    return made
