@@ -29,7 +29,6 @@ from workbench.training import (
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "pipedream"
 needs_published = pytest.mark.skipif(not PUBLISHED.exists(), reason="needs the published profiles")
-unbalanced = pytest.mark.filterwarnings("ignore::workbench.training.errors.UnbalancedPlanWarning")
 
 #: what PipeDream's own optimizer gives: profile, machines, bytes/s, options, time, data parallel, single, states
 REFERENCE: list[tuple[str, list[int], list[float], dict[str, Any], float, float, float, int]] = [
@@ -68,7 +67,6 @@ REFERENCE: list[tuple[str, list[int], list[float], dict[str, Any], float, float,
 
 
 @needs_published
-@unbalanced
 @pytest.mark.parametrize(
     ("name", "machines", "bandwidth", "options", "time", "parallel", "single", "states"),
     REFERENCE,
@@ -106,7 +104,6 @@ def test_worked_examples() -> None:
 
 
 @needs_published
-@unbalanced
 @pytest.mark.parametrize(
     "path",
     [
@@ -158,7 +155,6 @@ clusters = st.one_of(
 ).map(lambda pair: Cluster(*pair))
 
 
-@unbalanced
 @settings(max_examples=100, deadline=None)
 @given(
     profile=profiles(),
@@ -199,7 +195,6 @@ def test_no_plan_is_better(
     assert partition(profile, cluster, **options) == plan
 
 
-@unbalanced
 @settings(max_examples=40, deadline=None)
 @given(profile=profiles(8), cluster=clusters, compat=st.booleans(), factor=st.floats(1, 100))
 def test_more_bandwidth_or_memory_is_never_worse(
@@ -218,7 +213,6 @@ def test_more_bandwidth_or_memory_is_never_worse(
     assert plan.time <= limited(2e8 * factor) * (1 + 1e-12) <= limited(2e8) * (1 + 1e-11)
 
 
-@unbalanced
 @settings(max_examples=40, deadline=None)
 @given(profile=profiles(6), cluster=clusters, memory=st.sampled_from([None, 5e8, 2e9]))
 def test_redundant_plans_hold_the_next_stage_too(profile: Profile, cluster: Cluster, memory: float | None) -> None:
