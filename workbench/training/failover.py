@@ -79,7 +79,7 @@ def should_reconfigure(overloaded: int, waiting: int, pipelines: int, stages: in
 
 def _layout(programs: Mapping[int, Sequence[Op]], plan: PipelinePlan) -> Layout:
     # Under ddp all ranks are replicas of one stage, whatever the plan cuts.
-    whole = all(op.stage == 0 for ops in programs.values() for op in ops if op.kind == "commit")
+    whole = not any(op.stage for ops in programs.values() for op in ops)
     return Layout.of(plan, "ddp" if whole else "")
 
 
