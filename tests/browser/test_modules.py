@@ -311,3 +311,50 @@ def test_modules_import_nothing_and_write_no_markup(module: str) -> None:
         "https:",
     ):
         assert word not in source.replace("http://www.w3.org/2000/svg", ""), word
+
+
+GANTT = {
+    "lanes": [{"id": 0, "label": "worker 0 (stage 0)"}, {"id": 1, "label": "worker 1 (stage 1)"}],
+    "kinds": [
+        {"kind": "forward", "role": "compute", "label": "forward", "hatch": False, "part": ""},
+        {"kind": "backward", "role": "compute", "label": "backward", "hatch": True, "part": ""},
+        {"kind": "send", "role": "transfer", "label": "send", "hatch": False, "part": "upper"},
+        {"kind": "idle", "role": "idle", "label": "idle", "hatch": True, "part": ""},
+    ],
+    "bars": [
+        {"lane": 0, "start": 0.0, "end": 2.0, "kind": "forward", "label": "forward 0"},
+        {"lane": 0, "start": 2.0, "end": 2.5, "kind": "send", "label": "send 0"},
+        {"lane": 0, "start": 2.5, "end": 6.0, "kind": "idle", "label": "idle"},
+        {"lane": 1, "start": 2.5, "end": 4.0, "kind": "forward", "label": "forward 0 there"},
+        {"lane": 1, "start": 4.0, "end": 6.0, "kind": "backward", "label": "backward 0 there"},
+    ],
+    "unit": "ms",
+}  # fmt: skip
+
+
+def test_gantt_draws_kinds_that_differ_and_answers_to_keys(mount: Mount) -> None:
+    page = mount("gantt", {**GANTT})
+    fills = {
+        kind: page.locator(f'.wb-gantt rect[data-kind="{kind}"]').first.evaluate("bar => bar.style.fill")
+        for kind in ("forward", "backward", "send", "idle")
+    }
+    assert len(set(fills.values())) == 4
+    assert "url(" in fills["backward"] and "url(" in fills["idle"] and "url(" not in fills["forward"]
+    heights = {
+        kind: float(page.locator(f'rect[data-kind="{kind}"]').first.get_attribute("height"))
+        for kind in ("forward", "send")
+    }
+    assert heights["send"] == heights["forward"] / 2
+    chart = page.get_by_role("application")
+    assert chart.get_attribute("aria-label").startswith("Gantt chart: 5 bars on 2 lanes")
+    status = page.locator(".wb-gantt-status")
+    chart.press("ArrowRight")
+    assert status.inner_text() == "worker 0 (stage 0) | forward 0 | from 0 ms"
+    chart.press("End")
+    assert "idle" in status.inner_text()
+    chart.press("ArrowDown")
+    assert "worker 1 (stage 1) | forward 0 there" in status.inner_text()
+    put(page, bars=GANTT["bars"][:1])
+    assert page.locator(".wb-gantt rect[data-kind]").count() == 1
+    page.evaluate("window.clean()")
+    assert page.evaluate("window.model.listeners()") == 0

@@ -97,3 +97,22 @@ def test_gantt() -> None:
     assert sum(bool(bar.title) for bar in bars(chart)) == GANTT_BARS
     assert "forward" in chart.svg() and " ms</text>" in chart.svg()
     assert "<svg" in gantt({"lanes": [], "bars": []}).svg()
+
+
+def test_kinds_of_a_gantt_chart_differ_by_more_than_colour() -> None:
+    looks = [
+        {"kind": "a", "role": "compute", "hatch": False, "part": ""},
+        {"kind": "b", "role": "compute", "hatch": True, "part": ""},
+        {"kind": "c", "role": "transfer", "hatch": False, "part": "upper"},
+        {"kind": "d", "role": "transfer", "hatch": False, "part": "lower"},
+        {"kind": "e", "role": "idle", "hatch": True, "part": ""},
+    ]
+    state = {
+        "lanes": [{"id": 0, "label": "worker 0"}], "kinds": looks, "unit": "ms",
+        "bars": [{"lane": 0, "start": i, "end": i + 1, "kind": "abcde"[i], "label": "abcde"[i]} for i in range(5)],
+    }  # fmt: skip
+    drawn = {bar.title: bar for bar in bars(gantt(state)) if bar.title}
+    a, b, c, d, e = (drawn[name] for name in "abcde")
+    assert c.height == d.height == a.height / 2 and (c.y, d.y) == (a.y, a.y + c.height)
+    hatched = [(bar.x, bar.colour) for bar in bars(gantt(state)) if bar.hatch and bar.x > 20]
+    assert (b.x, b.colour) in hatched and (e.x, "muted") in hatched and (a.x, a.colour) not in hatched

@@ -62,6 +62,18 @@ def test_progress_then_status_then_timeline_then_table(live: Any) -> None:
     assert "2 events, 2 cars" in status.value
 
 
+def test_charts_that_fill(live: Any) -> None:
+    made, run = live
+    gantt = {"lanes": [{"id": 0, "label": "worker 0"}], "bars": [], "kinds": [], "unit": "ms"}
+    curve = {"series": [{"name": "loss", "x": [0.0], "y": [1.0]}], "x_label": "step", "y_label": "loss"}
+    made.update(run, PROGRESS, [{"kind": "gantt", "state": gantt}, {"kind": "curve", "state": curve}])
+    assert kinds(made) == ["RunWidget", "GanttWidget", "CurveWidget"]
+    chart, losses = made.box.children[1:]
+    bar = {"lane": 0, "start": 0.0, "end": 1.0, "kind": "forward", "label": "forward"}
+    made.update(run, PROGRESS, [{"kind": "gantt", "state": {**gantt, "bars": [bar]}}])
+    assert made.box.children[1:] == (chart, losses) and chart.bars == [bar]
+
+
 def test_a_preview_is_made_of_what_is_cheap() -> None:
     cheap = SimpleNamespace(preview_data=lambda: {"blocks": blocks("cheap")}, view_data=lambda: 1 / 0)
     assert blocks_of(cheap)[0]["text"] == "cheap"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.notebook.widgets import CurveWidget, PlayerWidget, RankedWidget, RunWidget, TimelineWidget
+from workbench.notebook.widgets import CurveWidget, GanttWidget, PlayerWidget, RankedWidget, RunWidget, TimelineWidget
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "workbench" / "notebook" / "static"
@@ -16,6 +16,7 @@ LAB = ROOT / "extensions" / "workbench-lab"
 STATES = {
     "player": "asset mime source width height fps time offset regions hits frames",
     "timeline": "lanes bars duration searched skipped selected time",
+    "gantt": "lanes bars kinds unit",
     "ranked": "columns rows details sort selected page total key live",
     "curve": (
         "title status running stopping now series x_label x_unit x_log y_label target band marks projection facts "
@@ -25,6 +26,7 @@ STATES = {
 }
 CLASSES = {
     "curve": CurveWidget,
+    "gantt": GanttWidget,
     "player": PlayerWidget,
     "ranked": RankedWidget,
     "timeline": TimelineWidget,

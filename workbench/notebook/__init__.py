@@ -23,13 +23,13 @@ def load(ipython: Any) -> None:
     from workbench.engine import render
     from workbench.notebook import again, completion, display, live
     from workbench.notebook.config import settings
-    from workbench.notebook.magics import base, cells, diff, fuse, outliers, tta, vquery, workbench
+    from workbench.notebook.magics import base, cells, diff, fuse, outliers, pipeline, tta, vquery, workbench
 
     holder = settings(ipython)
     if not any(known is holder for known in ipython.configurables):
         ipython.configurables.append(holder)  # after an unload: `%config` looks there
     undo: list[Callable[[], Any]] = []
-    for spec in (vquery.SPEC, outliers.SPEC, diff.SPEC, fuse.SPEC, tta.SPEC, workbench.SPEC):
+    for spec in (vquery.SPEC, outliers.SPEC, diff.SPEC, fuse.SPEC, pipeline.SPEC, tta.SPEC, workbench.SPEC):
         base.register(holder, spec)
     undo.append(lambda: base.unregister(ipython))
     render.register(display.render_hook)

@@ -203,6 +203,23 @@ def _floats(values: Iterable[Any]) -> np.ndarray:
     return np.array([math.nan if value is None else value for value in values], float)
 
 
+def _gantt_colour(kind: Mapping[str, Any], index: int) -> str:
+    return "muted" if kind.get("role") == "idle" else SERIES[index % len(SERIES)]
+
+
+def _gantt_bar(
+    x: float, y: float, width: float, height: float, colour: str, kind: Mapping[str, Any], title: str = ""
+) -> list[Bar]:
+    """Return a bar in the look of its kind, which differs by more than its colour: hatched, or half as high."""
+    part = kind.get("part")
+    if part:
+        y, height = (y if part == "upper" else y + height / 2), height / 2
+    if not kind.get("hatch"):
+        return [Bar(x, y, width, height, colour, title)]
+    faint = 0.15 if kind.get("role") == "idle" else 0.4
+    return [Bar(x, y, width, height, colour, title, faint), Bar(x, y, width, height, colour, hatch=True)]
+
+
 def gantt(state: Mapping[str, Any]) -> Drawing:
     """Draw bars of several kinds on lanes over a common axis; at most 5,000 bars."""
     lanes = list(state.get("lanes") or [])
@@ -216,27 +233,21 @@ def gantt(state: Mapping[str, Any]) -> Drawing:
     scale = (_WIDTH - label - 12) / (high - low)
     rows = {lane.get("id"): index for index, lane in enumerate(lanes)}
     place = label
+    looks: dict[Any, Mapping[str, Any]] = {kind["kind"]: kind for kind in kinds}
     for index, kind in enumerate(kinds):
         text = str(kind.get("label") or kind["kind"])
-        chart.add(Bar(place, 4, 10, 10, SERIES[index % len(SERIES)], radius=2), Text(place + 14, 13, text, "text"))
+        chart.add(*_gantt_bar(place, 3, 12, 12, _gantt_colour(kind, index), kind), Text(place + 16, 13, text, "text"))
         place += 30 + 6.2 * len(text)
     for index, lane in enumerate(lanes):
         chart.add(Text(0, top + row * index + 14, _fit(lane.get("label", ""), label), "text"))
         chart.add(Bar(label, top + row * index + 2, _WIDTH - label - 12, row - 4, "track"))
     for bar in bars:
         y = top + row * rows.get(bar.get("lane"), 0)
-        colour = SERIES[names.setdefault(bar.get("kind"), len(names)) % len(SERIES)]
+        look = looks.get(bar.get("kind"), {})
+        colour = _gantt_colour(look, names.setdefault(bar.get("kind"), len(names)))
         left = label + (bar["start"] - low) * scale
-        chart.add(
-            Bar(
-                left,
-                y + 2,
-                max(1.0, (bar["end"] - bar["start"]) * scale - 0.5),
-                row - 4,
-                colour,
-                str(bar.get("label", "")),
-            )
-        )
+        width = max(1.0, (bar["end"] - bar["start"]) * scale - 0.5)
+        chart.add(*_gantt_bar(left, y + 2, width, row - 4, colour, look, str(bar.get("label", ""))))
     base = top + row * len(lanes)
     unit = f" {state['unit']}" if state.get("unit") else ""
     for tick in nice_ticks(low, high, 7):

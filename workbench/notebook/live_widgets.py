@@ -13,7 +13,7 @@ __all__ = ["LiveWidgets", "close_all", "widget_view"]
 
 
 class LiveWidgets:
-    """The live widgets of one run: its progress, its status line, the timeline that fills, and the growing table."""
+    """The live widgets of one run: its progress, its status line, the charts that fill, and the growing table."""
 
     def __init__(self, module: Any, toolkit: Any, run: Any) -> None:
         self._module, self._toolkit = module, toolkit
@@ -21,6 +21,8 @@ class LiveWidgets:
         self.progress.observe(lambda change: run.cancel() if change.new else None, "stopping")
         self.status: Any = None
         self.timeline: Any = None
+        self.gantt: Any = None
+        self.curve: Any = None
         self.ranked: Any = None
         self.table: Any = None
         self.box = toolkit.VBox([self.progress])
@@ -63,10 +65,24 @@ class LiveWidgets:
             with self.ranked.hold_sync():
                 for name in ("columns", "rows", "details", "total"):
                     setattr(self.ranked, name, plain(state[name]))
-        parts = (self.progress, self.status, self.timeline, self.ranked, self.table)
+        self.gantt = self._filled(self.gantt, "GanttWidget", "gantt", blocks)
+        self.curve = self._filled(self.curve, "CurveWidget", "curve", blocks)
+        parts = (self.progress, self.status, self.timeline, self.gantt, self.curve, self.ranked, self.table)
         children = [part for part in parts if part is not None]
         if len(children) != len(self.box.children):
             self.box.children = children
+
+    def _filled(self, part: Any, widget: str, kind: str, blocks: Sequence[dict[str, Any]]) -> Any:
+        """Return the widget of this kind of block, made or brought up to date; as it was if there is no such block."""
+        state = next((block["state"] for block in blocks if block["kind"] == kind), None)
+        if state is None:
+            return part
+        if part is None:
+            return getattr(self._module, widget)(**plain(state))
+        with part.hold_sync():
+            for name, value in state.items():
+                setattr(part, name, plain(value))
+        return part
 
     def _html(self, part: Any, blocks: Sequence[dict[str, Any]]) -> Any:
         """Return the widget that shows these blocks; as it was if there are none."""
@@ -93,7 +109,8 @@ def widget_view(states: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | No
     except ImportError:
         return None
     classes = {
-        "curve": "CurveWidget", "timeline": "TimelineWidget", "player": "PlayerWidget", "ranked": "RankedWidget",
+        "curve": "CurveWidget", "gantt": "GanttWidget", "timeline": "TimelineWidget", "player": "PlayerWidget",
+        "ranked": "RankedWidget",
     }  # fmt: skip
     made = [getattr(widgets, classes[module])(**_live(state)) for module, state in states if module in classes]
     return _view_model(ipywidgets.VBox(made)) if made else None

@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 from traitlets import Bool, Dict, Float, Int, List, Unicode
 
-__all__ = ["CurveWidget", "PlayerWidget", "RankedWidget", "RunWidget", "TimelineWidget"]
+__all__ = ["CurveWidget", "GanttWidget", "PlayerWidget", "RankedWidget", "RunWidget", "TimelineWidget"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -99,6 +99,21 @@ class TimelineWidget(anywidget.AnyWidget):  # type: ignore[misc]
     skipped = List().tag(sync=True)
     selected = List(None, allow_none=True).tag(sync=True)
     time = Float(0.0).tag(sync=True)
+
+
+class GanttWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """Who did what when: a lane for each worker, at most 2,000 bars; kinds differ by colour, and by hatch or height."""
+
+    _esm = _STATIC / "gantt.js"
+
+    #: [{id, label}], top to bottom
+    lanes = List(Dict()).tag(sync=True)
+    #: [{lane, start, end, kind, label}]
+    bars = List(Dict()).tag(sync=True)
+    #: [{kind, role, label, hatch, part}]; role "idle" is drawn grey; part "", "upper" or "lower" half of the lane
+    kinds = List(Dict()).tag(sync=True)
+    #: of start and end
+    unit = Unicode().tag(sync=True)
 
 
 class PlayerWidget(anywidget.AnyWidget):  # type: ignore[misc]

@@ -180,6 +180,13 @@ class TrainRun(Run["TrainRun"]):
 
         return preview(self)
 
+    def __len__(self) -> int:
+        return self.steps
+
+    def __bool__(self) -> bool:
+        # A run without a step is still a run.
+        return True
+
     def __repr__(self) -> str:
         from workbench.training.view import line
 

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "gantt_state", "line", "loss_state", "preview", "run_view", "told"]
 
-#: kinds of bars, in the order of their colours and hatches
+#: kinds of bars, in the order of their colours; each differs by its hatch or height too
 KINDS = (
-    {"kind": "forward", "role": "compute", "label": "forward"},
-    {"kind": "backward", "role": "compute", "label": "backward"},
-    {"kind": "send", "role": "transfer", "label": "send"},
-    {"kind": "recv", "role": "transfer", "label": "receive"},
-    {"kind": "update", "role": "compute", "label": "reduce, update"},
-    {"kind": "idle", "role": "idle", "label": "idle"},
+    {"kind": "forward", "role": "compute", "label": "forward", "hatch": False, "part": ""},
+    {"kind": "backward", "role": "compute", "label": "backward", "hatch": True, "part": ""},
+    {"kind": "send", "role": "transfer", "label": "send", "hatch": False, "part": "upper"},
+    {"kind": "recv", "role": "transfer", "label": "receive", "hatch": False, "part": "lower"},
+    {"kind": "update", "role": "compute", "label": "update", "hatch": True, "part": "lower"},
+    {"kind": "idle", "role": "idle", "label": "idle", "hatch": True, "part": ""},
 )
 _KIND = {
     "forward": "forward", "frc": "forward", "backward": "backward", "brc": "backward", "send_act": "send",

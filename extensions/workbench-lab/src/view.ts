@@ -9,6 +9,7 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import { Widget } from '@lumino/widgets';
 
 import curve from './esm/curve.js';
+import gantt from './esm/gantt.js';
 import player from './esm/player.js';
 import ranked from './esm/ranked.js';
 import run from './esm/run.js';
@@ -17,7 +18,7 @@ import { ASK, type IModule, PlainModel, shareTime } from './model';
 
 export const MIME_TYPE = 'application/vnd.workbench.view+json';
 
-const MODULES: Record<string, IModule> = { curve, player, ranked, run, timeline };
+const MODULES: Record<string, IModule> = { curve, gantt, player, ranked, run, timeline };
 
 interface IView {
   module: string;
