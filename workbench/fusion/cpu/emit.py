@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from workbench.fusion.cpu import operations
+from workbench.fusion.cpu import operations, vmath
 from workbench.fusion.cpu.access import Access
 from workbench.fusion.cpu.builders import State, Vectors
 from workbench.fusion.cpu.exact import ExactLanes, ExactState
 from workbench.fusion.cpu.ir import BITS, Code, Value, llvm_type
-from workbench.fusion.cpu.layout import BLOCK, Layout, LoopPlan, plan_loops
+from workbench.fusion.cpu.layout import BLOCK, LANES, Layout, LoopPlan, plan_loops
 from workbench.fusion.cpu.machine import Host
 from workbench.fusion.cpu.tables import Append, Table
 from workbench.fusion.loop import Builder, Dim, For, If, Instr, Merge, Program, Statement, Store, statements
@@ -99,7 +99,23 @@ class Emitter(Access):
                     widest = max(widest, bits[each.id])
             elif isinstance(each, Merge):
                 widest = max(widest, 64 if each.keys else 32, *[bits.get(value, 8) for value in each.values])
-        return min(32, self.host.bits // max(16, widest))
+        return min(LANES, self.host.bits // max(16, widest) * self._registers())
+
+    def _registers(self) -> int:
+        """Return how many registers a vector takes: several hide how long an operation takes, and share constants.
+
+        One where lanes are handled one by one or compressed, and where lines may be short.
+        """
+        loop = self.plan.loop
+        body = list(statements(loop.body))
+        kinds = {builder.kind for builder in loop.builders}
+        if len(loop.dims) != 1 or kinds - {"merge"} or any(isinstance(each, For | If) for each in body):
+            return 1
+        instrs = [each for each in body if isinstance(each, Instr)]
+        if any(each.op == "scan" or any(isinstance(i, int) for i in each.index) for each in instrs):
+            return 1
+        dear = any(each.op in vmath.NAMES for each in instrs)
+        return 4 if self.host.avx512 and not dear and len(instrs) <= 16 else 2
 
     # text
 

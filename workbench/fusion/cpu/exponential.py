@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from workbench.fusion.cpu import coefficients as table
-from workbench.fusion.cpu.ir import BITS, Value
+from workbench.fusion.cpu.ir import BITS, Value, joined, pieces
 
 __all__ = [
     "acosh",
@@ -57,29 +58,46 @@ def power_of_two(k: Value) -> Value:
     return ((k + BIAS[kind]) << FRACTION[kind]).bits()
 
 
+def _whole_registers(x: Value) -> bool:
+    """Whether a vector fills AVX-512's registers, one or several."""
+    return x.code.scalef and x.lanes > 0 and BITS[x.kind] * x.lanes % 512 == 0
+
+
+def _by_register(function: Callable[..., Value], *args: Value) -> Value:
+    """Return what a function of single registers gives for vectors of several."""
+    lanes = 512 // BITS[args[0].kind]
+    return joined([function(*each) for each in zip(*[pieces(x, lanes) for x in args], strict=True)])
+
+
 def scale(x: Value, k: Value) -> Value:
     """Return x * 2^k for a floating whole number k, with gradual underflow, rounded once."""
+    if _whole_registers(x):
+        return _by_register(_scalef, x, k)
     if x.code.scalef:
-        size = BITS[x.kind] * x.lanes
-        if size == 512:
-            name = "pd" if x.kind == "f64" else "ps"
-            mask = Value(x.code, "-1", "i8" if x.lanes == 8 else "i16", 0)
-            rounding = Value(x.code, "4", "i32", 0)
-            return x.code.call(
-                x.kind, x.lanes, f"llvm.x86.avx512.mask.scalef.{name}.512", x, k, x.like(0.0), mask, rounding
-            )
         return x.code.call(x.kind, x.lanes, f"llvm.ldexp.v{x.lanes}{x.kind}.v{x.lanes}i32", x, k.cast("fptosi", "i32"))
     whole = k.cast("fptosi", "i64" if x.kind == "f64" else "i32")
     half = whole >> 1
     return x * power_of_two(half) * power_of_two(whole - half)
 
 
+def _scalef(x: Value, k: Value) -> Value:
+    name, mask = ("pd", "i8") if x.kind == "f64" else ("ps", "i16")
+    every, rounding = Value(x.code, "-1", mask, 0), Value(x.code, "4", "i32", 0)
+    call = f"llvm.x86.avx512.mask.scalef.{name}.512"
+    return x.code.call(x.kind, x.lanes, call, x, k, x.like(0.0), every, rounding)
+
+
+def _rcp14(x: Value) -> Value:
+    name, mask = ("pd", "i8") if x.kind == "f64" else ("ps", "i16")
+    every = Value(x.code, "-1", mask, 0)
+    return x.code.call(x.kind, x.lanes, f"llvm.x86.avx512.rcp14.{name}.512", x, x.like(0.0), every)
+
+
 def reciprocal(x: Value) -> Value:
     """Return 1 / x within 1.5 ulp for x neither tiny nor huge: by Newton's steps where a division would take longer."""
-    if not (x.code.scalef and BITS[x.kind] * x.lanes == 512):
+    if not _whole_registers(x):
         return 1.0 / x
-    name, mask = ("pd", "i8") if x.kind == "f64" else ("ps", "i16")
-    y = x.code.call(x.kind, x.lanes, f"llvm.x86.avx512.rcp14.{name}.512", x, x.like(0.0), Value(x.code, "-1", mask, 0))
+    y = _by_register(_rcp14, x)
     for _ in range(2 if x.kind == "f64" else 1):
         y = y.fma((-x).fma(y, 1.0), y)
     return y
@@ -87,7 +105,7 @@ def reciprocal(x: Value) -> Value:
 
 def quotient(a: Value, b: Value) -> Value:
     """Return a / b within an ulp, for b neither tiny nor huge."""
-    if not (a.code.scalef and BITS[a.kind] * a.lanes == 512):
+    if not _whole_registers(a):
         return a / b
     inverse = reciprocal(b)
     q = a * inverse

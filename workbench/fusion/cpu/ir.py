@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-__all__ = ["BITS", "Code", "Value", "constant", "llvm_type"]
+__all__ = ["BITS", "Code", "Value", "constant", "joined", "llvm_type", "pieces"]
 
 _LLVM = {
     "f64": "double",
@@ -270,3 +270,28 @@ class Value:
         even = square.poly(coefficients[0::2], ways // 2)
         odd = square.poly(coefficients[1::2], ways // 2)
         return odd.fma(self, even)
+
+
+def pieces(x: Value, lanes: int) -> list[Value]:
+    """Return a vector as several of so many lanes."""
+    if x.lanes == lanes:
+        return [x]
+    found = []
+    for start in range(0, x.lanes, lanes):
+        which = ", ".join(f"i32 {k}" for k in range(start, start + lanes))
+        found.append(
+            x.code.value(x.kind, lanes, f"shufflevector {x.type} {x.ref}, {x.type} poison, <{lanes} x i32> <{which}>")
+        )
+    return found
+
+
+def joined(parts: list[Value]) -> Value:
+    """Return vectors, a power of two of them, as one."""
+    while len(parts) > 1:
+        lanes = 2 * parts[0].lanes
+        which = ", ".join(f"i32 {k}" for k in range(lanes))
+        parts = [
+            a.code.value(a.kind, lanes, f"shufflevector {a.type} {a.ref}, {b.type} {b.ref}, <{lanes} x i32> <{which}>")
+            for a, b in zip(parts[::2], parts[1::2], strict=True)
+        ]
+    return parts[0]
