@@ -14,6 +14,7 @@ demo: $(VENV)/.installed-all
 	$(BIN)/workbench demo -o tour.html
 
 # Two processes, a file of tests in one of them: most tests wait for browsers, kernels and clusters half of their time.
+# WB_EXAMPLES=5000 runs as many random array programs and frame pipelines (tests/fusion) instead of a few hundred.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 

@@ -328,6 +328,8 @@ def scan(name: str, x: Expr, axis: int = 0, dtype: Any = None, where: Any = None
     """Return cumsum, cumprod, cummin, cummax along an axis; nan... variants skip NaN as pandas does."""
     base = {"cumsum": "sum", "cumprod": "prod"}.get(name.removeprefix("nan"))
     found = np.dtype(dtype) if dtype is not None else reduce_dtype(base, x.dtype, None) if base else x.dtype
+    if x.shape[axis] == 1:  # no loop runs along it
+        return cast(x, found, where)
     return Expr("Scan", name, (x,), (("axis", axis),), found, x.shape, where)
 
 

@@ -162,9 +162,9 @@ def _exact(loop: For) -> set[int]:
     found = set()
     for each in inside:
         for builder in each.builders if isinstance(each, For) else ():
-            floats = [op for op, dtype in zip(builder.ops, builder.dtypes, strict=True) if dtype.startswith("float")]
-            if "moments" in floats or (floats == ["+"] and builder.dtypes != ("float64",)):
-                raise Unsupported("exact moments")
+            floats = [op for op, dtype in zip(builder.ops, builder.dtypes, strict=False) if dtype.startswith("float")]
+            if {"moments", "*"} & set(floats) or (floats == ["+"] and builder.dtypes != ("float64",)):
+                raise Unsupported("exact moments, and products in order")
             if floats == ["+"] and builder.id not in running:
                 found.add(builder.id)
     return found

@@ -429,10 +429,12 @@ def _group(root: Root, parts: Partition) -> Group:
         # those of earlier kernels are simply loaded
         inside = [each for each in aligned if parts.where[id(each)] is home]
         level = max([level, *[parts.levels[id(each)] + 1 for each in aligned if each not in inside]])
-        if home.level >= level and _follows(root, home, [parts.roots[id(each)] for each in inside], parts):
+        # running values are used where they are made: a later stage has them from memory, in a kernel of its own
+        stage = max(parts.roots[id(each)].stage + (each.kind != "Scan") for each in inside)
+        there = all(each.kind != "Scan" or parts.roots[id(each)].stage == stage for each in inside)
+        if there and home.level >= level and _follows(root, home, [parts.roots[id(each)] for each in inside], parts):
             root.inner = root.space == home.space
-            # running values are used where they are made
-            root.stage = max(parts.roots[id(each)].stage + (each.kind != "Scan") for each in inside)
+            root.stage = stage
             return home
         level = max(level, home.level + 1)
     for group in parts.groups if root.kind != "group" else ():
