@@ -7,6 +7,7 @@ that a loop which asks for a number in each round, as training does for its loss
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from workbench.fusion.cpu import memory
 from workbench.fusion.expr import Expr
 from workbench.fusion.positions import here, line_of
 
-__all__ = ["DEFAULTS", "again", "asked", "chosen", "keep", "needed", "scope", "shared"]
+__all__ = ["DEFAULTS", "again", "asked", "chosen", "hold", "keep", "needed", "places_rows", "scope", "shared"]
 
 #: options of runs that nobody named options for
 DEFAULTS: dict[str, Any] = {}
@@ -27,6 +29,11 @@ MOST_TIMES, MOST_ELEMENTS = 32, 20_000
 #: what many elements is made of is kept from so many nodes on: to read it back has to be worth it
 FEWEST_NODES = 16
 _COMPUTED = frozenset({"Map", "Select", "Cast", "Reduce", "Scan", "Gather", "Extern", "Concat"})
+
+#: bytes from which on places of rows are kept, and how many are
+_LEAST_HELD = 1 << 12
+_held = [0]
+_lock = threading.Lock()
 
 _NOT_SAID = {"device": "auto", "threads": None, "exact": False, "check": False}
 
@@ -147,6 +154,42 @@ def _is_kept(node: Expr, deep: bool) -> bool:
     if not all(type(length) is int for length in node.shape):
         return False
     return deep or math.prod(node.shape) < MOST_ELEMENTS
+
+
+def places_rows(node: Expr) -> bool:
+    """Return whether a node tells where rows of a table stand, or which group they are of: what takes long to find."""
+    if node.kind == "GroupReduce":
+        return "codes" in node.attr("ops")
+    return node.kind in ("Sort", "Join") or (node.kind == "Extern" and node.name.startswith("groupby."))
+
+
+def hold(node: Expr, order: Sequence[Expr], value: Any) -> None:
+    """Keep what a node gives that places rows, for whoever asks for the same rows again, if there is room for it.
+
+    Parameters
+    ----------
+    node : Expr
+    order : sequence of Expr
+        The nodes that were forced: of a node with several results, those results are kept.
+    value : ndarray or tuple of ndarray
+    """
+    if isinstance(value, tuple):
+        for each in order:
+            if each.kind == "Item" and each.inputs[0] is node:
+                hold(each, (), value[each.attr("index")])
+        return
+    size = value.nbytes
+    with _lock:
+        if size < _LEAST_HELD or _held[0] + size > memory.pool.most:
+            return
+        _held[0] += size
+    keep(node, value)
+    weakref.finalize(node, _released, size)
+
+
+def _released(size: int) -> None:
+    with _lock:
+        _held[0] -= size
 
 
 def keep(node: Expr, value: Any) -> None:

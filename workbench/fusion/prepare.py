@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from workbench.fusion import whole
+from workbench.fusion import forcing, whole
 from workbench.fusion.eager import view_of
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.lower import Input, Output, like, lower
@@ -144,8 +145,7 @@ class _Preparing:
         for each in inside:
             self.kernel_of.setdefault(id(each), name)
         ops = [each.name for each in inside if each.kind not in UNCOUNTED for _ in range(each.calls)]
-        places = {id(self.became[id(each)]): k for k, each in enumerate(self.form.order)}
-        originals = tuple([places[id(each)] for each in node.inputs])
+        originals = tuple([self.places[id(each)] for each in node.inputs])
         outputs = [(node.shape, dtype.itemsize) for dtype in _group_dtypes(node)]
         slot, bare = self.new_slot(node), _bare(node)
         step = GroupStep(name, found, inputs, keys, slot, tuple(ops), bare, originals, outputs, node.shape)
@@ -161,7 +161,15 @@ class _Preparing:
             if isinstance(size, Size) and size not in self.plan.symbols:
                 self.plan.cacheable = False
         sizes = tuple([(each.shape, each.dtype.itemsize) for each in node.inputs if each.kind != "Const"])
-        return CallStep(name, _bare(node), inputs, self.new_slot(node), node.shape, _reason(node), sizes)
+        step = CallStep(name, _bare(node), inputs, self.new_slot(node), node.shape, _reason(node), sizes)
+        if forcing.places_rows(node):
+            step.original = self.places[id(node)]
+        return step
+
+    @functools.cached_property
+    def places(self) -> dict[int, int]:
+        """Where a node stood in the walk of the captured graph."""
+        return {id(self.became[id(each)]): k for k, each in enumerate(self.form.order)}
 
     def reference(self, node: Expr) -> tuple[Any, ...]:
         if node.kind == "Const":

@@ -69,6 +69,7 @@ def force(
     checked_device(device, exact)
     start = time.perf_counter()
     form = structure(exprs) if device != "eager" else None
+    placed: list[tuple[Expr, Any]] | None = None
     many, kept = len(exprs), forcing.shared(exprs, form.order) if form is not None else []
     if kept:
         exprs = [*exprs, *kept]
@@ -80,8 +81,9 @@ def force(
             plan.reason_rows.append(ReasonRow(exprs[0].name, "forced in a loop", where_text(where)))
     else:
         where_to = "interpreter" if device == "interpreter" else "cpu"
+        placed = [] if not check and where_to == "cpu" else None  # what is checked is computed by both
         try:
-            values, plan = _compiled(exprs, form, where_to, threads, exact, start)
+            values, plan = _compiled(exprs, form, where_to, threads, exact, start, placed)
         except MemoryError as error:
             from workbench.fusion import room
 
@@ -95,6 +97,8 @@ def force(
         plan.max_error = compare_values(exprs, values)
     for node, value in zip(kept, values[many:], strict=True):
         forcing.keep(node, value)
+    for node, value in placed or ():
+        forcing.hold(node, form.order if form is not None else (), value)
     cache.remember(plan)
     return values[:many], plan
 
@@ -173,7 +177,13 @@ def _is_long(plan: Prepared, form: Structure) -> bool:
 
 
 def _compiled(
-    exprs: Sequence[Expr], form: Structure, device: str, threads: int | None, exact: bool, start: float
+    exprs: Sequence[Expr],
+    form: Structure,
+    device: str,
+    threads: int | None,
+    exact: bool,
+    start: float,
+    placed: list[tuple[Expr, Any]] | None = None,
 ) -> tuple[list[Any], FusionPlan]:
     if len(form.order) > MOST_NODES:
         answers, told = _eagerly(exprs, start)
@@ -218,6 +228,8 @@ def _compiled(
             values[step.slot] = value
             shown = value[0] if isinstance(value, tuple) and step.node.kind != "Extern" else value
             _learn(step.shape, np.shape(shown) if not isinstance(shown, tuple) else (), lengths, plan)
+            if step.original >= 0 and placed is not None:
+                placed.append((form.order[step.original], value))
         for slot in free:
             values[slot] = None
         compiling = step.compile_ms if isinstance(step, KernelStep) else 0.0

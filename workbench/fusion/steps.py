@@ -105,6 +105,8 @@ class CallStep:
     slot : int
     shape : tuple
     reason : str
+    original : int
+        Where the node is in the walk of the captured graph, if what it gives is to be kept; else -1.
     """
 
     name: str
@@ -114,6 +116,7 @@ class CallStep:
     shape: tuple[Any, ...]
     reason: str
     sizes: tuple[tuple[Any, int], ...] = ()
+    original: int = -1
 
 
 @dataclass(eq=False)

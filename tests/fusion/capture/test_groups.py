@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.fusion.capture.pairs import both
-from workbench.fusion import compute, explain
+from workbench.fusion import compute, explain, plans
 from workbench.fusion.capture.frame import frame
 
 RNG = np.random.default_rng(17)
@@ -109,3 +110,48 @@ def test_strings_are_encoded_once() -> None:
     other = TABLE.copy()
     other.loc[0, "word"] = "new"
     both(lambda f: f.groupby("word").x.sum(), other)
+
+
+def _ran(code: Any) -> list[list[str]]:
+    """Return the kernels of the plans that a call runs."""
+    cleared = plans()[-1:]
+    code()
+    every = plans()
+    start = next((k for k, each in enumerate(every) if cleared and each is cleared[0]), -1)
+    return [[kernel.name.partition("_")[2] for kernel in each.kernels] for each in every[start + 1 :]]
+
+
+def test_places_are_kept_between_forcings() -> None:
+    top = frame(TABLE).sort_values("x").groupby("i").head(500)
+    names, sums = top.word.str.len(), top.groupby("j").n.sum()
+    first, second = _ran(lambda: names.compute()), _ran(lambda: sums.compute())
+    assert "argsort" in first[0] and "groupby.head" in first[0]
+    assert [each for each in second[0] if each in ("argsort", "groupby.head")] == []
+    plain = TABLE.sort_values("x", kind="stable").groupby("i").head(500)
+    pd.testing.assert_series_equal(names.compute(), plain.word.str.len())
+    pd.testing.assert_series_equal(sums.compute(), plain.groupby("j").n.sum())
+    pd.testing.assert_frame_equal(top.compute(), plain)
+
+
+def test_joins_are_kept_between_forcings() -> None:
+    def code(f: Any) -> Any:
+        some = f[f.n > 7]
+        return some[["i", "x"]].merge(some[["i", "j"]].head(40), on="i")
+
+    both(lambda f: (lambda m: (m.x.sum(), m.groupby("i").x.sum(), m[m.x > 0].x.mean(), m))(code(f)), TABLE)
+    joined = code(frame(TABLE))
+    found = _ran(lambda: joined.x.sum().compute()), _ran(lambda: joined.x.mean().compute())
+    assert "merge" in found[0][0] and "merge" not in found[1][0]
+
+
+def test_what_is_kept_goes_with_the_table() -> None:
+    from workbench.fusion import forcing
+
+    gc.collect()
+    before = forcing._held[0]
+    ordered = frame(TABLE).sort_values("x")
+    assert float(ordered.x.sum()) == pytest.approx(TABLE.x.sum())
+    assert forcing._held[0] > before
+    del ordered
+    gc.collect()
+    assert forcing._held[0] == before

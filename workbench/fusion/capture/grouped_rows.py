@@ -23,11 +23,14 @@ class GroupedRows:
 
     _target: Any
     _selection: Any
-    _rows: Domain
     _grouping: Callable[[], Grouping | None]
     _values: Callable[..., Any]
     _one: Callable[[], bool]
     _pandas: Callable[..., Any]
+
+    @property
+    def _rows(self) -> Domain:
+        raise NotImplementedError
 
     def transform(self, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Return for each row the aggregate of its group."""
