@@ -34,6 +34,27 @@ def test_c34_what_two_kernels_would_compute_is_stored_where_that_pays() -> None:
     assert search(roots, model).cuts == partition(roots).cuts
 
 
+def test_dear_values_that_are_broadcast_are_computed_once() -> None:
+    rng = np.random.default_rng(1)
+    x, column, m = (ir.leaf(rng.normal(size=shape)) for shape in (30, (40, 1), (40, 30)))
+    row = dear(x)
+    model = device_model()
+    assert id(row) in search([ir.map_("add", row, m)], model).cuts
+    # what is the same along the last axis is moved out of the loop over it
+    assert not search([ir.map_("add", dear(column), m)], model).cuts
+    # and what is cheap is cheaper than another kernel
+    assert not search([ir.map_("add", ir.map_("negative", x), m)], model).cuts
+    # a few rows are not worth it either
+    few = ir.leaf(rng.normal(size=(2, 30)))
+    cheap = ir.map_("sqrt", x)
+    assert not search([ir.map_("add", cheap, few)], model).cuts
+    roots = [ir.map_("add", row, m), ir.reduce_("max", ir.map_("multiply", row, m), [1])]
+    values, plan = force(roots)
+    for value, wanted in zip(values, force(roots, device="eager")[0], strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-12)
+    assert plan.bytes_after <= plan.bytes_before
+
+
 def test_c35_the_two_evaluators_agree_on_what_is_better() -> None:
     model = device_model()
     assert gain(model, 5.0, 2, 8) > 0 > gain(model, 0.2, 2, 8)

@@ -1,4 +1,4 @@
-"""The search for what to keep in memory: values that several kernels would each compute.
+"""The search for what to keep in memory: values that several kernels, or each row of one, would compute again.
 
 Fusing all that can be fused computes some values more than once. Each such value is a candidate to be stored instead; a
 beam over the candidates, best gain first, keeps the three best sets, and the latency model picks among them.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from workbench.fusion.expr import Expr
 from workbench.fusion.passes.cost import costs
-from workbench.fusion.plan.cost import gain, latency
+from workbench.fusion.plan.cost import gain, latency, spread
 from workbench.fusion.plan.model import DeviceModel
 from workbench.fusion.plan.partition import Partition, partition
 
@@ -42,24 +42,39 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
 
 
 def candidates(parts: Partition, model: DeviceModel) -> list[tuple[float, Expr]]:
-    """Return values that several kernels compute, with what storing each saves an element; best first."""
+    """Return values that are computed more than once, with what storing each saves an element; best first.
+
+    They are the dominants of the graph beside reductions and outputs: what several kernels compute, and dear values
+    that are broadcast.
+    """
     users: dict[int, set[int]] = {}
+    repeats: dict[int, float] = {}
     nodes: dict[int, Expr] = {}
     for number, group in enumerate(parts.groups):
         for root in group.roots:
             for node in parts.cone(root.node)[0]:
                 if node is not root.node and node.shape and id(node) not in parts.virtual:
                     users.setdefault(id(node), set()).add(number)
+                    repeats[id(node)] = max(repeats.get(id(node), 1.0), spread(node, group.space))
                     nodes[id(node)] = node
-    shared = [node for key, node in nodes.items() if len(users[key]) > 1 and id(node) not in parts.outputs]
+    shared = [
+        node for key, node in nodes.items() if (len(users[key]) > 1 or repeats[key] > 1) and key not in parts.outputs
+    ]
     if not shared:
         return []
     cost = costs(parts.order, model.op_ns)
-    ranked = [(gain(model, cost[id(node)], len(users[id(node)]), node.dtype.itemsize), node) for node in shared]
+    ranked = [
+        (gain(model, cost[key], len(users[key]) * repeats[key], node.dtype.itemsize, 1 / repeats[key]), node)
+        for key, node in [(id(node), node) for node in shared]
+    ]
     # of a chain that is shared as a whole, its end alone is worth storing
     ends = [
         (saved, node)
         for saved, node in ranked
-        if saved > 0 and not any(node in other.inputs and users[id(other)] >= users[id(node)] for _, other in ranked)
+        if saved > 0
+        and not any(
+            node in other.inputs and users[id(other)] >= users[id(node)] and repeats[id(other)] >= repeats[id(node)]
+            for _, other in ranked
+        )
     ]
     return sorted(ends, key=lambda each: (-each[0], each[1].number))
