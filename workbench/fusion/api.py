@@ -11,7 +11,7 @@ import numpy as np
 from workbench.fusion import cache
 from workbench.fusion.capture import storage
 from workbench.fusion.capture.array import LazyArray, now
-from workbench.fusion.errors import cannot_fuse, dtype_unsupported, requires_grad
+from workbench.fusion.errors import cannot_fuse, dtype_unsupported
 from workbench.fusion.ops import supported
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def array(x: Any, *, copy: bool = False, name: str | None = None) -> Any:
     FusionTypeError
         For another type, or another dtype.
     """
-    if type(x) is LazyArray:
+    if isinstance(x, LazyArray):
         return x
     if isinstance(x, (np.ndarray, bool | int | float | np.generic | list | tuple)):
         data = np.asarray(x)
     elif _is_tensor(x):
-        if x.requires_grad:
-            raise requires_grad()
-        data = x.detach().cpu().numpy()
+        from workbench.fusion.capture import tensor
+
+        return tensor.lazy_tensor(x, copy=copy, name=name or "")
     elif type(x).__module__.partition(".")[0] == "dask":
         from workbench.fusion import dask  # type: ignore[attr-defined,unused-ignore]
 
@@ -114,7 +114,7 @@ def computed(lazies: Any, **options: Any) -> tuple[tuple[Any, ...], FusionPlan |
         at += len(part)
     for each, value in zip(waiting, _viewing(waiting, finished), strict=True):
         each._keep(value)
-        if type(each) is LazyArray:
+        if isinstance(each, LazyArray):
             value = each._value
             each._plan = plan
         found[id(each)] = value
@@ -152,7 +152,7 @@ def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPl
     """
     from workbench.fusion.run import plan_of
 
-    if len(lazies) == 1 and type(lazies[0]) is LazyArray and lazies[0].plan is not None:
+    if len(lazies) == 1 and isinstance(lazies[0], LazyArray) and lazies[0].plan is not None:
         now(lazies[0])
         return lazies[0].plan
     return plan_of([part for each in lazies for part in each._parts()], device=device, exact=exact)

@@ -10,12 +10,17 @@ from typing import Any
 __all__ = ["caller", "here", "line_of", "text"]
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
+#: torch's functions in Python are no user's code either
+_TORCH = f"{os.sep}site-packages{os.sep}torch{os.sep}"
 
 
 def caller(depth: int = 2) -> FrameType:
-    """Return the frame of the caller's caller, or the first one above it that is not of this package."""
+    """Return the frame of the caller's caller, or the first one above it that is of neither this package nor torch."""
     frame = sys._getframe(depth)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+    while frame.f_back is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and _TORCH not in name:
+            break
         frame = frame.f_back
     return frame
 

@@ -39,7 +39,7 @@ def told(op: str, reason: str, **figures: Any) -> Fallback:
 
 def is_lazy(value: Any) -> bool:
     """Return whether a value is one of the lazy objects."""
-    return hasattr(type(value), "_fusion_value") or type(value).__name__ == "LazyArray"
+    return hasattr(type(value), "_fusion_value") or type(value).__name__ in ("LazyArray", "LazyTensor")
 
 
 def forced(value: Any) -> Any:
