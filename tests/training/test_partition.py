@@ -351,3 +351,22 @@ def test_options_that_are_none() -> None:
             partition(profile, cluster, **wrong)  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match="not dict"):
         partition({}, cluster)  # type: ignore[arg-type]
+
+
+def test_large_searches_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from workbench.engine import store
+    from workbench.training import kept
+
+    own, searched = store.Store(tmp_path), []
+    search = kept.best_cuts
+    monkeypatch.setattr(store, "store", lambda: own)
+    monkeypatch.setattr(kept, "best_cuts", lambda *values, **options: searched.append(1) or search(*values, **options))
+    monkeypatch.setattr(kept, "LARGE", 0)
+    cluster = Cluster([2, 2], ["10gbit", "1gbit"])
+    first = partition(chain(1, 2, 3, 4), cluster)
+    assert partition(chain(1, 2, 3, 4), cluster) == first and len(searched) == 1
+    assert partition(chain(1, 2, 3, 4.5), cluster) != first
+    assert partition(chain(1, 2, 3, 4), cluster, redundant=True).options.redundant
+    partition(chain(1, 2, 3, 4), Cluster([2, 2], ["10gbit", "2gbit"]))
+    assert len(searched) == 4
+    assert own.entries().kind.tolist() == ["plan"] * 4

@@ -15,8 +15,9 @@ from workbench.training.build import microbatches_of, plan_of
 from workbench.training.cluster import Cluster
 from workbench.training.costs import Costs, Place
 from workbench.training.graph import Profile
+from workbench.training.kept import known_cuts
 from workbench.training.plan import Options, PipelinePlan
-from workbench.training.solve import Cut, best_cuts
+from workbench.training.solve import Cut
 from workbench.training.states import States, graph_of, states_of
 from workbench.training.units import as_size, show_bytes
 
@@ -139,10 +140,10 @@ def _best(profile: Profile, cluster: Cluster, costs: Costs, options: Options) ->
     if options.fewer and costs.memory is not None and not costs.compat and len(cluster.machines) == 1:
         # how many microbatches are in flight goes by the machines that are used: each number of them on its own
         smaller = [Cluster([count], cluster.bandwidth) for count in range(1, cluster.size + 1)]
-        tried = [best_cuts(costs, each, straight=options.straight) for each in smaller]
+        tried = [known_cuts(costs, each, straight=options.straight) for each in smaller]
         plans = [plan_of(profile, cluster, costs, cuts, options) for cuts in tried if cuts]
         return min(plans, key=lambda plan: (plan.time, plan.machines_used), default=None)
-    cuts = best_cuts(costs, cluster, straight=options.straight, fewer=options.fewer)
+    cuts = known_cuts(costs, cluster, straight=options.straight, fewer=options.fewer)
     return plan_of(profile, cluster, costs, cuts, options) if cuts else None
 
 
