@@ -141,6 +141,7 @@ class _Replay:
                 self.created[self.heap[0][3]] = 0.0
                 self.machines[heappop(self.heap)[3]] = True
             self.form(0.0)
+            self.row(0.0)
         now = 0.0
         while self.units_left > 0:
             then = min(self.heap[0][0] if self.heap else inf, self.end)
@@ -220,7 +221,8 @@ class _Replay:
             self.changed = False
             self.train(1)
             overloaded = sum(map(len, self.lost))
-            if should_reconfigure(overloaded, self.waiting, len(self.lost), self.work.ranks):
+            due = should_reconfigure(overloaded, self.waiting, len(self.lost), self.work.ranks)
+            if due and self.enough():  # else who runs two stages goes on, and nobody waits
                 self.begin_forming(self.clock, self.costs.local_rendezvous)
                 self.row(self.clock)
 

@@ -27,6 +27,8 @@ __all__ = ["FLUSH_EVERY", "PlanWork", "SpecWork", "Unit", "Work"]
 
 #: microbatches for each stage between two drained pipes of a schedule that does not drain by itself
 FLUSH_EVERY = 16
+#: ranks beyond which a pace is measured over fewer microbatches
+_LARGE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,8 @@ class PlanWork:
     def schedule_of(self, pipelines: int, lost: frozenset[int], units: int = 1, limit: int | None = None) -> Schedule:
         """Return when each operation of a unit runs, or of the first ones of several in a pipe that flows on."""
         if units > 1:
-            most = units if limit is None else max(1, min(units, limit // (6 * self.ranks)))
-            programs: Programs | None = program(self.plan, self.schedule, self.microbatches, steps=most)
-        else:
-            programs = self._after(lost)
+            return self._flow(pipelines, units if limit is None else max(1, min(units, limit // (6 * self.ranks))))
+        programs = self._after(lost)
         assert programs is not None
         return interpret(_in_grid(programs, self.schedule) if pipelines > 1 else programs, self.durations(pipelines))
 
@@ -184,20 +184,27 @@ class PlanWork:
     def _pace(self, pipelines: int) -> tuple[float, float]:
         """Return the seconds between steps in a full pipe, and what the first one takes longer.
 
-        Two runs that differ in their length alone fill and drain alike.
+        The pace is that of the last stage, well after the pipe was filled and before it begins to drain.
         """
-        round_of_all = lcm(self.microbatches, *(len(ranks) for ranks in self.layout.stages)) // self.microbatches
-        filled = -(-2 * self.ranks // self.microbatches)
-        counts = [-(-filled // round_of_all) * round_of_all]
-        counts.append(counts[0] + -(-max(self.ranks // self.microbatches, 4) // round_of_all) * round_of_all)
-        costs = self.durations(pipelines)
-        ends = []
-        for count in counts:
-            made: Programs = program(self.plan, self.schedule, self.microbatches, steps=count)
-            ends.append(interpret(_in_grid(made, self.schedule) if pipelines > 1 else made, costs).seconds)
-        (first, second), (short, long) = counts, ends
-        period = (long - short) / (second - first)
-        return period, max(short - first * period, 0.0)
+        every = lcm(self.microbatches, *(len(ranks) for ranks in self.layout.stages))
+        window = max(64, min(256, 4096 // self.ranks))
+        if every <= 4 * window:
+            window = -(-window // every) * every
+        filled = 2 * self.ranks + 32 if self.ranks <= _LARGE else self.ranks
+        count = filled + window + min(self.ranks, _LARGE)
+        ran = self._flow(pipelines, -(-count // self.microbatches))
+        last = len(self.layout.stages) - 1
+        ends = {}
+        for rank in self.layout.stages[last]:
+            for op, end in zip(ran.programs[rank], ran.end[rank], strict=True):
+                if op.kind == "backward":
+                    ends[op.microbatch] = end
+        pace = (ends[filled + window] - ends[filled]) / window * self.microbatches
+        return pace, max(self._flow(pipelines, 1).seconds - pace, 0.0)
+
+    def _flow(self, pipelines: int, steps: int) -> Schedule:
+        made: Programs = program(self.plan, self.schedule, self.microbatches, steps=steps)
+        return interpret(_in_grid(made, self.schedule) if pipelines > 1 else made, self.durations(pipelines))
 
 
 class SpecWork:
