@@ -163,7 +163,7 @@ class _Preparing:
         sizes = tuple([(each.shape, each.dtype.itemsize) for each in node.inputs if each.kind != "Const"])
         step = CallStep(name, _bare(node), inputs, self.new_slot(node), node.shape, _reason(node), sizes)
         if forcing.places_rows(node):
-            step.original = self.places[id(node)]
+            step.original = self.places.get(id(node), -1)
         return step
 
     @functools.cached_property
