@@ -78,9 +78,9 @@ def batches_of(
 class Seeded:
     """Seeds the random layers of a Sequential as a run does, so that plain torch draws the same masks."""
 
-    def __init__(self, model: nn.Sequential, seed: int = SEED) -> None:
+    def __init__(self, model: nn.Module, seed: int = SEED) -> None:
         self.place, self.seed = (0, 0), seed
-        for index, module in enumerate(model):
+        for index, module in enumerate(model.children()):
             if isinstance(module, nn.Dropout):
                 module.register_forward_pre_hook(self._hook(f"_{index}"))
 
@@ -92,7 +92,7 @@ class Seeded:
 
 
 def plain(
-    model: nn.Sequential, make: Make, microbatches: int, epochs: int = 2, loss: Any = nn.functional.cross_entropy
+    model: nn.Module, make: Make, microbatches: int, epochs: int = 2, loss: Any = nn.functional.cross_entropy
 ) -> list[float]:
     """Train in this process, and return the loss of each batch."""
     optimizer, seeded, losses = make(model.parameters()), Seeded(model), []
@@ -111,7 +111,7 @@ def plain(
 
 def delayed(
     model: nn.Sequential, make: Make, places: Sequence[int], version: Callable[[int, int], int], rounds: Sequence[int]
-) -> tuple[list[float], list[dict[str, torch.Tensor]]]:
+) -> list[float]:
     """Train one microbatch after the other with gradients of older weights, stage by stage.
 
     Parameters
@@ -125,7 +125,8 @@ def delayed(
 
     Returns
     -------
-    losses, and the weights at the end
+    list of float
+        The loss of each batch.
     """
     edges = [0, *places, len(model)]
     parts = [model[low:high] for low, high in itertools.pairwise(edges)]
@@ -147,7 +148,7 @@ def delayed(
                     parameter.grad, weights[name].grad = weights[name].grad, None
                 optimizer.step()
                 versions.append(_weights(part))
-    return losses, [dict(part.state_dict()) for part in parts]
+    return losses
 
 
 def _weights(part: nn.Module) -> dict[str, torch.Tensor]:

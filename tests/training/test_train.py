@@ -13,6 +13,7 @@ from tests.training import nets
 from workbench.training.run import TABLES
 
 loss = nn.functional.cross_entropy
+CLUSTER = wb.training.Cluster([2], [1e12])
 
 
 def trained(model: nn.Sequential, make: Any, plan: Any, **options: Any) -> Any:
@@ -60,10 +61,13 @@ def test_tables_have_their_columns(workers: Any) -> None:
     assert repr(run).startswith("TrainRun 1f1b 1-1 · step 6/6 · loss ")
 
 
-def test_pipedream_trains_as_the_delayed_loop(workers: Any) -> None:
+@pytest.mark.parametrize("place", [3, 5])
+def test_pipedream_trains_as_the_delayed_loop(workers: Any, place: int) -> None:
     model, reference = nets.mlp(norm=False), nets.mlp(norm=False)
-    run = trained(model, nets.momentum, nets.cut_after(model, 3), schedule="pipedream", flush_every=4)
-    losses, _ = nets.delayed(reference, nets.momentum, [3], lambda stage, number: max(0, number - (1 - stage)), [4, 2])
+    run = trained(model, nets.momentum, nets.cut_after(model, place), schedule="pipedream", flush_every=4)
+    losses, _ = nets.delayed(
+        reference, nets.momentum, [place], lambda stage, number: max(0, number - (1 - stage)), [4, 2]
+    )
     assert run.losses.loss.tolist() == losses
     assert nets.same(model, reference)
     versions = run.versions
@@ -76,7 +80,7 @@ def test_pipedream_trains_as_the_delayed_loop(workers: Any) -> None:
 def test_2bw_is_one_update_behind(workers: Any) -> None:
     model, reference = nets.mlp(norm=False), nets.mlp(norm=False)
     run = trained(
-        model, nets.momentum, nets.cut_after(model, 3), schedule="2bw", microbatches=2, flush_every=12, epochs=2
+        model, nets.momentum, nets.cut_after(model, 5), schedule="2bw", microbatches=2, flush_every=12, epochs=2
     )
     optimizer, weights = nets.momentum(reference.parameters()), []
     for number, (x, y) in enumerate(nets.batches_of(*nets.samples(), 2)):
@@ -108,3 +112,41 @@ def test_recompute_changes_nothing(workers: Any) -> None:
     run = trained(model, nets.adam, nets.cut_after(model, 5), schedule="1f1b", microbatches=4, recompute=True)
     assert run.losses.loss.tolist() == nets.plain(reference, nets.adam, 4)
     assert nets.same(model, reference)
+
+
+def test_planned_from_a_profile(workers: Any) -> None:
+    class Residual(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(1)
+            self.first, self.second, self.last = nn.Linear(10, 10), nn.Linear(10, 10), nn.Linear(10, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = torch.relu(self.first(x))
+            return self.last((self.second(hidden) + x).view(x.size(0), -1))
+
+    model, reference = Residual(), Residual()
+    run = trained(model, nets.adam, None, workers=2, schedule="1f1b", microbatches=2, cluster=CLUSTER)
+    assert run.losses.loss.tolist() == nets.plain(reference, nets.adam, 2)
+    assert nets.same(model, reference) and run.plan.config == "1-1"
+    assert "why: " in run.explain() and set(run.explain("dict")) == {"plan", "run"}
+
+
+def test_an_emulated_link_takes_its_time(workers: Any) -> None:
+    model, reference = nets.mlp(), nets.mlp()
+    run = trained(model, nets.adam, nets.cut_after(model, 3), schedule="gpipe", microbatches=4, link="1mbit")
+    assert run.losses.loss.tolist() == nets.plain(reference, nets.adam, 4)
+    # Each message passes two machines' links, one byte after the other; both workers send, and one waits for the other.
+    assert run.losses.seconds.iloc[-1] - run.timeline.start.min() > run.bytes_sent / 125_000
+    assert repr(run).endswith("emulated link 1mbit")
+
+
+def test_half_precision_on_the_wire(workers: Any) -> None:
+    full, half = nets.mlp(), nets.mlp()
+    plain = trained(full, nets.momentum, nets.cut_after(full, 3), schedule="1f1b", microbatches=1)
+    short = trained(
+        half, nets.momentum, nets.cut_after(half, 3), schedule="1f1b", microbatches=1, activation_compression=2
+    )
+    assert short.bytes_sent < 0.9 * plain.bytes_sent
+    assert short.losses.loss.tolist() != plain.losses.loss.tolist()
+    assert short.losses.loss.tolist() == pytest.approx(plain.losses.loss.tolist(), abs=0.01)

@@ -217,8 +217,9 @@ class StageState:
         self.begin()
 
     def _weights(self) -> dict[str, torch.Tensor]:
+        # `data`, not `detach()`: autograd would take the optimizer's next step, in new storage, for one in this.
         return {
-            name: parameter.detach().requires_grad_(parameter.requires_grad)
+            name: parameter.data.requires_grad_(parameter.requires_grad)
             for name, parameter in self.parameters.items()
         }
 
