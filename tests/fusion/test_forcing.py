@@ -44,7 +44,7 @@ def test_options_that_are_named_in_a_cell_are_taken() -> None:
 
 
 def test_fused_calls_give_their_options_to_what_they_force() -> None:
-    @wb.fusion.fuse(device="interpreter")
+    @wb.fusion.fuse(device="interpreter")  # type: ignore[untyped-decorator]
     def twice(a: np.ndarray) -> np.ndarray:
         return a * float(a.sum())
 
@@ -82,9 +82,10 @@ def test_other_loops_stay_compiled(why: str) -> None:
 
 def test_replayed_results_share_no_memory_with_inputs() -> None:
     a = np.arange(50.0)
-    names = {"a": a, "got": []}
+    got: list[np.ndarray] = []
+    names = {"a": a, "got": got}
     wb.fusion.run_cell("for k in range(40):\n    got.append((a * 1).compute())", names)
-    assert not any(np.may_share_memory(each, a) for each in names["got"])
+    assert not any(np.may_share_memory(each, a) for each in got)
 
 
 def test_a_value_that_python_asks_for_is_told_once_a_line() -> None:
