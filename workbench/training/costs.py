@@ -5,7 +5,6 @@ Starts and ends count states: start i comes after state i - 1, so that start 0 i
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -154,31 +153,31 @@ class Costs:
             return busy if self.compression is None else np.maximum(np.maximum(busy, first), second)
         return np.maximum(busy, first + second + self.upkeep(starts, end, replicas, bandwidth))
 
-    def in_flight(self, place: Place, after: int, replicas: int) -> int:
-        """Return how many microbatches a replica holds at once.
+    def in_flight(self, place: Place, after: Any, replicas: Any) -> Any:
+        """Return how many microbatches a replica holds at once: an int, or an array if the arguments are.
 
         Parameters
         ----------
         place : Place
-        after, replicas : int
+        after, replicas : int or array of int
             Machines of the innermost level after the segment, and its own.
         """
         copies = replicas * place.copies
         if self.compat:
-            return math.ceil(after / replicas)
+            return -(-after // replicas)
         if self.schedule == "ddp":
             return 1
         if self.schedule == "gpipe":
-            return math.ceil(self.microbatches / copies)
-        return math.ceil((place.after + after * place.copies) / copies) + 1
+            return -(-self.microbatches // copies)
+        return -(-(place.after + after * place.copies) // copies) + 1
 
-    def versions(self, in_flight: int) -> int:
+    def versions(self, in_flight: Any) -> Any:
         """Return how many copies of the weights are kept."""
         if self.compat or self.schedule == "pipedream":
             return in_flight
         return 2 if self.schedule == "2bw" else 1
 
-    def held(self, starts: Any, end: int, place: Place, after: int, replicas: int) -> Any:
+    def held(self, starts: Any, end: int, place: Place, after: Any, replicas: Any) -> Any:
         """Return bytes on each machine of segments of the innermost level, copies for others left out."""
         weights = self.parameters[end + 1] - self.parameters[starts]
         count = self.in_flight(place, after, replicas)
@@ -187,7 +186,7 @@ class Costs:
         kept = self.output[starts] if self.recompute else self.activation[end + 1] - self.activation[starts]
         return (self.versions(count) + 1 + OPTIMIZER_COPIES) * weights + count * kept
 
-    def too_large(self, starts: Any, end: int, place: Place, after: int, replicas: int) -> Any:
+    def too_large(self, starts: Any, end: int, place: Place, after: Any, replicas: Any) -> Any:
         """Return which segments do not fit into a machine's memory."""
         assert self.memory is not None
         found = self.held(starts, end, place, after, replicas) + self.reserve > self.memory

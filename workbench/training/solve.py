@@ -87,17 +87,15 @@ class _Level:
         """Whether what is inside a segment does not hang on what is around it."""
         return self.costs.memory is None or self.costs.compat
 
-    def segments(self, starts: Any, end: int, replicas: Any, after: int, place: Place, *, begins: bool) -> _Floats:
+    def segments(self, starts: Any, end: int, replicas: Any, after: Any, place: Place, *, begins: bool) -> _Floats:
         """Return seconds of the segments from some starts to one end; infinite where they do not fit.
 
         Parameters
         ----------
         starts : array of int
         end : int
-        replicas : int or array of int, shape (n, 1)
-            Several at once only where no memory is asked for.
-        after : int
-            Units after the segment.
+        replicas, after : int or array of int, shape (n, 1)
+            Units of the segment, and after it. Several at once only if what is inside does not hang on them.
         place : Place
         begins : bool
             Whether the segment begins its span.
@@ -117,9 +115,9 @@ class _Level:
         """Return seconds of the segments that begin their span, on 1, 2, … units; one row each, flat for one start."""
         most = 1 if self.straight else self.count
         found = np.full((self.count, len(starts)), np.inf)
-        if self.costs.memory is None:
+        if self.free or self.below is None:
             counts = np.arange(1, most + 1)[:, None]
-            found[:most] = self.segments(starts, end, counts, 0, place, begins=True)
+            found[:most] = self.segments(starts, end, counts, self.count - counts, place, begins=True)
         else:
             for used in range(1, most + 1):
                 found[used - 1] = self.segments(starts, end, used, self.count - used, place, begins=True)
@@ -139,8 +137,12 @@ class _Level:
         def limited(used: range) -> _Floats:
             found = np.full((len(used), min(most, used[-1] - 1), len(starts)), np.inf)
             for row, units in enumerate(used):
-                for replicas in range(1, min(most, units - 1) + 1):
-                    after = self.count - units
+                after = self.count - units
+                counts = np.arange(1, min(most, units - 1) + 1)
+                if self.free or self.below is None:
+                    found[row, : len(counts)] = self.segments(starts, end, counts[:, None], after, place, begins=False)
+                    continue
+                for replicas in counts.tolist():
                     found[row, replicas - 1] = self.segments(starts, end, replicas, after, place, begins=False)
             return found
 
