@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
+    from workbench.training.auto import Choice, auto
     from workbench.training.cluster import Cluster
     from workbench.training.errors import (
         CheckpointError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointError",
+    "Choice",
     "Cluster",
     "ClusterError",
     "DataError",
@@ -74,6 +76,7 @@ __all__ = [
     "TrainingError",
     "UnbalancedPlanWarning",
     "WorkerLost",
+    "auto",
     "failover",
     "partition",
     "profile",
@@ -86,6 +89,7 @@ __all__ = [
 
 _LAZY = {
     "CheckpointError": "workbench.training.errors",
+    "Choice": "workbench.training.auto",
     "Cluster": "workbench.training.cluster",
     "ClusterError": "workbench.training.errors",
     "DataError": "workbench.training.errors",
@@ -114,6 +118,7 @@ _LAZY = {
     "TrainingError": "workbench.training.errors",
     "UnbalancedPlanWarning": "workbench.training.errors",
     "WorkerLost": "workbench.training.errors",
+    "auto": "workbench.training.auto",
     "failover": "workbench.training.failover",
     "partition": "workbench.training.partition",
     "profile": "workbench.training.profiler",

@@ -50,7 +50,8 @@ def simulate(
     Parameters
     ----------
     plan_or_model : PipelinePlan, ModelSpec or str
-        The profiled batch is one microbatch. A name is that of a known model: GPT-2, BERT, ResNet, GNMT, VGG, AlexNet.
+        The profiled batch is one microbatch, or one sample where its size is not known. A name is that of a known
+        model: GPT-2, BERT, ResNet, GNMT, VGG, AlexNet.
     trace : path, Trace, RandomTrace or None
         None: a cluster of one's own, ready at 0, without losses.
     policy : {"redundant", "checkpoint", "none"}
