@@ -57,6 +57,26 @@ def test_c18_rows_are_jumped_over_where_few_pass_and_the_bits_are_the_same(part:
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes() and np.asarray(a).dtype == np.asarray(b).dtype
 
 
+@pytest.mark.parametrize("part", [0.002, 0.6])
+def test_c18_groups_jump_too(part: float) -> None:
+    rng = np.random.default_rng(1)
+    df = pd.DataFrame({"k": rng.integers(0, 9, N), "x": rng.random(N), "y": rng.normal(size=N)})
+
+    def asked() -> Any:
+        frame = wb.fusion.frame(df)
+        found = frame[frame.x < part].groupby("k").y.agg(["sum", "mean", "var", "min", "first", "count", "size"])
+        return found.compute(), found._plan
+
+    values, plan = asked()
+    assert jumps(plan) == (part < 0.01) and [each.kind for each in plan.kernels] == ["group"]
+    branch.FEWEST = 10**9
+    again, other = asked()
+    assert not jumps(other)
+    pd.testing.assert_frame_equal(values, again, check_exact=True)
+    eager = df[df.x < part].groupby("k").y.agg(["sum", "mean", "var", "min", "first", "count", "size"])
+    pd.testing.assert_frame_equal(values, eager, rtol=1e-9)
+
+
 def test_the_same_arrays_are_looked_at_once_and_others_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     roots, x, y = seldom(0.01, "reduce")
     from workbench.fusion import interpret

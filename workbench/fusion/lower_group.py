@@ -97,7 +97,7 @@ class _GroupLowering(Lowering):
             inside = self.add("logical_and", (pred, inside), "bool")
         self.builders += 1
         self.outer_builders.append(Builder(self.builders, "merge", ("or",), ("bool",)))
-        self.emit(Merge(self.builders, (outside,)))
+        self.emit(Merge(self.builders, (outside,), (), pred))
         flag = self.builders
         one = self.const(1, "int64")
         self.sizes["k"] = ()
