@@ -148,10 +148,20 @@ def test_fused_cells_agree_with_plain_ones(tmp_path: Path, monkeypatch: pytest.M
     assert shown[-1].strip() == "True"
 
 
+def test_pipelines_train_as_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    cells = executed(ROOT / "notebooks/06_pipeline.ipynb")
+    shown = [text_of(cell) for cell in cells if cell.cell_type == "code"]
+    assert any("TrainRun 1f1b 1-1 · step 57/57 · loss " in text for text in shown)
+    assert any("equal weights: True, equal losses: True" in text for text in shown)
+    assert any("pipedream" in text and "bytes/sample" in text for text in shown)
+
+
 def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
     found = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(found) == {
         "00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "03_fusion.ipynb", "05_time_to_accuracy.ipynb",
+        "06_pipeline.ipynb",
     }  # fmt: skip
     for path in found.values():
         for cell in nbformat.read(path, as_version=4).cells:

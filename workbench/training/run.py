@@ -83,7 +83,7 @@ class TrainRun(Run["TrainRun"]):
         flush_every: int | None = None,
     ) -> None:
         self.plan, self.schedule, self.resilience = plan, schedule, resilience
-        super().__init__(kind="pipeline", title=f"Training {schedule} {plan.config}", unit="steps", total=total)
+        super().__init__(kind="pipeline", title=f"Training {schedule} {self.config}", unit="steps", total=total)
         self.model, self.optimizer = model, optimizer
         self.microbatches, self.batch_size, self.per_epoch = microbatches, batch_size, per_epoch
         self.link, self.flush_every = link, flush_every
@@ -102,6 +102,12 @@ class TrainRun(Run["TrainRun"]):
         self._published = 0.0
 
     # what it came to
+
+    @property
+    def config(self) -> str:
+        """Replicas of the stages, as they are run: under ddp every worker has the whole model."""
+        ranks = sum(len(stage.ranks) for stage in self.plan.stages)
+        return str(ranks) if self.schedule == "ddp" else self.plan.config
 
     @property
     def steps(self) -> int:

@@ -35,7 +35,7 @@ def line(run: TrainRun) -> str:
     """Return the run as one line: schedule, plan, step, loss, samples/s, bubble, losses of workers."""
     done = run.steps
     total = run.progress.total
-    parts = [f"TrainRun {run.schedule} {run.plan.config}", f"step {done:,}/{int(total or 0):,}"]
+    parts = [f"TrainRun {run.schedule} {run.config}", f"step {done:,}/{int(total or 0):,}"]
     losses = run.rows("losses")
     if losses:
         parts.append(f"loss {losses[-1][2]:.4g}")
@@ -164,7 +164,7 @@ def _facts(run: TrainRun) -> list[tuple[str, str]]:
     samples = run.samples
     facts = [
         ("schedule", run.schedule),
-        ("stages", run.plan.config),
+        ("stages", run.config),
         ("microbatches", f"{run.microbatches}"),
         ("batch size", f"{run.batch_size}"),
         ("steps", f"{run.steps:,}"),
