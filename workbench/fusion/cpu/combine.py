@@ -16,8 +16,9 @@ __all__ = ["GROUPS", "MOST_BYTES", "copies", "dtypes", "merge", "tables", "word"
 GROUPS = 16
 #: bytes of all of them at most, while there is more than one
 MOST_BYTES = 64 << 20
-#: bytes of a table of which there are several copies
-_CACHED = 1 << 18
+#: bytes of a table of which there are several copies: with more keys neighbours seldom have the same, and all copies
+#: together would leave the first cache, which costs more than the waiting that they save
+_CACHED = 1 << 13
 
 _SIMPLE: dict[str, np.ufunc] = {
     "+": np.add,
