@@ -127,3 +127,17 @@ def test_what_pandas_does_better_is_left_to_it() -> None:
     many = np.arange(module.SMALL)
     assert group([many], ["nunique"], [many]) is None
     assert group([many.astype(str)], ["size"], []) is None
+
+
+@pytest.mark.parametrize("drop", [True, False])
+def test_keys_that_are_far_apart_missing_and_near(drop: bool) -> None:
+    rng = np.random.default_rng(12)
+    far = rng.integers(0, 10**9, 30)[rng.integers(0, 30, 40_000)]
+    keys = [far, rng.choice([1.5, np.nan, -0.0, 2.0], len(far)), rng.integers(0, 5, len(far))]
+    x = rng.normal(size=len(far))
+    found = group(keys, ["sum"], [x], dropna=drop)
+    frame = pd.DataFrame({"a": keys[0], "b": keys[1], "c": keys[2], "x": x})
+    wanted = frame.groupby(["a", "b", "c"], dropna=drop).x.sum().reset_index()
+    assert found is not None
+    for value, name in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-9, atol=1e-12)

@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench.fusion.cpu import kernel
 from workbench.fusion.cpu.numbering import number
+from workbench.fusion.cpu.sorting import argsort
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Instr, Merge, Program, Statement, verify
 from workbench.fusion.ops import DTYPES, reduce_dtype
 
@@ -172,10 +173,15 @@ def _by_appearance(columns: list[np.ndarray], dropna: bool, threads: int = 1) ->
     """Number keys by first appearance, each column and then their combinations."""
     numbers, firsts = number(columns[0], drop=dropna, threads=threads)
     total = max(1, len(firsts))
+    floating = any(each.dtype.kind == "f" for each in columns)
     for column in columns[1:]:
-        codes, more = number(column, drop=dropna, threads=threads)
-        count = max(1, len(more))
-        missing = (numbers < 0) | (codes < 0) if column.dtype.kind == "f" or columns[0].dtype.kind == "f" else None
+        near = _by_range([column])
+        if near is None:
+            codes, more = number(column, drop=dropna, threads=threads)
+            count = max(1, len(more))
+        else:
+            codes, count = near.numbers(), near.size
+        missing = (numbers < 0) | (codes < 0) if floating else None
         numbers = numbers * count + codes
         if missing is not None:
             numbers[missing] = -1
@@ -206,7 +212,8 @@ def _order(
     if sort:
         if numbered.sorted:
             return np.arange(len(present))
-        return np.lexsort(list(reversed(labels)))  # NaN goes last
+        found = argsort(labels, [True] * len(labels))
+        return np.lexsort(list(reversed(labels))) if found is None else found  # NaN goes last in both
     first = firsts if firsts is not None else numbered.firsts
     assert first is not None
     return np.argsort(first[present], kind="stable")
