@@ -33,7 +33,8 @@ def _bincount(x: Any, /, weights: Any = None, minlength: Any = 0) -> Any:
     low, high = _range(places)
     if low < 0:
         raise Unknown
-    return _summed(now(places), values, max(int(high) + 1, minlength), "bincount", drop=False)
+    at = now(places) if kind.kind != "b" else ir.cast(now(places), np.uint8)
+    return _summed(at, values, max(int(high) + 1, minlength), "bincount", drop=False)
 
 
 @handles(np.histogram)

@@ -15,7 +15,10 @@ from workbench.fusion.capture.ndoperators import combine
 from workbench.fusion.ops import supported
 from workbench.fusion.positions import here
 
-__all__ = ["matmul"]
+__all__ = ["SMALL", "matmul"]
+
+#: shared dimension up to which a product is a sum of that many terms, in the loop of whoever uses it
+SMALL = 16
 
 
 @handles(np.dot)
@@ -63,23 +66,36 @@ def _product(x: LazyArray, y: LazyArray, name: str) -> Any:
     other = b.shape[0] if len(b.shape) == 1 else b.shape[-2]
     if shared != other:
         raise Unknown  # NumPy says so
-    small = shared <= 16 and shared > 0 and a.dtype.kind == "f" and a.dtype == b.dtype
-    if small and len(a.shape) == 2 and len(b.shape) == 1:
+    dtype = np.result_type(a.dtype, b.dtype)
+    numbers = supported(a.dtype) and supported(b.dtype) and dtype.kind in "iuf"
+    if numbers and len(a.shape) == 1 and len(b.shape) == 1:
+        options = {} if dtype.kind == "f" else {"dtype": dtype}
+        total = ndreduce.reduce("sum", step("multiply", x, y), options, np.sum)
+        if total.dtype == dtype:
+            return total
+    if numbers and 0 < shared <= SMALL and _one_is_small(a.shape, b.shape):
         found: Any = None
         for k in range(shared):
-            part = step("multiply", x[:, k], y[k])
+            left = x[..., k : k + 1] if len(b.shape) > 1 and len(a.shape) > 1 else x[..., k]
+            right = y[k : k + 1] if len(a.shape) > 1 else y[k]
+            part = step("multiply", left, right if len(b.shape) > 1 else y[k])
             found = part if found is None else step("add", found, part)
         return one_call(found)
-    if len(a.shape) == 1 and len(b.shape) == 1 and supported(a.dtype) and supported(b.dtype) and a.dtype.kind == "f":
-        total = ndreduce.reduce("sum", step("multiply", x, y), {}, np.sum)
-        if total.dtype == np.result_type(a.dtype, b.dtype):
-            return total
     function = getattr(np, name)
     sample = function(*[np.empty([1] * len(e.shape), e.dtype) for e in (a, b)])
     shape = _product_shape(a.shape, b.shape, name)
     if shape is None:
         raise Unknown
     return lazy(ir.extern(name, function, (a, b), sample.dtype, shape, here(4)))
+
+
+def _one_is_small(a: Any, b: Any) -> bool:
+    """Whether one of the operands, their shared dimension small, is small as a whole: then the product is unrolled."""
+    if len(b) == 1:
+        return True
+    if len(b) > 2:
+        return False
+    return len(a) == 1 or b[-1] <= SMALL or (len(a) == 2 and a[0] <= SMALL)
 
 
 def _product_shape(a: Any, b: Any, name: str) -> Any:

@@ -15,6 +15,8 @@ from workbench.fusion.positions import here
 
 __all__: list[str] = []
 
+_NONE: Any = getattr(np, "_NoValue", None)
+
 
 @handles(np.where)
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
@@ -104,12 +106,22 @@ def _cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> An
 @handles(np.diff)
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     x = lazy_of(a)
-    if n != 1 or prepend is not None or append is not None or not x.ndim:
+    if not isinstance(n, int) or n < 0 or not x.ndim or x.dtype.kind not in "biuf":
         raise Unknown
+    if not n:
+        return x
     at = axis_of(axis, x.ndim)
+    ends = [None if each is _NONE else each for each in (prepend, append)]
+    if any(each is not None for each in ends):
+        one = tuple([1 if k == at else d for k, d in enumerate(x.shape)])
+        parts = [each if each is None or np.ndim(each) else np.broadcast_to(np.asarray(each), one) for each in ends]
+        joined: Any = np.concatenate([each for each in (parts[0], x, parts[1]) if each is not None], axis=at)
+        x = joined
     ahead = (slice(None),) * at
     name = "not_equal" if x.dtype == np.bool_ else "subtract"
-    return one_call(step(name, x[(*ahead, slice(1, None))], x[(*ahead, slice(None, -1))]))
+    for _ in range(n):
+        x = step(name, x[(*ahead, slice(1, None))], x[(*ahead, slice(None, -1))])
+    return one_call(x)
 
 
 @handles(np.ptp)
