@@ -144,3 +144,27 @@ class EveryPlan:
 
     def time_of_best(self) -> float:
         return self.best(len(self.cluster.machines) - 1, frozenset(), frozenset(self.nodes), 0, 1)
+
+    def time_with_neighbours(self) -> float:
+        """Return the time of the best plan on one level that fits with the copies of the next stages, or for gpipe."""
+        (count,) = self.cluster.machines
+        found = math.inf
+        for segments in self.ways(frozenset(), frozenset(self.nodes), count):
+            left = sum(r for _, _, r in segments)
+            worst, fits = 0.0, True
+            for place, (start, end, r) in enumerate(segments):
+                left -= r
+                weights, kept = self.total(end - start, 2), self.total(end - start, 1)
+                flying = math.ceil(left / r) + 1
+                if self.schedule == "gpipe":
+                    flying = math.ceil(min(2 * len(segments), self.profile.batch_size or math.inf) / r)
+                held = ((flying if self.schedule == "pipedream" else 1) + 3) * weights + flying * kept
+                if self.redundant:
+                    following = segments[(place + 1) % len(segments)]
+                    held += 3 * self.total(following[1] - following[0], 2)
+                fits = fits and (self.memory is None or held <= self.memory)
+                compute = self.total(end - start, 0)
+                worst = max(worst, self.time(0, compute, start, end, r, not start))
+            if fits:
+                found = min(found, worst)
+        return found

@@ -16,6 +16,7 @@ from workbench.training.cluster import Cluster
 from workbench.training.costs import Costs, Place
 from workbench.training.graph import Profile
 from workbench.training.kept import known_cuts
+from workbench.training.labels import CANDIDATES, cuts_that_fit
 from workbench.training.plan import Options, PipelinePlan
 from workbench.training.solve import Cut
 from workbench.training.states import States, graph_of, states_of
@@ -44,7 +45,9 @@ def partition(
 ) -> PipelinePlan:
     """Cut a model into stages, and give each its machines, so that a microbatch takes the least time in steady state.
 
-    The answer is exact for the cost model: no other cut of the same states is faster.
+    The answer is exact for the cost model: no other cut of the same states is faster. With a limit on memory, plans
+    that are redundant or for gpipe are exact on one level of up to a few hundred states; beyond, they fit, and are
+    near to the best.
 
     Parameters
     ----------
@@ -124,6 +127,9 @@ def solved(profile: Profile, cluster: Cluster, states: States, options: Options,
         return replicated if _fits(replicated, options.memory) else None
     if options.memory is None or compat:
         return _best(profile, cluster, costs, options)
+    size = len(states) * cluster.size
+    if (options.schedule == "gpipe" or options.redundant) and len(cluster.machines) == 1 and size**2 <= CANDIDATES:
+        return _labelled(profile, cluster, costs, options)
     if options.schedule != "gpipe":
         return _with_copies(profile, cluster, costs, options)
     # how many microbatches gpipe holds goes by the number of stages, which is known only when they are cut
@@ -145,6 +151,19 @@ def _best(profile: Profile, cluster: Cluster, costs: Costs, options: Options) ->
         return min(plans, key=lambda plan: (plan.time, plan.machines_used), default=None)
     cuts = known_cuts(costs, cluster, straight=options.straight, fewer=options.fewer)
     return plan_of(profile, cluster, costs, cuts, options) if cuts else None
+
+
+def _labelled(profile: Profile, cluster: Cluster, costs: Costs, options: Options) -> PipelinePlan | None:
+    """Return the best plan where what fits hangs on the next stage, or on how many stages there are."""
+    plans = []
+    for count in range(1 if options.fewer else cluster.size, cluster.size + 1):
+        used = Cluster([count], cluster.bandwidth)
+        for most in range(1, count + 1) if options.schedule == "gpipe" else (count,):
+            held = replace(costs, microbatches=microbatches_of(profile, most))
+            cuts = cuts_that_fit(held, used, most, straight=options.straight)
+            if cuts:
+                plans.append(plan_of(profile, cluster, held, cuts, options))
+    return min(plans, key=lambda plan: (plan.time, plan.machines_used, len(plan.stages)), default=None)
 
 
 def _with_copies(profile: Profile, cluster: Cluster, costs: Costs, options: Options) -> PipelinePlan | None:

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.training.cluster import Cluster
 from workbench.training.costs import Costs, Place
 
-__all__ = ["Cut", "best_cuts"]
+__all__ = ["Cut", "Level", "best_cuts", "top_level"]
 
 #: times that differ by less, relatively, are equal
 TIE = 1e-12
@@ -56,7 +56,7 @@ class Cut:
 
 
 @dataclass
-class _Level:
+class Level:
     """One level of the cluster: `count` units, each of them solved by the level below."""
 
     costs: Costs
@@ -64,7 +64,7 @@ class _Level:
     bandwidth: float
     straight: bool
     fewer: bool
-    below: _Level | None
+    below: Level | None
     tables: dict[Place, _Floats] = field(default_factory=dict)
 
     @property
@@ -270,13 +270,14 @@ class _Level:
 
 def best_cuts(costs: Costs, cluster: Cluster, *, straight: bool = False, fewer: bool = False) -> list[Cut]:
     """Return the stages of the best plan, or none if no plan fits."""
-    return _top(costs, cluster, straight, fewer).cuts(0, len(costs.states) - 1, Place())
+    return top_level(costs, cluster, straight, fewer).cuts(0, len(costs.states) - 1, Place())
 
 
-def _top(costs: Costs, cluster: Cluster, straight: bool, fewer: bool) -> _Level:
-    level: _Level | None = None
+def top_level(costs: Costs, cluster: Cluster, straight: bool, fewer: bool) -> Level:
+    """Return the levels of a cluster, linked from the outermost one inwards."""
+    level: Level | None = None
     for count, bandwidth in zip(cluster.machines, cluster.bandwidth, strict=True):
-        level = _Level(costs, count, bandwidth, straight, fewer, level)
+        level = Level(costs, count, bandwidth, straight, fewer, level)
     assert level is not None
     return level
 
