@@ -3,7 +3,8 @@
 Each workload is ordinary NumPy or pandas code that runs unchanged under fusion, beside peers that compute the same from
 the same inputs: the plain code itself, and hand-written Polars, DuckDB, Numba and torch.compile where the target table
 has them. Everybody has one thread and takes turns in one process; answers are compared before any time is told. The
-figure is the peer's fastest round by ours. With `--rows` nothing is written: a trial that it all works.
+figure is the peer's fastest round by ours; `costs` measures what is not a race: capturing, planning, compiling, threads.
+With `--rows` nothing is written: a trial that it all works.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ONE_THREAD = dict.fromkeys(
 if __name__ == "__main__":
     os.environ.update(ONE_THREAD)  # before any of them is imported
 
+from benchmarks.fusion_costs import costs  # noqa: E402
 from benchmarks.fusion_workloads import WORKLOADS, Workload  # noqa: E402
 from benchmarks.measure import Figure, write  # noqa: E402
 
@@ -89,18 +91,21 @@ def _figures(work: Workload, times: dict[str, list[float]], firsts: dict[str, fl
 def main() -> None:
     """Run the workloads that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}")
+    parser.add_argument("workloads", nargs="*", help=f"of {', '.join(WORKLOADS)}, costs")
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--peers", default="", help="only these, with commas between")
     options = parser.parse_args()
-    chosen = options.workloads or list(WORKLOADS)
+    chosen = options.workloads or [*WORKLOADS, "costs"]
     for name in chosen:
-        if name not in WORKLOADS:
-            sys.exit(f"No workload {name}. There are {', '.join(WORKLOADS)}.")
+        if name not in (*WORKLOADS, "costs"):
+            sys.exit(f"No workload {name}. There are {', '.join(WORKLOADS)}, and costs.")
     only = {each.strip() for each in options.peers.split(",") if each.strip()} or None
     for name in chosen:
-        figures = raced(WORKLOADS[name](options.rows or ROWS), options.rounds, only)
+        if name == "costs":
+            figures = costs(options.rows or ROWS)
+        else:
+            figures = raced(WORKLOADS[name](options.rows or ROWS), options.rounds, only)
         if options.rows is None:
             write("fusion", figures, PACKAGES)
         else:
