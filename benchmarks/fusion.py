@@ -3,7 +3,7 @@
 Each workload is ordinary NumPy or pandas code that runs unchanged under fusion, beside peers that compute the same from
 the same inputs: the plain code itself, and hand-written Polars, DuckDB, Numba and torch.compile where the target table
 has them. Everybody has one thread and takes turns in one process; answers are compared before any time is told. The
-figure is the peer's fastest round by ours; `costs` measures what is not a race: capturing, planning, compiling, threads.
+figure is the peer's fastest round by ours; `costs` measures what is not a race: capture, plans, compiling, threads.
 With `--rows` nothing is written: a trial that it all works.
 """
 
