@@ -153,6 +153,20 @@ def test_levels_of_memory_have_their_bandwidth() -> None:
     assert predicted_ms(model, 1e9, 4e8, threads=8) == pytest.approx(100.01)
 
 
+def test_more_threads_are_predicted_to_compute_faster() -> None:
+    x = wb.fusion.array(np.linspace(0.1, 0.9, 400_000))
+
+    def predicted(threads: int) -> float:
+        found = np.tan(np.sin(np.exp(x) * 2.5)).sum()
+        found.compute(threads=threads)
+        assert found.plan is not None
+        return found.plan.kernels[0].predicted_ms
+
+    start = device_model().launch_us / 1e3
+    assert (predicted(1) - start) / (predicted(2) - start) == pytest.approx(2.0)
+    assert predicted(64) > start + (predicted(1) - start) / 7  # there are six chunks of rows
+
+
 def test_a_machine_is_measured_by_itself_at_the_first_long_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

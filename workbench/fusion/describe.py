@@ -12,6 +12,9 @@ from workbench.fusion.steps import GroupStep, KernelStep, Prepared
 
 __all__ = ["described"]
 
+#: rows that a thread takes at a time
+_CHUNK = 65_536
+
 
 def described(
     plan: Prepared,
@@ -20,6 +23,7 @@ def described(
     names: Sequence[Any],
     facts: Sequence[tuple[float, str, Any]],
     measured: Sequence[float | None],
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Return the fields of a `FusionPlan`.
 
@@ -34,6 +38,8 @@ def described(
         Compile time and cache of each step, and the form of it that ran: the step itself or its branch.
     measured : sequence of float or None
         Milliseconds of each step.
+    threads : int
+        That may work.
     """
     from workbench.fusion.plan.model import device_model, predicted_ms
     from workbench.fusion.run import where_text
@@ -51,7 +57,8 @@ def described(
         if isinstance(step, KernelStep | GroupStep):
             read, written = _traffic(step, plan, lengths, volume)
             ns = sum(cost * max(volume(space), 1) for space, cost in step.work)
-            predicted = predicted_ms(model, read + written, ns)
+            chunks = max(volume(space) // _CHUNK for space, _ in step.work)
+            predicted = predicted_ms(model, read + written, ns, max(1, min(threads, chunks)))
             program = text(step.lowered.program if form is step else form.program)
             kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
             kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)

@@ -113,7 +113,8 @@ def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False)
     plan, how = _prepared(exprs, form, exact)
     lengths = [d if type(d) is int else plan.rows_of.of(d, k) for k, d in enumerate(form.lengths)]
     spent = 1e3 * (time.perf_counter() - start)
-    return _report(plan, form, lengths, "cpu" if device == "auto" else device, how, spent, [None] * len(plan.steps))
+    shown = "cpu" if device == "auto" else device
+    return _report(plan, form, lengths, shown, how, spent, [None] * len(plan.steps), _threads(None))
 
 
 def checked_device(device: str, exact: bool) -> None:
@@ -249,6 +250,7 @@ def _compiled(
         how,
         1e3 * (planned - start),
         measured,
+        threads,
     )
     found.run_ms = 1e3 * (end - planned) - found.compile_ms
     notes = [note for leaf in form.leaves if isinstance(leaf.call, Fallback) for note in _unreported(leaf.call)]
@@ -414,6 +416,7 @@ def _report(
     how: str,
     plan_ms: float,
     measured: Sequence[float | None],
+    threads: int,
 ) -> FusionPlan:
     """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
     wheres = [node.where for node in form.order]
@@ -426,7 +429,7 @@ def _report(
     def make() -> dict[str, Any]:
         from workbench.fusion.describe import described
 
-        return described(plan, lengths, wheres, names, facts, measured)
+        return described(plan, lengths, wheres, names, facts, measured, threads)
 
     compile_ms = sum(ms for ms, _, _ in facts)
     if how == "miss" and facts and all(cached == "disk" for _, cached, _ in facts):
