@@ -3,12 +3,14 @@
 `planner`: the graph's states and the search for the best cuts, of published profiles; CPU seconds, as the machine may
 have other work. Nothing that was kept is used: each round begins with an empty store.
 `model`: a torch model is profiled and planned, from nothing; wall seconds.
+`simulate`: the simulator's CPU seconds, and what policies cost on the traces of spot markets. All scale is simulated.
 With `--trial` nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
@@ -24,7 +26,8 @@ if __name__ == "__main__":
 
 from benchmarks.measure import Figure, write
 
-PROFILES = Path(__file__).parents[1].parent / "shared" / "data" / "pipedream"
+DATA = Path(__file__).parents[1].parent / "shared" / "data"
+PROFILES, TRACES = DATA / "pipedream", DATA / "traces"
 PACKAGES = ("numpy", "pandas", "torch", "dask")
 ROUNDS = 5
 
@@ -108,7 +111,132 @@ def model(rounds: int) -> list[Figure]:
     return [Figure("model: profile and plan a VGG-like net", middle, "s", "<= 10 s", middle <= 10, details=details)]
 
 
-PARTS: dict[str, Callable[[int], list[Figure]]] = {"planner": planner, "model": model}
+#: runs of one round; seconds that Bamboo's simulator takes for one, and the runs of its experiment
+RUNS, PEER_SECONDS, EXPERIMENT = 400, 1.5, 50_000
+
+
+def simulate(rounds: int) -> list[Figure]:
+    """Simulate hundreds of machines, many random markets, and three policies on two traces."""
+    return [*_large(rounds), *_monte_carlo(rounds), *_policies()]
+
+
+def _large(rounds: int) -> list[Figure]:
+    from workbench.training import Cluster, Node, Profile, partition
+    from workbench.training import simulate as simulated
+
+    nodes = tuple(Node(f"node{i}", f"Linear({i})", 10.0, 20.0, (1e6,), 1e7) for i in range(64))
+    edges = tuple((f"node{i}", f"node{i + 1}") for i in range(63))
+    plan = partition(Profile(nodes, edges, 8), Cluster([64], ["10gbit"]), straight=True)
+    figures = []
+    for schedule, steps in (("1f1b", 1000 // 125), ("pipedream", 1000)):
+        micro = 1000 // steps
+        times = []
+        for _ in range(rounds):
+            begin = time.process_time()
+            found = simulated(plan, schedule=schedule, microbatches=micro, policy="none", nodes=512)
+            times.append(time.process_time() - begin)
+        middle = statistics.median(times)
+        figures.append(
+            Figure(
+                f"simulate: 512 machines, 1,000 minibatches, {schedule}",
+                middle,
+                "s of CPU",
+                "<= 5 s",
+                middle <= 5,
+                details={"pipelines": 8, "stages": 64, "throughput": found.throughput, "rounds": times},
+            )
+        )
+    return figures
+
+
+def _monte_carlo(rounds: int) -> list[Figure]:
+    from workbench.training import RandomTrace
+    from workbench.training import simulate as simulated
+
+    times, values = [], []
+    for part in range(rounds):
+        begin = time.process_time()
+        for seed in range(part * RUNS, (part + 1) * RUNS):
+            values.append(simulated("BERT", trace=RandomTrace(0.1, 0.5), seed=seed, compat=True).value)
+        times.append((time.process_time() - begin) / RUNS)
+    middle = statistics.median(times)
+    mean = statistics.mean(values)
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return [
+        Figure(
+            "simulate: one run of BERT on a random market",
+            middle,
+            "s of CPU",
+            "<= 0.015 s",
+            middle <= PEER_SECONDS / 100,
+            "Bamboo's simulator, as its authors measured it",
+            PEER_SECONDS,
+            PEER_SECONDS / middle,
+            details={"runs": len(values), "value": mean, "standard error": error, "rounds": times},
+        ),
+        Figure(
+            f"simulate: {EXPERIMENT:,} runs on two cores",
+            middle * EXPERIMENT / 2,
+            "s",
+            "<= 300 s",
+            middle * EXPERIMENT / 2 <= 300,
+            note="from the figure above; runs share nothing",
+        ),
+    ]
+
+
+def _policies() -> list[Figure]:
+    from workbench.training import Cluster, partition, read_profile
+    from workbench.training import simulate as simulated
+
+    figures = []
+    # A model whose steps are computing, and one whose steps are all-reduces: copies double those.
+    for model in ("resnet50", "gnmt"):
+        plan = partition(read_profile(PROFILES / f"{model}.graph.txt"), Cluster([8], ["10gbit"]), straight=True)
+        for trace, nodes in itertools.product(("p3-trace", "g4dn-trace"), (32, 128, 512)):
+            found = {
+                policy: simulated(plan, trace=TRACES / f"{trace}.csv", nodes=nodes, policy=policy)
+                for policy in ("redundant", "checkpoint", "none")
+            }
+            ours = found["redundant"]
+            details = {
+                policy: {
+                    "throughput": one.throughput,
+                    "cost": one.cost,
+                    "value": one.value,
+                    "lost_samples": one.lost_samples,
+                    "fatal_failures": one.fatal_failures,
+                }
+                for policy, one in found.items()
+            }
+            title = f"simulate: {trace}, {model}, {nodes} machines"
+            figures.append(
+                Figure(
+                    f"{title}, redundant",
+                    ours.throughput,
+                    "samples/s",
+                    peer="checkpoints every 5 min",
+                    peer_value=found["checkpoint"].throughput,
+                    ratio=ours.throughput / found["checkpoint"].throughput,
+                    note="simulated",
+                    details=details,
+                )
+            )
+            figures.append(
+                Figure(
+                    f"{title}, value",
+                    ours.value,
+                    "samples/s per $/h",
+                    peer="on demand",
+                    peer_value=ours.on_demand["value"],
+                    ratio=ours.value / ours.on_demand["value"],
+                    note="simulated",
+                )
+            )
+    return figures
+
+
+PARTS: dict[str, Callable[[int], list[Figure]]] = {"planner": planner, "model": model, "simulate": simulate}
 
 
 def main() -> None:

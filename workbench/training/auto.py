@@ -123,7 +123,8 @@ class Choice(Result):
             {"kind": "note", "level": "info", "text": "Simulated under the profile's times; nothing was run."},
             {"kind": "table", "name": "candidates", "frame": _shown(self.table)},
         ]
-        blocks += [block for block in self.simulation.view_data()["blocks"] if block["kind"] == "svg"]
+        if len(self.simulation.curve) > 1:  # without losses there is nothing to see in it
+            blocks += [block for block in self.simulation.view_data()["blocks"] if block["kind"] == "svg"]
         return {"blocks": blocks}
 
     def __repr__(self) -> str:
