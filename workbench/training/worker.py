@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from workbench.training.stage import StageSpec
 
 __all__ = [
-    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "command", "fetch", "install", "interrupt", "leave", "serve",
+    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "fetch", "install", "interrupt", "leave",
+    "serve",
 ]  # fmt: skip
 
 #: topic of all reports
@@ -120,10 +121,14 @@ class Seat:
 # called by the driver through `Client.run`, on the worker's event loop: they must not wait
 
 
-def install(run: str, setup: bytes, dask_worker: Any = None) -> float:
-    """Put a rank's setup on its worker; return the worker's Unix time."""
+def install(run: str, setup: bytes, dask_worker: Any = None) -> None:
+    """Put a rank's setup on its worker."""
     seats = _seats(dask_worker)
     seats[run] = Seat(run, pickle.loads(setup))
+
+
+def clock(run: str) -> float:
+    """Return the worker's Unix time."""
     return time.time()
 
 
