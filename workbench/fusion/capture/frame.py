@@ -323,10 +323,14 @@ class LazyFrame(FrameReductions, FrameCleaning, FrameOrdering, FrameMerging, Fra
     @property
     def values(self) -> Any:
         """Its values: a 2-d LazyArray of numbers, else what pandas gives."""
-        value = self._fusion_value().values
-        from workbench import fusion
+        from workbench.fusion.api import array
+        from workbench.fusion.capture.block import side_by_side
 
-        return fusion.array(value) if hasattr(fusion, "array") and value.dtype.kind in "biuf" else value
+        found = side_by_side(self._all())
+        if found is None:
+            value = self._fusion_value().values
+            found = array(value) if value.dtype.kind in "biuf" else value
+        return found
 
     def to_numpy(self, *args: Any, **kwargs: Any) -> Any:
         """Return the values as a NumPy array."""
