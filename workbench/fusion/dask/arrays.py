@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion.dask.cluster import computed, tree
-from workbench.fusion.dask.partials import Reduction, finished
+from workbench.fusion.dask.partials import Reduction, exactly, finished
 from workbench.fusion.dask.recording import REDUCTIONS, OverDask, ones, wrapped
 from workbench.fusion.dask.steps import Step
 from workbench.fusion.dask.tasks import block, ended_block
@@ -82,16 +82,21 @@ class DaskArray(OverDask):
     def _run(self, options: dict[str, Any]) -> Any:
         source = self._source
         if self._end is None:
-            return computed(
-                source.map_blocks(
-                    block, self._step, options, dtype=self.dtype, meta=np.empty((0,) * source.ndim, self.dtype)
-                )
-            )
+            return self._all(options)
+        if options["exact"]:
+            made = self._step.on({0: ones(source)})
+            return exactly(self._end, DaskArray(source, self._step, made)._all(options))
         parts = source.map_blocks(
             ended_block, self._step, self._end, options, dtype=object, chunks=(1,) * source.ndim,
             meta=np.empty((0,) * source.ndim, object),
         )  # fmt: skip
         return finished(self._end, tree(parts, self._end))
+
+    def _all(self, options: dict[str, Any]) -> Any:
+        if self._step.how == "leaf":
+            return computed(self._source)
+        empty = np.empty((0,) * self._source.ndim, self.dtype)
+        return computed(self._source.map_blocks(block, self._step, options, dtype=self.dtype, meta=empty))
 
 
 def array(x: Any, *, name: str | None = None) -> DaskArray:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.fusion.dask.cluster import computed, tree
+from workbench.fusion.dask.cluster import computed, gathered, tree
 from workbench.fusion.dask.grouping import Grouped
-from workbench.fusion.dask.partials import Reduction, finished
+from workbench.fusion.dask.partials import Reduction, exactly, finished
 from workbench.fusion.dask.recording import REDUCTIONS, OverDask, like_of, wrapped
-from workbench.fusion.dask.steps import Step
-from workbench.fusion.dask.tasks import ended, partition
+from workbench.fusion.dask.steps import Step, last_merge, tables
+from workbench.fusion.dask.tasks import ended, numbered, partition
 from workbench.fusion.errors import cannot_fuse
 
 __all__ = ["DaskFrame", "frame"]
@@ -83,28 +83,58 @@ class DaskFrame(OverDask):
         return Grouped(self, by, sort, dropna)
 
     def __len__(self) -> int:
-        return int(self._in_dask("method", "count", self).compute()) if self._end is None else len(self.compute())
+        return len(self.to_dask()) if self._end is None else len(self.compute())
+
+    # joins
+
+    def merge(self, right: Any, how: str = "inner", on: Any = None, **kwargs: Any) -> Any:
+        """Join with another table, as pandas does.
+
+        A table of pandas of at most 64 MiB goes to each worker once and is looked up inside the partitions, which keeps
+        one task for each and the order of the rows; anything else is Dask's own join, between work inside partitions.
+        """
+        from workbench.fusion.dask.joining import broadcast
+
+        found = broadcast(self, right, how, on, kwargs)
+        return self._in_dask("method", "merge", self, right, how=how, on=on, **kwargs) if found is None else found
 
     # how it runs
 
+    def _mapped(self, function: Any, *args: Any, meta: Any) -> Any:
+        from dask import delayed
+
+        joined = tables(self._step)
+        sides = [delayed(each, pure=True) for each in joined.values()]
+        return self._source.map_partitions(
+            function, self._step, *args, list(joined), *sides, meta=meta, enforce_metadata=False
+        )
+
     def to_dask(self) -> Any:
         """Return the Dask collection; nothing runs."""
-        if self._step.how == "leaf":
-            return self._source
-        return self._source.map_partitions(partition, self._step, {}, meta=self._like.iloc[:0], enforce_metadata=False)
+        return self._source if self._step.how == "leaf" else self._mapped(partition, {}, meta=self._like.iloc[:0])
 
     def _run(self, options: dict[str, Any]) -> Any:
         import pandas as pd
 
         if self._end is None:
-            return computed(
-                self._source.map_partitions(partition, self._step, options, meta=self._like.iloc[:0])
-                if self._step.how != "leaf"
-                else self._source
-            )
-        meta = pd.Series(dtype=object)
-        parts = self._source.map_partitions(ended, self._step, self._end, options, meta=meta, enforce_metadata=False)
+            return self._all_rows(options)
+        if options["exact"]:
+            made = self._step.on({0: self._source._meta_nonempty, **tables(self._step)})
+            return exactly(self._end, DaskFrame(self._source, self._step, made)._all_rows(options))
+        parts = self._mapped(ended, self._end, options, meta=pd.Series(dtype=object))
         return finished(self._end, tree(parts, self._end))
+
+    def _all_rows(self, options: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        from workbench.fusion.dask.joining import put_together
+
+        if self._step.how == "leaf":
+            return computed(self._source)
+        if last_merge(self._step) is not None:
+            return put_together(gathered(self._mapped(numbered, options, meta=pd.Series(dtype=object))))
+        rows = gathered(self._mapped(partition, options, meta=self._like.iloc[:0]))
+        return rows[0] if len(rows) == 1 else pd.concat(rows)
 
 
 class _Accessor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Groups", "Reduction", "finished", "merged_parts", "partial_of"]
+__all__ = ["Groups", "Reduction", "exactly", "finished", "merged_parts", "partial_of"]
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,20 @@ def finished(end: Reduction | Groups, part: list[Any]) -> Any:
             found = np.float64(part[2]) * part[0] / left if left > 0 else np.float64("nan")
             return np.sqrt(found) if end.name == "std" else found
         return part[0]
+
+
+def exactly(end: Reduction | Groups, rows: Any) -> Any:
+    """Return a reduction of all rows in one plan with correctly rounded sums: no partition is seen in it."""
+    from workbench.fusion.api import array, compute
+    from workbench.fusion.capture.frame import lazily
+
+    ddof = {"ddof": end.ddof} if end.name in ("var", "std") else {}
+    x = array(rows) if isinstance(rows, np.ndarray) else lazily(rows)
+    if isinstance(end, Groups):
+        x = x.groupby(end.by, sort=end.sort, dropna=end.dropna)
+        if end.name != "size":
+            x = x[end.columns[0] if end.alone else list(end.columns)]
+    return compute(getattr(x, end.name)(**ddof), exact=True)[0]
 
 
 def _finished_groups(end: Groups, part: list[Any]) -> Any:

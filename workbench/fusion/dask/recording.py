@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.fusion.dask.steps import Step, called
+from workbench.fusion.capture.fallback import forced
+from workbench.fusion.dask.cluster import computed
+from workbench.fusion.dask.steps import Step, called, last_merge, tables
 from workbench.fusion.dask.tasks import lazy_part
 
 if TYPE_CHECKING:
     from workbench.fusion.expr import Expr
 
-__all__ = ["REDUCTIONS", "OverDask", "like_of", "ones", "wrapped"]
+__all__ = ["REDUCTIONS", "DaskValue", "OverDask", "like_of", "ones", "wrapped"]
 
 _UNSET: Any = object()
 
@@ -35,20 +37,30 @@ class OverDask:
 
     # recording
 
-    def _rows(self, how: str, name: str, *args: Any, **kwargs: Any) -> Any:
+    def _rows(self, how: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Return the record of a call that looks at one row at a time; in Dask if others are involved."""
         others = [each for each in (*args, *kwargs.values()) if isinstance(each, OverDask)]
         if self._end is not None or any(each._source is not self._source or each._end is not None for each in others):
             return self._in_dask(how, name, *args, **kwargs)
+        if any(last_merge(each._step) is not last_merge(self._step) for each in others):
+            return self._computed(how, name, *args, **kwargs)  # their labels are not of one kind
         like = called(how, name, [like_of(each) for each in args], {key: like_of(each) for key, each in kwargs.items()})
         step = Step(how, name, tuple(map(_step, args)), {key: _step(each) for key, each in kwargs.items()})
         return type(self)(self._source, step, like)
 
-    def _in_dask(self, how: str, name: str, *args: Any, **kwargs: Any) -> Any:
+    def _in_dask(self, how: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Return what Dask makes of a call, recorded again where it can be."""
-        plain = [each._collection() if isinstance(each, OverDask) else each for each in args]
-        named = {key: each._collection() if isinstance(each, OverDask) else each for key, each in kwargs.items()}
+        plain = [each._collection() if isinstance(each, OverDask) else forced(each) for each in args]
+        named = {
+            key: each._collection() if isinstance(each, OverDask) else forced(each) for key, each in kwargs.items()
+        }
         return wrapped(called(how, name, plain, named))
+
+    def _computed(self, how: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Return what pandas makes of a call on computed tables, as a lazy object."""
+        from workbench.fusion.capture.frame import lazily
+
+        return lazily(called(how, name, forced(args), forced(kwargs)))
 
     def _collection(self) -> Any:
         return self.compute() if self._end is not None else self.to_dask()
@@ -88,7 +100,9 @@ class OverDask:
         from workbench.fusion.api import explain
 
         rows = getattr(self._source, "_meta_nonempty", None)
-        lazy = self._step.on([lazy_part(ones(self._source) if rows is None else rows)])
+        made = lazy_part(ones(self._source) if rows is None else rows)
+        joined = {token: lazy_part(table) for token, table in tables(self._step).items()}
+        lazy = self._step.on({0: made, **joined})
         return explain(lazy if self._end is None else self._end.lazies(lazy)[0])
 
     # as other lazy objects, in one plan with them
@@ -184,8 +198,29 @@ def _step(value: Any) -> Any:
     return value._step if isinstance(value, OverDask) else value
 
 
+def _in_dask(value: Any) -> Any:
+    return value._collection() if isinstance(value, OverDask) else forced(value)
+
+
+class DaskValue(OverDask):
+    """A single value of Dask: a quantile, a number of distinct values."""
+
+    def __init__(self, source: Any) -> None:
+        super().__init__(source, Step("leaf", "", (0,)), getattr(source, "_meta", None))
+
+    def _rows(self, how: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        return self._in_dask(how, name, *args, **kwargs)
+
+    def to_dask(self) -> Any:
+        """Return Dask's value; nothing runs."""
+        return self._source
+
+    def _run(self, options: dict[str, Any]) -> Any:
+        return computed(self._source)
+
+
 def wrapped(value: Any) -> Any:
-    """Return a Dask table, column or array as a recorder, anything else as it is."""
+    """Return a Dask table, column, array or value as a recorder, anything else as it is."""
     import dask.array as da
     import dask.dataframe as dd
 
@@ -194,4 +229,6 @@ def wrapped(value: Any) -> Any:
 
     if isinstance(value, (dd.DataFrame, dd.Series)):
         return frame(value)
-    return array(value) if isinstance(value, da.Array) and value.ndim and supported(value.dtype) else value
+    if isinstance(value, dd.Scalar) or (isinstance(value, da.Array) and not value.ndim):
+        return DaskValue(value)
+    return array(value) if isinstance(value, da.Array) and supported(value.dtype) else value

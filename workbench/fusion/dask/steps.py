@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Step", "called"]
+__all__ = ["Step", "called", "last_merge", "tables"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +23,24 @@ class Step:
     args : tuple
         Steps or plain values; of a leaf its number.
     kwargs : dict
+    table : DataFrame
+        Of a leaf: a table that each partition is joined with. It travels on its own, not with the step.
     """
 
     how: str
     name: str = ""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] | None = None
+    table: Any = None
 
-    def on(self, leaves: Sequence[Any], known: dict[int, Any] | None = None) -> Any:
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "table": None}
+
+    def parts(self) -> list[Step]:
+        """Return the steps that it is made of."""
+        return [each for each in (*self.args, *(self.kwargs or {}).values()) if isinstance(each, Step)]
+
+    def on(self, leaves: Mapping[Any, Any], known: dict[int, Any] | None = None) -> Any:
         """Return what the call gives, with these values for the leaves."""
         known = {} if known is None else known
         if id(self) not in known:
@@ -55,3 +65,26 @@ def called(how: str, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> 
     for part in name.split("."):
         found = getattr(found, part)
     return found if how == "attribute" else found(*args[1:], **kwargs)
+
+
+def tables(step: Step) -> dict[Any, Any]:
+    """Return the tables that partitions are joined with, by the number of their leaf."""
+    found: dict[Any, Any] = {}
+    stack = [step]
+    while stack:
+        each = stack.pop()
+        if each.table is not None:
+            found[each.args[0]] = each.table
+        stack += each.parts()
+    return found
+
+
+def last_merge(step: Step) -> Step | None:
+    """Return the step that last gave the rows new labels, counted from 0 in each partition."""
+    level = [step]
+    while level:
+        for each in level:
+            if each.how == "method" and each.name == "merge":
+                return each
+        level = [part for each in level for part in each.parts()]
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from typing import Any
 
 import dask.array as da
@@ -12,26 +12,11 @@ import pandas as pd
 import pytest
 
 import workbench as wb
-from workbench.engine import session
+from tests.fusion.dask.conftest import rides
 from workbench.fusion.dask.partials import Reduction, merged_parts
 
-RNG = np.random.default_rng(9)
-N = 3000
-FRAME = pd.DataFrame(
-    {
-        "state": RNG.integers(0, 12, N), "fare": RNG.gamma(2.0, 8.0, N), "tip": RNG.normal(size=N),
-        "word": RNG.choice(["one", "two", "three"], N),
-    }
-)  # fmt: skip
-FRAME.loc[::37, "tip"] = np.nan
-# Dask has a string type of its own
-FRAME = dd.from_pandas(FRAME, npartitions=1).compute(scheduler="synchronous")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[Any]:
-    with session.local_workers(2) as client:
-        yield client
+RNG = np.random.default_rng(10)
+FRAME = rides()
 
 
 @pytest.fixture(params=[1, 2, 7])
@@ -103,12 +88,71 @@ def test_arrays(name: str) -> None:
     np.testing.assert_allclose(lazy.sum(axis=0).compute(), x.sum(axis=0))
 
 
-def test_integers_and_order_do_not_depend_on_partitions() -> None:
-    found = [
-        wb.fusion.frame(dd.from_pandas(FRAME, npartitions=k)).groupby("word").state.sum().compute() for k in (1, 2, 7)
-    ]
+SAME_BITS = {
+    "count": lambda f: f.tip.count(),
+    "sum_of_integers": lambda f: f.state.sum(),
+    "min": lambda f: f.tip.min(),
+    "max": lambda f: (f.fare * 2).max(),
+    "any": lambda f: (f.tip > 3).any(),
+    "group_sum_of_integers": lambda f: f.groupby("word").state.sum(),
+    "group_min": lambda f: f.groupby("state").tip.min(),
+    "group_first": lambda f: f.groupby(["word", "state"]).fare.first(),
+    "group_last": lambda f: f.groupby("state").tip.last(),
+    "group_order": lambda f: f.groupby("word", sort=False).state.count(),
+    "rows": lambda f: f[f.tip > 0].assign(share=f.tip / f.fare),
+}
+
+
+@pytest.mark.parametrize("name", SAME_BITS)
+def test_what_is_no_float_sum_has_the_same_bits_for_any_partitions(name: str) -> None:
+    found = [SAME_BITS[name](wb.fusion.frame(dd.from_pandas(FRAME, npartitions=k))).compute() for k in (1, 2, 7)]
     for other in found[1:]:
-        pd.testing.assert_series_equal(found[0], other)
+        same(found[0], other)
+
+
+EXACT = {
+    "sum": lambda f: (f.fare * f.tip).sum(),
+    "mean": lambda f: f.tip.mean(),
+    "std": lambda f: f.fare.std(),
+    "group_sum": lambda f: f.groupby("state").fare.sum(),
+    "group_means": lambda f: f.groupby(["state"])[["fare", "tip"]].mean(),
+    "group_var": lambda f: f.groupby("state").tip.var(),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_c51_exact_sums_have_the_same_bits_for_any_partitions(name: str) -> None:
+    here = EXACT[name](wb.fusion.frame(FRAME)).compute(exact=True)
+    for k in (1, 2, 7):
+        same(EXACT[name](wb.fusion.frame(dd.from_pandas(FRAME, npartitions=k))).compute(exact=True), here)
+
+
+def test_c51_exact_sums_of_arrays() -> None:
+    x = RNG.normal(size=900) * 10.0 ** RNG.integers(-9, 9, 900)
+    for chunk in (900, 450, 130):
+        assert wb.fusion.array(da.from_array(x, chunks=chunk)).sum().compute(exact=True) == math.fsum(x)
+
+
+def same(found: Any, wanted: Any) -> None:
+    if isinstance(wanted, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    elif isinstance(wanted, pd.Series):
+        pd.testing.assert_series_equal(found, wanted, check_exact=True)
+    else:
+        assert found == wanted and type(found) is type(wanted)
+
+
+def test_lengths_count_missing_values_too() -> None:
+    lazy = wb.fusion.frame(dd.from_pandas(FRAME, npartitions=4))
+    assert len(lazy) == len(FRAME) and len(lazy.tip) == len(FRAME)
+    assert len(lazy[lazy.tip > 0]) == (FRAME.tip > 0).sum()
+
+
+def test_values_of_dask_are_computed_as_others_are() -> None:
+    source = "n = table.state.nunique(); n2 = n + 1; m = (table.fare * 2).mean()"
+    result = wb.fusion.run_cell(source, {"table": dd.from_pandas(FRAME, npartitions=3)})
+    assert (result.names["n"], result.names["n2"]) == (12, 13)
+    assert result.names["m"] == pytest.approx(2 * FRAME.fare.mean(), rel=1e-12)
 
 
 def test_partitions_without_rows() -> None:
@@ -135,14 +179,3 @@ def test_partials_merge_in_any_grouping() -> None:
     nested = merged_parts(end, [merged_parts(end, parts[:2]), parts[2]])
     np.testing.assert_allclose(flat, [90, x.mean(), x.var()], rtol=1e-12)
     np.testing.assert_allclose(nested, flat, rtol=1e-12)
-
-
-def test_a_killed_worker_costs_its_partitions_only(cluster: Any) -> None:
-    import os
-    import signal
-
-    lazy = wb.fusion.frame(dd.from_pandas(FRAME, npartitions=6))
-    lazy.fare.sum().compute()
-    pid = next(iter(cluster.run(os.getpid).values()))
-    os.kill(pid, signal.SIGKILL)
-    assert lazy.tip.sum().compute() == pytest.approx(FRAME.tip.sum(), rel=1e-10)
