@@ -9,6 +9,7 @@ from typing import Any
 from workbench.fusion.loop import text
 from workbench.fusion.result import Kernel, OpRow, ReasonRow
 from workbench.fusion.steps import GroupStep, KernelStep, Prepared
+from workbench.fusion.telling import where_text
 
 __all__ = ["described"]
 
@@ -42,7 +43,6 @@ def described(
         That may work.
     """
     from workbench.fusion.plan.model import device_model, predicted_ms
-    from workbench.fusion.run import where_text
 
     def length(d: Any) -> int:
         found = plan.length(d, lengths)

@@ -6,12 +6,12 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from workbench.fusion import cache, errors, forcing, whole
+from workbench.fusion.capture.fallback import unreported
 from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size, walk
@@ -22,6 +22,7 @@ from workbench.fusion.prepare import prepare, resolve, run_call
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
 from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
 from workbench.fusion.structure import Structure, structure
+from workbench.fusion.telling import nbytes, shape_text, tell_fallbacks, where_text
 
 __all__ = ["DEVICES", "checked_device", "force", "plan_of"]
 
@@ -253,7 +254,7 @@ def _compiled(
         threads,
     )
     found.run_ms = 1e3 * (end - planned) - found.compile_ms
-    notes = [note for leaf in form.leaves if isinstance(leaf.call, Fallback) for note in _unreported(leaf.call)]
+    notes = unreported([leaf.call for leaf in form.leaves if isinstance(leaf.call, Fallback)])
     if notes:
         tell_fallbacks(found, notes)
     return results, found
@@ -265,35 +266,6 @@ def _look_again(leaf: Expr) -> None:
     if before is not None and sample(leaf.data) != before:
         leaf.attrs = ()
         errors.warn_leaf_changed(leaf.name or "array")
-
-
-def _unreported(note: Fallback) -> list[Fallback]:
-    """Return a note and those before it that no plan has told yet."""
-    if note.reported:
-        return []
-    note.reported = True
-    return [*[each for earlier in note.earlier for each in _unreported(earlier)], note]
-
-
-def tell_fallbacks(plan: FusionPlan, notes: Sequence[Fallback]) -> None:
-    """Put what ran in its own library at the head of a plan."""
-    many = len(notes)
-    names = {each.name: f"k{many + k}_{each.name.partition('_')[2]}" for k, each in enumerate(plan.kernels)}
-    for each in plan.kernels:
-        each.name = names[each.name]
-    plan.op_rows = [replace(row, kernel=names.get(row.kernel, row.kernel)) for row in plan.op_rows]
-    for node in plan.graph["nodes"]:
-        node["kernel"] = names.get(node["kernel"], node["kernel"])
-    for k, note in enumerate(notes):
-        kernel = Kernel(f"k{k}_{note.name}", "fallback", "none", (note.name,), note.bytes_read, note.bytes_written)
-        kernel.predicted_ms = kernel.measured_ms = note.ms
-        kernel.cache = "hit"
-        plan.kernels.insert(k, kernel)
-        where = where_text(note.where)
-        plan.op_rows.insert(k, OpRow(note.name, "", "", kernel.name, where))
-        plan.reason_rows.append(ReasonRow(note.name, note.reason, where))
-        plan.kernels_before += 1
-        plan.bytes_before += note.bytes_read + note.bytes_written
 
 
 def _run_kernel(
@@ -445,29 +417,3 @@ def _report(
         run_ms=0.0,
         triton="",
     )
-
-
-def nbytes(value: Any) -> int:
-    """Return the bytes of a value; of a tuple, of all its parts."""
-    if isinstance(value, tuple):
-        return sum(nbytes(each) for each in value)
-    return int(getattr(value, "nbytes", 0)) or np.asarray(value).nbytes
-
-
-def shape_text(shape: Any) -> str:
-    """Return a shape as it is shown: `(3, n)`."""
-    return "(" + ", ".join(str(d.value if isinstance(d, Size) and d.value is not None else d) for d in shape) + ")"
-
-
-def where_text(where: Any) -> str:
-    """Return a source position as it is shown: `<cell>:3` or `file:line`."""
-    if where is None:
-        return ""
-    if isinstance(where, str):
-        return where
-    first, second = where
-    if isinstance(first, str):
-        return f"{first}:{second}"
-    from workbench.fusion.positions import text
-
-    return text(first, second)

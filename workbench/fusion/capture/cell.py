@@ -133,7 +133,8 @@ def run_prepared(
     __tracebackhide__ = True
     from workbench.fusion.cache import recorded
     from workbench.fusion.result import merged
-    from workbench.fusion.run import checked_device, tell_fallbacks
+    from workbench.fusion.run import checked_device
+    from workbench.fusion.telling import tell_fallbacks
 
     checked_device(options["device"], options["exact"])
     if compare:

@@ -117,7 +117,7 @@ def _alone(note: Fallback) -> None:
     """Tell of a call whose result is no table or column, and so part of no later plan."""
     from workbench.fusion import cache
     from workbench.fusion.result import FusionPlan
-    from workbench.fusion.run import tell_fallbacks
+    from workbench.fusion.telling import tell_fallbacks
 
     plan = FusionPlan(cache="hit", run_ms=note.ms)
     tell_fallbacks(plan, unreported([note]))

@@ -47,13 +47,14 @@ def array_expr(value: Any) -> Expr:
 def settle(lazies: Sequence[LazyPandas], **options: Any) -> tuple[list[Any], FusionPlan]:
     """Return the values of lazy objects, computed in one plan, and that plan."""
     from workbench.fusion import run
+    from workbench.fusion.telling import tell_fallbacks
 
     parts = [each._needs() for each in lazies]
     flat = [expr for part in parts for expr in part]
     values, plan = run.force(flat, **options)
     notes = unreported([note for each in lazies for note in each._notes])
     if notes:
-        run.tell_fallbacks(plan, notes)
+        tell_fallbacks(plan, notes)
     found, at = [], 0
     for each, part in zip(lazies, parts, strict=True):
         found.append(each._make(values[at : at + len(part)]))
