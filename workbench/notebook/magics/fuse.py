@@ -56,6 +56,8 @@ def run(call: Call) -> Any:
     known = {key: options[key] for key in ("device", "threads", "exact", "check")}
     try:
         result = run_prepared(code, shell.user_ns, known, tuple(options["compare"] or ()))
+    except Stopped:
+        raise
     except KeyboardInterrupt:
         raise Stopped("Stopped; arrays and tables of the notebook are as they were.", "Run the cell again.") from None
     bind(shell, call.out, result)

@@ -27,7 +27,9 @@ def is_run(value: Any) -> bool:
 def execute(shell: Any, call: Call) -> Any:
     """Run a magic's function and return the cell's value."""
     __tracebackhide__ = True
-    with live.attended("background" if call.background else "magic", call.quiet), display.quieted(call.quiet):
+    # a magic that binds what it likes shows its value itself: its runs are shown as those of a call, and end alone
+    mode: live.Mode = "background" if call.background else "call" if call.spec.binds else "magic"
+    with live.attended(mode, call.quiet), display.quieted(call.quiet):
         try:
             value = call.spec.call(call)
         except KeyboardInterrupt as interrupt:
