@@ -41,7 +41,9 @@ class _Label:
         )
 
 
-def cuts_that_fit(costs: Costs, cluster: Cluster, most: int, *, straight: bool = False) -> list[Cut]:
+def cuts_that_fit(
+    costs: Costs, cluster: Cluster, most: int, least: float, bound: float, *, straight: bool = False
+) -> list[Cut]:
     """Return the stages of the best plan of at most so many stages on one level of machines; none if none fits.
 
     Parameters
@@ -51,6 +53,8 @@ def cuts_that_fit(costs: Costs, cluster: Cluster, most: int, *, straight: bool =
     cluster : Cluster
         Of one level.
     most : int
+    least, bound : float
+        Seconds that no plan can be below, and that one must be below to be of interest.
     straight : bool
     """
     assert costs.memory is not None
@@ -65,12 +69,13 @@ def cuts_that_fit(costs: Costs, cluster: Cluster, most: int, *, straight: bool =
                 continue
             cell = cells[end][used]
             for replicas in range(1, (1 if straight else used) + 1):
-                times = level.segments(starts, end, replicas, units - used, Place(), begins=False)
+                # what is faster than any plan can be is equal: there are fewer ways to keep
+                times = np.maximum(level.segments(starts, end, replicas, units - used, Place(), begins=False), least)
                 left = (costs.memory - costs.held(starts, end, Place(), units - used, replicas)).tolist()
-                if replicas == used and times[0] < np.inf:
+                if replicas == used and times[0] < bound:
                     label = _Label(float(times[0]), left[0], copies[0], 1, 0, end, replicas, used, None)
                     _add(cell, label, count=most < units)
-                for number in np.flatnonzero(times[1:] < np.inf) + 1 if replicas < used else ():
+                for number in np.flatnonzero(times[1:] < bound) + 1 if replicas < used else ():
                     for earlier in cells[before[number - 1]][used - replicas]:
                         if earlier.stages < most and earlier.left >= copies[number]:
                             label = _Label(

@@ -155,15 +155,22 @@ def _best(profile: Profile, cluster: Cluster, costs: Costs, options: Options) ->
 
 def _labelled(profile: Profile, cluster: Cluster, costs: Costs, options: Options) -> PipelinePlan | None:
     """Return the best plan where what fits hangs on the next stage, or on how many stages there are."""
-    plans = []
+    best: PipelinePlan | None = None
     for count in range(1 if options.fewer else cluster.size, cluster.size + 1):
         used = Cluster([count], cluster.bandwidth)
         for most in range(1, count + 1) if options.schedule == "gpipe" else (count,):
             held = replace(costs, microbatches=microbatches_of(profile, most))
-            cuts = cuts_that_fit(held, used, most, straight=options.straight)
-            if cuts:
-                plans.append(plan_of(profile, cluster, held, cuts, options))
-    return min(plans, key=lambda plan: (plan.time, plan.machines_used, len(plan.stages)), default=None)
+            cuts = known_cuts(held, used, straight=options.straight)
+            plan = plan_of(profile, cluster, held, cuts, options) if cuts else None
+            bound = math.inf if best is None else best.time
+            if plan is None or plan.time >= bound:
+                continue
+            # without what hangs on others it is as fast as can be; if it fits with it, it is the best
+            if not _fits(plan, costs.memory) or len(cuts) > most:
+                cuts = cuts_that_fit(held, used, most, plan.time, bound, straight=options.straight)
+                plan = plan_of(profile, cluster, held, cuts, options) if cuts else None
+            best = plan if plan is not None and plan.time < bound else best
+    return best
 
 
 def _with_copies(profile: Profile, cluster: Cluster, costs: Costs, options: Options) -> PipelinePlan | None:
