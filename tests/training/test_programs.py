@@ -245,3 +245,15 @@ def test_verify_finds_a_circle() -> None:
     }
     with pytest.raises(ScheduleError, match="never end"):
         verify(made)
+
+
+@pytest.mark.parametrize(("stages", "microbatches"), [(2, 2), (4, 2), (4, 4), (8, 4)])
+def test_copied_forwards_mostly_fit_into_the_bubble(stages: int, microbatches: int) -> None:
+    costs = unit(stages)
+    costs = Durations({**costs.busy, "frc": costs.busy["forward"]})
+    plan = plan_of([1] * stages)
+    for schedule in ("1f1b", "gpipe"):
+        alone = interpret(program(plan, schedule, microbatches), costs).seconds
+        eager = interpret(program(plan, schedule, microbatches, redundancy="eager"), costs).seconds
+        assert alone <= eager < 1.1 * alone
+        assert interpret(program(plan, schedule, microbatches, redundancy="lazy"), costs).seconds == alone

@@ -152,13 +152,14 @@ class _Writer:
         if self.stage > 0:
             self.add("send_grad", microbatch, step, layout.rank(self.stage - 1, microbatch))
 
-    def copied_forwards(self, step: int, until: int | None = None) -> None:
-        """Run the forwards of the copy that wait, up to a microbatch."""
-        while self.ahead and (until is None or self.ahead[0][1] <= until):
+    def copied_forwards(self, step: int, most: int | None = None, until: int | None = None) -> None:
+        """Run the forwards of the copy that wait: all, so many, or those up to a microbatch."""
+        while self.ahead and (until is None or self.ahead[0][1] <= until) and (most is None or most > 0):
             stage, microbatch = self.ahead.pop(0)
             if stage == 0:
                 self.ops.append(Op("load", stage, microbatch, step))
             self.ops.append(Op("frc", stage, microbatch, step))
+            most = None if most is None else most - 1
 
 
 def _order(count: int, warmup: int) -> Iterator[tuple[bool, int]]:
@@ -187,15 +188,20 @@ def _flushing(span: _Span, stage: int, replica: int) -> list[Op]:
             microbatch = mine[index]
             if forward:
                 if writer.last:
-                    writer.copied_forwards(step, microbatch)
+                    # The last stage has a bubble until the first microbatch is here, and one twice as long at the end.
+                    # What these do not hold goes in between, where backwards make the others wait too.
+                    held = len(writer.ahead) > 2 * stage and span.schedule != "gpipe"
+                    writer.copied_forwards(step, stage if index == 0 else int(held))
                 writer.forward(microbatch, step, step)
                 if span.redundancy == "eager" and not writer.last and _held(layout, stage + 1, microbatch, writer.rank):
                     writer.ahead.append((stage + 1, microbatch))
             else:
                 if not writer.last:
-                    writer.copied_forwards(step)
+                    # The bubble of the others is before their first gradient; later ones wait as long as they may, as
+                    # there are bubbles again once no forward is left.
+                    writer.copied_forwards(step, 2 * layout.warmup(stage) + 1 if index == 0 else 0)
+                    writer.copied_forwards(step, until=microbatch)
                 writer.backward(microbatch, step, step)
-        writer.copied_forwards(step)
         _flush(writer, step)
     return writer.ops
 
@@ -210,9 +216,13 @@ def _held(layout: Layout, stage: int, microbatch: int, rank: int) -> bool:
 def _flush(writer: _Writer, step: int) -> None:
     # The copy of the stage behind comes first, as that stage finished first and waits in its reduce; only the last
     # stage, which holds stage 0's copy, is done before the stage it holds. Any other order is a deadlock.
-    own, copy = _own_update, _copy_update
-    for update in (own, copy) if writer.last else (copy, own):
-        update(writer, step)
+    if writer.last:
+        _own_update(writer, step)
+        writer.copied_forwards(step)
+        _copy_update(writer, step)
+    else:
+        _copy_update(writer, step)
+        _own_update(writer, step)
     writer.add("commit", -1, step)
 
 
