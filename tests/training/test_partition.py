@@ -382,7 +382,7 @@ def test_options_that_are_none() -> None:
 
 def test_large_searches_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from workbench.engine import store
-    from workbench.training import kept
+    from workbench.training import kept_cuts as kept
 
     own, searched = store.Store(tmp_path), []
     search = kept.best_cuts

@@ -15,7 +15,7 @@ from workbench.training.build import microbatches_of, plan_of
 from workbench.training.cluster import Cluster
 from workbench.training.costs import Costs, Place
 from workbench.training.graph import Profile
-from workbench.training.kept import known_cuts
+from workbench.training.kept_cuts import known_cuts
 from workbench.training.labels import CANDIDATES, cuts_that_fit
 from workbench.training.plan import Options, PipelinePlan
 from workbench.training.solve import Cut

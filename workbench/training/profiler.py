@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.training import errors
 from workbench.training.graph import Node, Profile
+from workbench.training.kept_profiles import keep_profile, profile_key, read_kept
 from workbench.training.tracing import trace
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from torch import fx, nn
 
 __all__ = ["profile"]
-
-#: changes when what is measured changes
-VERSION = 1
 
 
 def profile(
@@ -80,12 +77,12 @@ def profile(
 
         model = copy.deepcopy(model).to(place)
     inputs, target = _moved(inputs, place), _moved(target, place)
-    kept = _key(model, graph, inputs, target, loss, (repeats, warmup), place)
-    found = _read(kept)
+    kept = profile_key(model, graph, inputs, target, loss, (repeats, warmup), place)
+    found = read_kept(kept)
     if found is None:
         begin = time.perf_counter()
         found = _measured(model, graph, inputs, target, loss, repeats, warmup, place)
-        _keep(kept, found, time.perf_counter() - begin)
+        keep_profile(kept, found, time.perf_counter() - begin)
     return found
 
 
@@ -348,76 +345,3 @@ def _described(model: nn.Module, node: fx.Node) -> str:
         return str(node.target)
     name = str(getattr(node.target, "__name__", node.target))
     return f"__getitem__({node.args[1]})" if name == "getitem" else name
-
-
-def _key(
-    model: nn.Module,
-    graph: fx.Graph,
-    inputs: Any,
-    target: Any,
-    loss: Any,
-    counts: tuple[int, int],
-    device: torch.device,
-) -> str | None:
-    """Return what a profile is kept under; None if the content of a function cannot be told."""
-    import torch
-    from torch.utils import _pytree as pytree
-
-    from workbench.engine.fingerprint import fingerprint
-    from workbench.engine.keys import key
-
-    def shapes(value: Any) -> list[tuple[str, str]]:
-        return [
-            (str(tuple(leaf.shape)), str(leaf.dtype)) if isinstance(leaf, torch.Tensor) else ("", type(leaf).__name__)
-            for leaf in pytree.tree_leaves(value)
-        ]
-
-    own = {type(part).forward for part in model.modules() if not type(part).__module__.startswith("torch.nn")}
-    try:
-        code = sorted(fingerprint(function) for function in own)
-        taken = None if loss is None else fingerprint(loss)
-    except Exception:
-        return None
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.node()} {platform.processor()}"
-    tensors = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-    held = [(title, shapes(tensor), tensor.requires_grad, model.training) for title, tensor in tensors]
-    threads = torch.get_num_threads()
-    return key(
-        "training.profile", VERSION, str(graph), str(model), code, taken, held, shapes(inputs), shapes(target), counts,
-        str(device.type), name, threads, torch.__version__,
-    )  # fmt: skip
-
-
-def _read(kept: str | None) -> Profile | None:
-    if kept is None:
-        return None
-    from workbench.engine.store import store
-
-    found = store().get_json(kept)
-    if found is None:
-        return None
-    nodes = tuple(
-        Node(name, text, forward, backward, tuple(sizes), weight)
-        for name, text, forward, backward, sizes, weight in found["nodes"]
-    )
-    return Profile(nodes, tuple((start, end) for start, end in found["edges"]), found["batch_size"])
-
-
-def _keep(kept: str | None, found: Profile, seconds: float) -> None:
-    if kept is None:
-        return
-    from workbench.engine.store import store
-
-    nodes = [
-        [
-            node.id,
-            node.description,
-            node.forward_ms,
-            node.backward_ms,
-            list(node.activation_bytes),
-            node.parameter_bytes,
-        ]
-        for node in found.nodes
-    ]
-    content = {"nodes": nodes, "edges": [list(edge) for edge in found.edges], "batch_size": found.batch_size}
-    store().put_json(kept, content, kind="profile", cost_s=seconds)
