@@ -158,7 +158,7 @@ class _Machine:
         assert isinstance(index, Affine)
         found = np.full([1] * len(self.dims), index.offset, np.int64)
         for name, by in index.terms:
-            found = found + by * self.iota(name)
+            found = found + by * (self.sizes[name] if name in self.sizes else self.iota(name))
         return found
 
     def ranked(self, value: int) -> np.ndarray:

@@ -69,7 +69,10 @@ class Dim:
 
 @dataclass(frozen=True)
 class Affine:
-    """An index: `offset` plus the sum of coefficient times loop dimension."""
+    """An index: `offset` plus the sum of coefficient times loop dimension, or size.
+
+    A store that is moved by sizes is one of several that together write all of the buffer.
+    """
 
     terms: tuple[tuple[str, int], ...] = ()
     offset: int = 0
@@ -460,7 +463,7 @@ class _Verifier:
             if isinstance(each, int):
                 if self.use(each, seen) != "int64":
                     raise LoopError(f"%{each} is an index and not int64")
-            elif any(dim not in self.dims for dim, _ in each.terms):
+            elif any(dim not in self.dims and dim not in self.program.sizes for dim, _ in each.terms):
                 raise LoopError(f"an index of {name} uses a dimension outside its loop")
 
     def use(self, value: int, seen: set[int]) -> str:

@@ -249,3 +249,30 @@ def test_diff(seed: int, dtype: str, shape: tuple[int, ...], step: int, n: int, 
     axis = data.draw(st.sampled_from(range(-len(shape), len(shape))))
     hold(lambda a: np.diff(a, n, axis=axis), x)
     hold(lambda a: np.diff(a, axis=axis, prepend=1, append=a), x, compiled=False)
+
+
+@few
+@given(
+    seeds,
+    st.sampled_from([(7,), (1,), (0,), (20,), (4, 5), (20, 3), (2, 3, 4)]),
+    st.lists(st.tuples(st.sampled_from(NUMBERS), st.sampled_from([0, 1, 3, 40])), min_size=1, max_size=4),
+    steps,
+    st.data(),
+)
+def test_joined(seed: int, shape: tuple[int, ...], parts: list[tuple[str, int]], step: int, data: Any) -> None:
+    axis = data.draw(st.sampled_from(range(-len(shape), len(shape))))
+    arrays = []
+    for k, (dtype, length) in enumerate(parts):
+        own = list(shape)
+        own[axis] = length
+        arrays.append(array(seed + k, tuple(own), dtype, step))
+    hold(lambda *xs: np.concatenate(xs, axis=axis), *arrays)
+    hold(lambda *xs: np.concatenate([x + x for x in xs], axis=axis) * 2, *arrays)
+    hold(lambda x: np.stack([x, x * 2, x], axis=axis), array(seed, shape, parts[0][0], step))
+
+
+def test_joined_over_chunks() -> None:
+    x, y = np.arange(65_537.0), np.arange(200_000)
+    hold(lambda a, b: np.concatenate([a, b, a[::-1] * 2]), x, y)
+    hold(lambda a, b: np.concatenate([a / a.sum(), b[b > 9]]), x, y)
+    hold(lambda a: np.stack([a, a + 1], axis=1).reshape(-1), x)

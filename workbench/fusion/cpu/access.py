@@ -30,6 +30,9 @@ class Access:
     def int64(self, number: int) -> Value:
         raise NotImplementedError
 
+    def size(self, size: int | str) -> Value:
+        raise NotImplementedError
+
     def at(self, address: Value, offset: Value, by: str = "i8") -> Value:
         raise NotImplementedError
 
@@ -75,7 +78,7 @@ class Access:
                 continue
             place = self.int64(each.offset)
             for dim, by in each.terms:
-                place = self.scalars[dim] * by + place
+                place = (self.size(dim) if dim in self.program.sizes else self.scalars[dim]) * by + place
                 if dim == self.along and by:
                     if near and by == 1 and step is None:
                         step = item

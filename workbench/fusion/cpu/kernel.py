@@ -407,9 +407,11 @@ def _partly_written(program: Program) -> set[str]:
                 found |= {inner.buffer for inner in statements(each.body) if isinstance(inner, Store)}
             elif isinstance(each, Store) and (each.pred is not None or any(isinstance(i, int) for i in each.index)):
                 found.add(each.buffer)
-            elif isinstance(each, Store):
-                terms = [t for i in each.index if not isinstance(i, int) for t in i.terms]
-                plain = all(not isinstance(i, int) and i.offset == 0 and len(i.terms) == 1 for i in each.index)
-                if each.index and (not plain or any(by != 1 for _, by in terms)):
+            elif isinstance(each, Store) and each.index:
+                indexes = [i for i in each.index if not isinstance(i, int)]
+                # one that is moved by sizes is one of several that write all
+                moved = any(name in program.sizes for i in indexes for name, _ in i.terms)
+                steps = [[by for name, by in i.terms if name not in program.sizes] for i in indexes]
+                if any(by != [1] for by in steps) or (not moved and any(i.offset for i in indexes)):
                     found.add(each.buffer)
     return found

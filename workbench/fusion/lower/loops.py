@@ -29,6 +29,10 @@ def lower(group: Group, parts: Partition, strides: Callable[[Expr], Any], name: 
     name : str
     exact : bool
     """
+    if group.roots[0].kind == "concat":
+        from workbench.fusion.lower.joined import lower_joined
+
+        return lower_joined(group, parts, strides, name, exact)
     return Lowering(group, parts, strides, exact).run(name)
 
 

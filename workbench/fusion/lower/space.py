@@ -45,7 +45,7 @@ class Space(Writer):
     def scan_sources(self) -> None:
         for root in self.group.roots:
             axes = self.axes_of(root)
-            start = [root.node] if root.kind == "store" else list(root.node.inputs)
+            start = [root.node] if root.kind in ("store", "part") else list(root.node.inputs)
             seen: set[Any] = set()
             stack = [(each, axes) for each in start]
             while stack:
@@ -119,9 +119,9 @@ class Space(Writer):
             number = len(self.dims)
             lengths = tuple([self.space[axis] for axis in run])
             small = len(run) == 1 and isinstance(lengths[0], int) and lengths[0] <= 16 and number > 0
-            size: Any = lengths[0] if small else f"n{number}"
+            size: Any = lengths[0] if small else f"n{len(self.sizes)}"
             if not small:
-                self.sizes[f"n{number}"] = lengths
+                self.sizes[size] = lengths
             self.dims.append(Dim(f"i{number}", size))
             for axis in run:
                 self.place[axis] = f"i{number}"
@@ -141,7 +141,7 @@ class Space(Writer):
     def joined(self, left: int, right: int) -> bool:
         size = dummy(self.space[right])
         return all(s.stride.get(left, 0) == s.stride.get(right, 0) * size for s in self.sources.values()) and not any(
-            root.kind == "scan" for root in self.group.roots
+            root.kind in ("scan", "part") for root in self.group.roots
         )
 
     def input_of(self, source: Source) -> tuple[Input, tuple[Affine, ...]]:

@@ -22,6 +22,8 @@ __all__ = ["Group", "Partition", "Root", "base_of", "compiles", "partition", "pr
 GROUPED = ("sum", "prod", "mean", "var", "std", "min", "max", "count", "first", "last", "any", "all", "size")
 #: nodes that one kernel computes at most: compile time grows faster than their number
 MOST_OPS = 240
+#: arrays that one kernel joins at most
+MOST_PARTS = 16
 
 
 @dataclass(eq=False)
@@ -31,9 +33,10 @@ class Root:
     Attributes
     ----------
     node : Expr
-    kind : {"store", "reduce", "columns", "scan", "scatter", "group"}
+    kind : {"store", "reduce", "columns", "scan", "scatter", "group", "concat", "part"}
         An array; a reduction of the trailing axes (all of them included), or of others; running values, whose axis is
-        the last one of the space; what is merged at places that are computed; a group-by.
+        the last one of the space; what is merged at places that are computed; a group-by; arrays joined, and one of
+        them.
     space : tuple of int or Size
         The dimensions that its loop runs over.
     rows : int
@@ -204,6 +207,9 @@ def compiles(node: Expr) -> bool:
         return node.name in SCANS and plain and supported(node.dtype) and supported(node.inputs[0].dtype)
     if kind == "Scatter":
         return _counts(node)
+    if kind == "Concat":
+        known = not any(isinstance(d, Size) for x in node.inputs for d in x.shape)
+        return known and len(node.inputs) <= MOST_PARTS and all(supported(x.dtype) for x in (*node.inputs, node))
     return False
 
 
@@ -319,7 +325,7 @@ def _cut_needed(parts: Partition) -> None:
         elif not compiles(node):
             parts.cuts.add(id(node))
             needed = node.inputs
-        elif node.kind in ("Reduce", "Scan", "GroupReduce", "Scatter"):
+        elif node.kind in ("Reduce", "Scan", "GroupReduce", "Scatter", "Concat"):
             parts.cuts.add(id(node))
             for key in node.inputs[: node.attr("keys", 0)]:
                 while key.kind == "Filter" or (key.kind == "Gather" and compiles(key)):
@@ -415,6 +421,8 @@ def _root(node: Expr, parts: Partition) -> Root:
         return Root(node, "scan", (*others, node.shape[axis]), 0 if all(d == 1 for d in others) else len(others))
     if node.kind == "Scatter":
         return Root(node, "scatter", node.inputs[1].shape)
+    if node.kind == "Concat":
+        return Root(node, "concat", node.shape)
     return Root(node, "store", parts.space(node))
 
 
@@ -437,7 +445,7 @@ def _group(root: Root, parts: Partition) -> Group:
             root.stage = stage
             return home
         level = max(level, home.level + 1)
-    for group in parts.groups if root.kind != "group" else ():
+    for group in parts.groups if root.kind not in ("group", "concat") else ():
         if group.level == level and group.space == root.space and _joins(root, group):
             if root.rows:
                 group.rows = root.rows
@@ -468,7 +476,7 @@ def _placed(root: Root) -> bool:
 
 def _joins(root: Root, group: Group) -> bool:
     """Return whether a root that does not depend on the kernel can be computed in its first loop."""
-    if any(each.kind == "group" for each in group.roots):
+    if any(each.kind in ("group", "concat") for each in group.roots):
         return False
     if (root.kind == "scan") != any(each.kind == "scan" for each in group.roots):
         return False
@@ -500,7 +508,7 @@ def _aligned(need: Expr, root: Root, parts: Partition) -> bool:
         return False
     rows, space = made.space[: made.rows], made.space
     kept = (*rows, *(1,) * (len(space) - made.rows))
-    if root.kind in ("scan", "columns", "scatter"):
+    if root.kind in ("scan", "columns", "scatter", "concat"):
         return False
     if root.space == space and (root.kind == "store" or root.rows in (made.rows, 0)):
         if made.rows == 0:
