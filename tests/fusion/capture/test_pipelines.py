@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fusion.capture.pairs import both
 
-#: more of them, and compiled ones, are asked for by environment variables
-EXAMPLES = int(os.environ.get("WB_PIPELINES", "60"))
-DEVICES = tuple(os.environ.get("WB_PIPELINES_DEVICES", "eager").split(","))
+#: WB_EXAMPLES asks for more of them, as of array programs
+EXAMPLES = int(os.environ.get("WB_EXAMPLES", "60"))
+DEVICES = ("interpreter", "auto")
 WORDS = ["lesly", "Leslie", "bob", "", "00000"]
 FLOATS = [0.0, -0.0, 1.5, -2.25, 1e9, np.nan, np.inf, 0.1]
 
@@ -32,10 +33,12 @@ def tables(draw: Any) -> pd.DataFrame:
             "j": np.array(column(st.integers(-100, 100)), np.int64),
             "x": np.array(column(st.sampled_from(FLOATS)), np.float64),
             "y": np.array(column(st.floats(-5, 5, width=16)), np.float64),
+            "u": np.array(column(st.integers(0, 255)), np.uint8),
+            "f": np.array(column(st.sampled_from([0.5, -1.0, 3.0, np.nan])), np.float32),
             "b": np.array(column(st.booleans()), bool),
             "s": pd.Series(column(st.sampled_from(WORDS)), dtype="str"),
             "h": pd.Series(column(st.sampled_from([*WORDS, None])), dtype="str"),
-            "t": pd.to_datetime(column(st.integers(0, 3)), unit="D"),
+            "t": pd.to_datetime(column(st.sampled_from([0, 1, 3, 400, None])), unit="D"),
         }
     )
     kind = draw(st.sampled_from(["range", "words", "twice"]))
@@ -46,7 +49,7 @@ def tables(draw: Any) -> pd.DataFrame:
     return frame
 
 
-NUMBERS, TEXT, KEYS = ["i", "j", "x", "y"], ["s", "h"], ["i", "b", "s", "h", "t", "x"]
+NUMBERS, TEXT, KEYS = ["i", "j", "x", "y", "u", "f"], ["s", "h"], ["i", "b", "s", "h", "t", "x", "u", "f"]
 RIGHT = pd.DataFrame(
     {
         "i": [2, 0, -1, 2],
@@ -87,8 +90,10 @@ def conditions(draw: Any) -> Any:
 @st.composite
 def values(draw: Any) -> Any:
     """Return code for a column of numbers."""
-    kind = draw(st.integers(0, 9))
+    kind = draw(st.integers(0, 15))
     a, b, op, c, when = draw(number), draw(number), draw(operators), draw(constants), draw(conditions())
+    s, key = draw(text), draw(st.sampled_from(KEYS))
+    many = draw(st.sampled_from(["sum", "mean", "min", "max", "count", "std", "first", "last", "size"]))
     if kind == 0:
         return lambda d: getattr(d[a], op)(c)
     if kind == 1:
@@ -104,9 +109,21 @@ def values(draw: Any) -> Any:
     if kind == 6:
         return lambda d: d[a].where(when(d), d[b])
     if kind == 7:
-        return lambda d: d.groupby("i")[a].transform("sum")
+        return lambda d: d.groupby([key, "i"] if key != "i" else "i")[a].transform(many)
     if kind == 8:
         return lambda d: d[a].shift(1).fillna(0)
+    if kind == 9:
+        return lambda d: d[s].str.len() + d[a]
+    if kind == 10:
+        return lambda d: d.t.dt.year + d[a]
+    if kind == 11:
+        return lambda d: d.t.dt.dayofweek * 2
+    if kind == 12:
+        return lambda d: d[a].round(1).diff()
+    if kind == 13:
+        return lambda d: d[a].cummax() - d[b].cummin()
+    if kind == 14:
+        return lambda d: d[a].map({0: 1.5, 1: 2.5}) + d[b].abs()
     return lambda d: (d[a] > c) * 1 + d[b]
 
 
@@ -135,7 +152,7 @@ def _computing(d: Any) -> Any:
 @st.composite
 def steps(draw: Any) -> Any:
     """Return code from a frame to a frame with the same columns."""
-    kind = draw(st.integers(0, 14))
+    kind = draw(st.integers(0, 22))
     a, s, when, value = draw(number), draw(text), draw(conditions()), draw(values())
     up, keys = draw(st.booleans()), draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=2, unique=True))
     float_label = draw(st.sampled_from(["x", "y"]))
@@ -163,23 +180,44 @@ def steps(draw: Any) -> Any:
         return lambda d: d.assign(**{s: d[s].str.upper().str.slice(0, 3)})
     if kind == 13:
         return _computing
-    return lambda d: d.merge(UNIQUE if up else RIGHT, on="i", suffixes=("", "_r")).drop(columns=["s_r", "v", "w"])
+    if kind == 14:
+        right, on = (UNIQUE if up else RIGHT), draw(st.sampled_from(["i", ["i", "s"]]))
+        how = draw(st.sampled_from(["inner", "left"]))
+        return lambda d: d.merge(right, on=on, how=how, suffixes=("", "_r"))[list(d.columns)]
+    if kind == 15:
+        return lambda d: d.iloc[1:] if up else d.iloc[::2]
+    if kind == 16:
+        return lambda d: d.nlargest(4, "y") if up else d.nsmallest(3, ["i", "y"])
+    if kind == 17:
+        return lambda d: d.assign(**{float_label: d[float_label].where(when(d))})
+    if kind == 18:
+        return lambda d: d.assign(**{s: d[s].mask(when(d))})
+    if kind == 19:
+        return lambda d: d.sort_index() if d.index.is_unique else d
+    if kind == 20:
+        return lambda d: d.assign(**{s: d[s].fillna("no").str.replace("les", "x", regex=False).str.strip()})
+    if kind == 21:
+        return lambda d: d.query("i > 0 or y < 1") if up else d[d[s].isin(["bob", ""])]
+    return lambda d: d.groupby(keys).tail(2) if up else d[d.duplicated(keys)]
 
 
 @st.composite
 def endings(draw: Any) -> Any:
     """Return code from a frame to any result."""
-    kind = draw(st.integers(0, 9))
+    kind = draw(st.integers(0, 18))
     a, b, when, value = draw(number), draw(number), draw(conditions()), draw(values())
-    keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=2, unique=True))
-    name = draw(st.sampled_from(["sum", "mean", "min", "max", "count", "std", "first", "last", "nunique"]))
-    sort = draw(st.booleans())
+    keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True))
+    name = draw(
+        st.sampled_from(["sum", "mean", "min", "max", "count", "std", "first", "last", "nunique", "prod", "var"])
+    )
+    sort, keep = draw(st.booleans()), draw(st.booleans())
+    how = draw(st.sampled_from(["inner", "left", "right", "outer"]))
     if kind == 0:
         return lambda d: d
     if kind == 1:
         return lambda d: value(d)
     if kind == 2:
-        return lambda d: getattr(d.groupby(keys, sort=sort)[a], name)()
+        return lambda d: getattr(d.groupby(keys, sort=sort, dropna=keep)[a], name)()
     if kind == 3:
         return lambda d: d.groupby(keys, as_index=False).agg(p=(a, name), q=(b, "size"))
     if kind == 4:
@@ -191,11 +229,29 @@ def endings(draw: Any) -> Any:
     if kind == 7:
         return lambda d: (d[a].sum(), d[b].count(), d[a].mean())
     if kind == 8:
-        return lambda d: d.merge(RIGHT, on="i", how="left" if sort else "inner")
+        return lambda d: d.merge(RIGHT, on="i" if sort else ["i", "s"], how=how)
+    if kind == 9:
+        return lambda d: d.pivot_table(a, index=keys[0], columns="b", aggfunc=name)
+    if kind == 10:
+        return lambda d: d.groupby(keys, sort=sort, dropna=keep).agg({"x": ["sum", name], "u": "max"})
+    if kind == 11:
+        return lambda d: d[[a, "b", "t"]].agg(["min", "max"]) if sort else d[NUMBERS].std()
+    if kind == 12:
+        return lambda d: d[keys].drop_duplicates().sort_values(keys, kind="stable")
+    if kind == 13:
+        return lambda d: d.h.str.upper().value_counts() if sort else d[keys[0]].nunique()
+    if kind == 14:
+        return lambda d: d.groupby(d.t.dt.year)[a].agg(name)
+    if kind == 15:
+        return lambda d: (d[a].idxmax(), d[b].idxmin()) if len(d) and d[a].notna().any() and d[b].notna().any() else 0
+    if kind == 16:
+        return lambda d: d[NUMBERS].sum(axis=1) if sort else d[NUMBERS] * 2 + d[NUMBERS]
+    if kind == 17:
+        return lambda d: d[d.i > 0].merge(d[["i", a]].drop_duplicates("i"), on="i", how=how, suffixes=("", "_o"))
     return lambda d: d[["x", "y"]].describe()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(tables(), st.lists(steps(), max_size=6), endings())
 def test_pipeline(table: pd.DataFrame, chain: list[Any], ending: Any) -> None:
     def code(d: Any) -> Any:
@@ -205,3 +261,19 @@ def test_pipeline(table: pd.DataFrame, chain: list[Any], ending: Any) -> None:
 
     with np.errstate(all="ignore"):
         both(code, table, devices=DEVICES)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max"])
+@pytest.mark.parametrize("second", ["i", "u", "f", "x"])
+@pytest.mark.parametrize("first", ["i", "u", "f", "x"])
+def test_a_single_value_beside_a_column_counts_as_pythons_number(first: str, second: str, name: str) -> None:
+    table = pd.DataFrame({"i": [1, 2], "u": np.array([3, 4], np.uint8), "f": np.array([1, 2.5], np.float32), "x": 0.5})
+    both(lambda d: d[first] - getattr(d[second], name)(), table, devices=DEVICES)
+    both(lambda d: d[first] * np.float64(2.5), table, devices=DEVICES)
+
+
+@pytest.mark.parametrize("by", [["i", "y"], ["y", "i"], ["y"]])
+def test_the_least_rows_by_columns_with_gaps(by: list[str]) -> None:
+    table = pd.DataFrame({"i": [np.nan, 1.0, np.nan, 0.0, np.nan], "y": [-2.5, np.inf, -np.inf, -4.75, np.nan]})
+    both(lambda d: d.nsmallest(3, by), table, devices=DEVICES)
+    both(lambda d: d.nlargest(2, by), table, devices=DEVICES)

@@ -100,6 +100,10 @@ def binary(op: str, first: Column | Expr | Any, second: Column | Expr | Any) -> 
         operands.append(each)
     if any(each.masked for each in columns):
         return _masked(op, operands[0], operands[1], mine)
+    if len(columns) == 1 and op in ARITHMETIC.values():
+        operands = [each if isinstance(each, Column) else _as_python(each, mine.dtype) for each in operands]
+    if any(each is None for each in operands):
+        return None
     a, b = [each.expr if isinstance(each, Column) else each for each in operands]
     if not _plain_rule(op, a, b):
         return None
@@ -108,6 +112,18 @@ def binary(op: str, first: Column | Expr | Any, second: Column | Expr | Any) -> 
     except (TypeError, ValueError):
         return None
     return Column(found.dtype, mine.domain, found)
+
+
+def _as_python(value: Expr, dtype: np.dtype) -> Expr | None:
+    """Return a single value as pandas takes it beside numbers of a dtype: a number of NumPy counts as Python's."""
+    if value.kind == "Const":
+        known = value.data
+        return ir.const(known.item()) if isinstance(known, np.generic) and value.dtype.kind in "iuf" else value
+    if value.dtype == dtype or value.dtype.kind not in "iuf" or dtype.kind == "b":
+        return value
+    if dtype.kind == "f" or value.dtype.kind == "f":
+        return ir.cast(value, dtype if dtype.kind == "f" else np.float64)
+    return ir.cast(value, dtype) if np.can_cast(value.dtype, dtype) else None  # else it may not fit, and raise
 
 
 def _plain_rule(op: str, a: Expr, b: Expr) -> bool:

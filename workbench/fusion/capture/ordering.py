@@ -343,7 +343,11 @@ class FrameOrdering(Scans):
 
     def _extremes(self, name: str, n: int, by: Any, keep: str, up: bool) -> Any:
         columns = self._named(by)
-        plain = columns is not None and all(each.plain and each.dtype.kind in "iuf" for each in columns)
+        # with NaN in columns before the last pandas has a meaning of its own: more rows than asked for, or an error
+        plain = columns is not None and all(
+            each.plain and each.dtype.kind in ("iuf" if k == len(columns) - 1 else "iu")
+            for k, each in enumerate(columns)
+        )
         if plain and columns is not None and keep == "first" and type(n) is int and n > 0:
             domain = sorted_rows(self._domain, columns, [up] * len(columns))
             if domain is not None:
