@@ -151,9 +151,8 @@ def shared(roots: Sequence[Expr], order: Sequence[Expr]) -> list[Expr]:
 def _is_kept(node: Expr, deep: bool) -> bool:
     if node.kind not in _COMPUTED or node.valid is not None or node.dtype.kind not in "biuf":
         return False
-    if not all(type(length) is int for length in node.shape):
-        return False
-    return deep or math.prod(node.shape) < MOST_ELEMENTS
+    lengths = [length for length in node.shape if isinstance(length, int)]
+    return len(lengths) == node.ndim and (deep or math.prod(lengths) < MOST_ELEMENTS)
 
 
 def places_rows(node: Expr) -> bool:

@@ -117,6 +117,7 @@ def test_help_is_enough_to_use_it(front: Front, capsys: pytest.CaptureFixture[st
     front.run("%%fuse --help\n")
     said = capsys.readouterr().out
     assert all(f"--{option.name}" in said for option in magic.OPTIONS)
+    assert "as if the cell had run plainly" in said and "-o NAME binds the CellResult" in said
 
 
 def test_choices_are_those_of_the_subsystem() -> None:

@@ -163,6 +163,8 @@ class MagicSpec:
         From the line as written to one whose words can be split.
     binds : bool
         Whether `call` binds what `--out` names itself: something else than the cell's value.
+    notes : tuple of str
+        Lines of the usage on how to read what it shows.
     """
 
     name: str
@@ -177,6 +179,7 @@ class MagicSpec:
     requires: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[str], str] = anything
     binds: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -208,6 +211,7 @@ class MagicSpec:
             if part:
                 width = max(len(left) for left, _ in part)
                 lines += ["", f"{title}:"] + [f"    {left:<{width}}  {right}" for left, right in part]
+        lines += ["", *self.notes] if self.notes else []
         return "\n".join([*lines, "", "Example:", *(f"    {line}" for line in self.example.splitlines()), ""])
 
 

@@ -29,6 +29,12 @@ def _threads(value: Any) -> int:
     return found
 
 
+NOTES = (
+    "Names, tables and arrays are afterwards as if the cell had run plainly. The line below the value says how many",
+    "operations became how many compiled kernels, how many bytes they move instead of how many, the time, and how many",
+    "operations ran unfused, in NumPy or pandas: --explain names them, with their lines and why.",
+    "-o NAME binds the CellResult: .value, .plan, .comparison, .names.",
+)
 OPTIONS = (
     Option("explain", "show the work before and after: kernels, bytes, times, and what did not fuse", kind="flag"),
     Option("check", "compute it call by call too, and compare", kind="flag"),
@@ -37,8 +43,8 @@ OPTIONS = (
     Option("device", "auto, cpu or cuda", default="auto", choices=lambda: DEVICES),
     Option("threads", "how many; all that there are by default", convert=_threads, metavar="N",
            says="a number of threads, 1 or more", example="2"),
-    Option("exact", "no reassociation, no contraction: the same bits for any number of threads", kind="flag"),
-    Option("ir", "show the loop IR", kind="flag"),
+    Option("exact", "float sums correctly rounded: the same bits for any number of threads; slower", kind="flag"),
+    Option("ir", "show the loops that were compiled", kind="flag"),
     Option("asm", "show the assembly", kind="flag"),
     Option("triton", "show the Triton source", kind="flag"),
 )  # fmt: skip
@@ -97,4 +103,5 @@ SPEC = MagicSpec(
     background=False,
     prepare=lambda line: line.partition("#")[0],
     binds=True,
+    notes=NOTES,
 )
