@@ -254,16 +254,15 @@ def _in_grid(programs: Programs, schedule: str) -> Programs:
     found: dict[int, list[Op]] = {}
     for rank, ops in programs.items():
         made: list[Op] = []
+        gathered: set[tuple[int, int]] = set()
         for op in ops:
+            name = (op.stage, op.step)
             if op.kind == "send_replica" and joins:
                 continue
-            if op.kind == "recv_replica" and joins:
+            if op.kind == "step" and name not in gathered:
                 made.append(Op("reduce", op.stage, -1, op.step))
-                continue
-            if op.kind == "step":
-                last = made[-1] if made else op
-                if last.kind not in ("reduce", "recv_replica") or (last.stage, last.step) != (op.stage, op.step):
-                    made.append(Op("reduce", op.stage, -1, op.step))
-            made.append(op)
+            if op.kind in ("reduce", "recv_replica"):
+                gathered.add(name)
+            made.append(Op("reduce", op.stage, -1, op.step) if op.kind == "recv_replica" and joins else op)
         found[rank] = made
     return found
