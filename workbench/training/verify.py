@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from workbench.training.errors import ScheduleError
 from workbench.training.op import KINDS, RECEIVES, SENDS, Op
@@ -62,13 +63,11 @@ def _check_members(programs: Programs) -> None:
             raise ScheduleError(f"rank {rank} joins the reduce of stage {stage}, step {step}, {times} times.")
 
 
-def _check_rank(rank: int, ops: object) -> None:
+def _check_rank(rank: int, ops: Sequence[Op]) -> None:
     """Check that a backward follows its forward, and that kept weights are there while they are used."""
-    assert isinstance(ops, (list, tuple))
     ahead: dict[tuple[int, int], int] = {}
     kept: set[tuple[int, int]] = set()
     keeps = {op.stage for op in ops if op.kind == "stash"}
-    op: Op
     for op in ops:
         name = (op.stage, op.microbatch)
         weights = (op.stage, op.version)
