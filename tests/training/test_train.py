@@ -65,9 +65,7 @@ def test_tables_have_their_columns(workers: Any) -> None:
 def test_pipedream_trains_as_the_delayed_loop(workers: Any, place: int) -> None:
     model, reference = nets.mlp(norm=False), nets.mlp(norm=False)
     run = trained(model, nets.momentum, nets.cut_after(model, place), schedule="pipedream", flush_every=4)
-    losses, _ = nets.delayed(
-        reference, nets.momentum, [place], lambda stage, number: max(0, number - (1 - stage)), [4, 2]
-    )
+    losses = nets.delayed(reference, nets.momentum, [place], lambda stage, number: max(0, number - 1 + stage), [4, 2])
     assert run.losses.loss.tolist() == losses
     assert nets.same(model, reference)
     versions = run.versions
@@ -150,3 +148,11 @@ def test_half_precision_on_the_wire(workers: Any) -> None:
     assert short.bytes_sent < 0.9 * plain.bytes_sent
     assert short.losses.loss.tolist() != plain.losses.loss.tolist()
     assert short.losses.loss.tolist() == pytest.approx(plain.losses.loss.tolist(), abs=0.01)
+
+
+def test_auto_takes_what_is_fastest_in_simulation(workers: Any) -> None:
+    model = nets.mlp()
+    run = trained(model, nets.momentum, None, workers=2, schedule="auto", microbatches=4, cluster=CLUSTER)
+    assert run.schedule in ("gpipe", "1f1b", "pipedream", "2bw", "ddp") and run.steps == 6
+    given = trained(model, nets.momentum, nets.cut_after(model, 3), schedule="auto", microbatches=4)
+    assert given.schedule in ("gpipe", "1f1b", "pipedream", "2bw", "ddp") and given.steps == 6

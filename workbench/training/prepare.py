@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import workbench.training
 from workbench.engine import session
 from workbench.training import errors
 from workbench.training.worker import Part, Setup
@@ -60,7 +61,7 @@ def planned(
             model, source, batch_size, loss, cluster, len(addresses), schedule, microbatches, seed, compression, rate
         )
     elif schedule == "auto":
-        schedule = _chosen(plan, plan, microbatches)
+        schedule = workbench.training.auto(plan, microbatches=microbatches, seed=seed).schedule
     return plan, schedule, addresses[: sum(len(stage.ranks) for stage in plan.stages)]
 
 
@@ -151,8 +152,8 @@ def _made(
             f"Use workers={where.size}, or a smaller cluster.",
         )
     if schedule == "auto":
-        plan = partition(found, where, activation_compression=compression)
-        schedule = _chosen(found, plan, microbatches, where)
+        choice = workbench.training.auto(found, where, microbatches=microbatches, seed=seed)
+        return choice.plan, choice.schedule
     plan = partition(
         found, where, schedule="pipedream" if schedule == "ddp" else schedule, activation_compression=compression
     )
@@ -170,16 +171,6 @@ def _cluster(workers: int, rate: float | None) -> Cluster:
         return Cluster([workers], [rate or 1e9])
     found = Cluster.detect()
     return found if found.size == workers else Cluster([workers], [min(found.bandwidth)])
-
-
-def _chosen(profile_or_plan: Any, plan: PipelinePlan, microbatches: int | None, cluster: Any = None) -> str:
-    """Return the schedule that is fastest in simulation."""
-    import workbench.training
-
-    auto = getattr(workbench.training, "auto", None)
-    if auto is None:
-        return "1f1b"
-    return str(auto(profile_or_plan, cluster, microbatches=microbatches).schedule)
 
 
 def _check_plan(plan: PipelinePlan, places: dict[str, int], graph: Any) -> None:
