@@ -206,6 +206,8 @@ class Run:
 
     def view(self, a: Any, b: Any, c: Any, pick: list[int]) -> Any:
         how = pick[0] % 9
+        if a.ndim == 0:
+            return a.reshape(1).copy()  # of a number of NumPy no view is seen by writes
         if how == 0:
             return a.T
         if how == 1:

@@ -91,7 +91,7 @@ def binary(op: str, first: Column | Expr | Any, second: Column | Expr | Any) -> 
         return _times(op, first, second)
     if not all(each.computes for each in columns):
         return None
-    operands = []
+    operands: list[Any] = []
     for each in (first, second):
         if not isinstance(each, (Column, Expr)):
             each = as_constant(each)
