@@ -103,7 +103,7 @@ def test_a_hundred_thousand_nodes() -> None:
 def test_byte_orders_and_memory_that_cannot_be_written(order: str) -> None:
     x = np.arange(8).astype(f"{order}f8")
     x.flags.writeable = False
-    names = {"np": np, "x": x}
+    names: dict[str, Any] = {"np": np, "x": x}
     wb.fusion.run_cell("y = np.exp(x[::-2]) + x[:4]", names)
     np.testing.assert_allclose(names["y"], np.exp(x[::-2]) + x[:4], rtol=1e-12)
     with pytest.raises(ValueError, match="read-only"):

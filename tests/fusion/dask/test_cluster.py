@@ -136,9 +136,12 @@ def test_c64_a_cancelled_run_says_what_was_done(folder: Path, monkeypatch: pytes
 def test_c64_an_interrupt_cancels_the_tasks_and_leaves_originals(cluster: Any, folder: Path) -> None:
     table = FRAME.copy()
     names = {"table": dd.from_pandas(table, npartitions=3), "total": held(folder, 3), "frame": table}
-    timer = threading.Thread(
-        target=lambda: (until(lambda: len(done(folder)) == 3), os.kill(os.getpid(), signal.SIGINT))
-    )
+
+    def interrupt() -> None:
+        until(lambda: len(done(folder)) == 3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
