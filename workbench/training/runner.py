@@ -219,8 +219,7 @@ class StageState:
     def _weights(self) -> dict[str, torch.Tensor]:
         # `data`, not `detach()`: autograd would take the optimizer's next step, in new storage, for one in this.
         return {
-            name: parameter.data.requires_grad_(parameter.requires_grad)
-            for name, parameter in self.parameters.items()
+            name: parameter.data.requires_grad_(parameter.requires_grad) for name, parameter in self.parameters.items()
         }
 
     def _renew(self) -> None:
