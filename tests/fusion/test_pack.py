@@ -48,6 +48,17 @@ def test_threads_give_a_pack_the_same_bits() -> None:
         assert np.asarray(value).tobytes() == np.asarray(other).tobytes()
 
 
+@pytest.mark.parametrize("device", ["cpu", "interpreter"])
+def test_a_joined_array_is_packed_with_its_own_lengths(device: str) -> None:
+    a, b = (wb.fusion.array(each) for each in (X, X[::-1]))
+    y = np.hypot(a, b)
+    t = y - b
+    found, twice = wb.fusion.compute(y, np.concatenate([t, t]), device=device)
+    wanted = np.hypot(X, X[::-1])
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    np.testing.assert_allclose(twice, np.concatenate([wanted - X[::-1]] * 2), rtol=1e-12, atol=1e-12)
+
+
 def test_what_one_needs_of_the_other_is_not_packed_with_it() -> None:
     m = ir.leaf(M)
     column = ir.reduce_("mean", ir.map_("exp", m), [0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from workbench.fusion.loop import For, If, Instr, Merge, Program, Statement, Store, statements, verify
+from workbench.fusion.loop import Affine, For, If, Instr, Merge, Program, Statement, Store, statements, verify
 from workbench.fusion.lower import Lowered
 from workbench.fusion.plan.partition import MOST_OPS
 
@@ -85,7 +85,11 @@ class _Renamed:
         return tuple([self.value(each) for each in numbers])
 
     def index(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple([self.value(each) if isinstance(each, int) else each for each in index])
+        return tuple([self.value(each) if isinstance(each, int) else self.affine(each) for each in index])
+
+    def affine(self, each: Affine) -> Affine:
+        """Return a position whose terms may be lengths: of what stands before a part of a joined array."""
+        return replace(each, terms=tuple([(self.names.get(name, name), by) for name, by in each.terms]))
 
     def loop(self, loop: For) -> For:
         dims = tuple([replace(dim, size=self.size(dim.size)) for dim in loop.dims])
