@@ -20,6 +20,8 @@ __all__ = ["Compiled", "compile"]
 
 #: below so many points the caller's thread does all
 SMALL = 32_768
+#: rows for each key that make a set of private tables worth it
+ROWS_PER_KEY = 8
 
 _SIGNATURE = [ctypes.c_void_p] * 3 + [ctypes.c_int64] * 4
 
@@ -319,7 +321,10 @@ class _Run:
         """Return how many sets of private tables there are: depends on sizes alone."""
         words = [(b, WORDS if b.id in plan.exact else len(parts_of(b))) for b in plan.tables]
         size = sum((self.size(b.size or 0) + 1) * 8 * many for b, many in words)
-        most = max(1, min(combine.GROUPS, combine.MOST_BYTES // size))
+        keys = max([self.size(b.size or 0) for b in plan.tables])
+        # a set that few rows come to costs more than it saves: each of its keys is brought in, and merged
+        worth = CHUNK * count // (ROWS_PER_KEY * keys + 1)
+        most = max(1, min(combine.GROUPS, combine.MOST_BYTES // size, worth))
         per_group = -(-count // min(most, count))
         return -(-count // per_group)
 
