@@ -271,6 +271,34 @@ def test_no_time_and_no_cost_are_no_error() -> None:
     assert repr(free) and free.explain() and free._repr_mimebundle_()
 
 
+@pytest.mark.parametrize("schedule", ["pipedream", "2bw"])
+def test_the_end_of_time_finds_a_span_on_its_way(schedule: str) -> None:
+    """A span between two drained pipes is many steps: those of them that were trained count."""
+    plan = plan_of([1, 1, 1], output=0.1, parameters=0.2)
+    micro = 1 if schedule == "pipedream" else 6
+    unit = PlanWork(plan, schedule, micro, "lazy").unit((NONE,))
+    assert unit.steps == len(unit.ends) > 1 and unit.ends[-1] <= unit.seconds
+    short = simulate(plan, schedule=schedule, duration=plan.time * 30)
+    assert short.steps == sum(end <= plan.time * 30 for end in unit.ends) > 0
+    assert short.samples == short.steps * micro * 4 and short.throughput == pytest.approx(short.samples / short.seconds)
+    found = [simulate(plan, schedule=schedule, duration=unit.seconds * share).steps for share in (0.3, 1.0, 1.3, 2.0)]
+    assert found == [found[0], unit.steps, unit.steps + found[0], 2 * unit.steps]
+    assert repr(short) and short.explain() and short.view_data()
+
+
+@needs_data
+@pytest.mark.parametrize(("model", "count", "straight"), [("gnmt", 2, False), ("vgg16", 4, True)])
+def test_few_minibatches_of_a_published_model(model: str, count: int, straight: bool) -> None:
+    plan = partition(
+        read_profile(DATA / "pipedream" / f"{model}.graph.txt"), Cluster([count], [125e6]), straight=straight
+    )
+    ran = {
+        policy: simulate(plan, schedule="pipedream", policy=policy, duration=plan.time * 400).throughput
+        for policy in ("none", "checkpoint", "redundant")
+    }
+    assert 0 < ran["redundant"] < ran["none"] == ran["checkpoint"] <= 1.01 * (plan.profile.batch_size or 1) / plan.time
+
+
 def test_nodes_scale_a_trace() -> None:
     trace = trace_of(*machines(4), (50.0, "remove", "node1"), (60.0, "remove", "node2"), duration=100.0)
     ran = simulate(spec(), trace=trace, nodes=10)

@@ -5,6 +5,7 @@ Between two events of the market training goes on evenly, so that its steps are 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -156,6 +157,7 @@ class _Replay:
             self.handle(now)
         if self.end == inf:
             self.end = self.clock if self.state == _RUNNING else 0.0 if now == inf else now
+        self.cut_off()
         self.note(self.end)
 
     def handle(self, now: float) -> None:
@@ -225,6 +227,13 @@ class _Replay:
             if due and self.enough():  # else who runs two stages goes on, and nobody waits
                 self.begin_forming(self.clock, self.costs.local_rendezvous)
                 self.row(self.clock)
+
+    def cut_off(self) -> None:
+        """Count the steps of a span that the end finds on its way: nothing of it was lost."""
+        if self.state == _RUNNING and self.unit.ends:
+            done = bisect_right(self.unit.ends, self.end - self.clock)
+            self.steps += done
+            self.samples += self.unit.samples * done // self.unit.steps
 
     def train(self, count: int) -> None:
         unit, start = self.unit, self.clock

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from math import lcm
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,12 +45,15 @@ class Unit:
         Updates in it.
     samples : int
         Of all pipelines.
+    ends : tuple of float
+        Where it has several steps: seconds after its start at which each of them has been trained.
     """
 
     seconds: float
     fill: float
     steps: int
     samples: int
+    ends: tuple[float, ...] = ()
 
 
 class Work(Protocol):
@@ -91,7 +95,7 @@ class PlanWork:
         self.microbatches, self.redundancy = microbatches, redundancy
         self.layout = Layout.of(plan, schedule)
         self._programs: dict[frozenset[int], Programs | None] = {}
-        self._spans: dict[tuple[int, frozenset[int]], tuple[float, float]] = {}
+        self._spans: dict[tuple[int, frozenset[int]], tuple[float, float, tuple[float, ...]]] = {}
 
     @property
     def name(self) -> str:
@@ -129,7 +133,8 @@ class PlanWork:
         spans = [self._span(len(lost), one) for one in dict.fromkeys(lost)]
         batch = self.plan.profile.batch_size or 1
         samples = len(lost) * self.steps * self.microbatches * batch
-        return Unit(max(span[0] for span in spans), max(span[1] for span in spans), self.steps, samples)
+        ends = tuple(map(max, zip(*(span[2] for span in spans), strict=True)))
+        return Unit(max(span[0] for span in spans), max(span[1] for span in spans), self.steps, samples, ends)
 
     def survives(self, before: frozenset[int], lost: frozenset[int]) -> bool:
         """Whether a pipeline that lost some ranks before goes on without some more."""
@@ -172,14 +177,27 @@ class PlanWork:
                 )
         return self._programs[lost]
 
-    def _span(self, pipelines: int, lost: frozenset[int]) -> tuple[float, float]:
+    def _span(self, pipelines: int, lost: frozenset[int]) -> tuple[float, float, tuple[float, ...]]:
         key = (pipelines, lost)
         if key not in self._spans:
             if self.flowing:
-                self._spans[key] = self._pace(pipelines)
+                self._spans[key] = *self._pace(pipelines), ()
             else:
-                self._spans[key] = self.schedule_of(pipelines, lost).seconds, 0.0
+                ran = self.schedule_of(pipelines, lost)
+                self._spans[key] = ran.seconds, 0.0, self._ends(ran)
         return self._spans[key]
+
+    def _ends(self, ran: Schedule) -> tuple[float, ...]:
+        """Return when the last backward of each step of a span is done; nothing where a span is one step."""
+        if self.steps == 1:
+            return ()
+        ends = [0.0] * self.steps
+        for rank, ops in ran.programs.items():
+            for op, end in zip(ops, ran.end[rank], strict=True):
+                if op.kind in ("backward", "brc"):
+                    step = op.microbatch // self.microbatches
+                    ends[step] = max(ends[step], end)
+        return tuple(accumulate(ends, max))  # a step is done when those before it are
 
     def _pace(self, pipelines: int) -> tuple[float, float]:
         """Return the seconds between steps in a full pipe, and what the first one takes longer.
