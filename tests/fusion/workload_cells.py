@@ -338,7 +338,7 @@ np.add.at(links, (target, source), 1)
 matrix = links / np.maximum(degree, 1)
 matrix[:, degree == 0] = 1 / n
 dense = np.ones(n) / n
-for _ in range(60):
+for again in range(60):
     dense = (1 - damping) / n + damping * matrix @ dense
 np.allclose(dense, rank, atol=1e-4)""",
     """order = np.argsort(-rank, kind="stable")[:10]

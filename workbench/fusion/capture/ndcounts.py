@@ -85,7 +85,9 @@ def _range(x: LazyArray) -> tuple[Any, Any]:
 
 def _places(x: LazyArray, edges: np.ndarray, first: Any, last: Any, many: int) -> LazyArray:
     """Return the bin of each element, -1 for those outside: computed as NumPy does, which edges it is held to."""
-    keep = step("logical_and", step("greater_equal", x, first), step("less_equal", x, last))
+    # as floats, exact for these: a Python integer may be outside of the dtype
+    ends = (float(first), float(last)) if x.dtype.kind in "iu" and x.dtype.itemsize < 8 else (first, last)
+    keep = step("logical_and", step("greater_equal", x, ends[0]), step("less_equal", x, ends[1]))
     if x.dtype != edges.dtype:
         x = x.astype(edges.dtype)
         x._expr.calls = 0
