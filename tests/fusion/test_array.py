@@ -276,6 +276,76 @@ def test_readers_of_a_computed_view_keep_what_they_saw() -> None:
     assert waiting.compute().tolist() == (P[2:5] * 2).tolist()
 
 
+def test_a_number_has_no_memory_that_a_view_of_it_could_write_to() -> None:
+    x = wb.fusion.array(P)
+    for kept in (False, True):
+        for look in (lambda s: s[None], lambda s: s.reshape(1), lambda s: np.expand_dims(s, 0), lambda s: s[...]):
+            total = x.sum()
+            if kept:
+                total.compute()
+            view: Any = look(total)
+            view += 1
+            view[...] = view * 2
+            assert total.compute() == P.sum() and (view.compute() == 2 * (P.sum() + 1)).all()
+
+
+def test_c24_a_single_element_of_memory_is_seen_through_views() -> None:
+    a = P.copy()
+    x = wb.fusion.array(a)
+    one = x[2, ...]
+    view, apart = one[None], one.copy()
+    other = apart[None]
+    view[0] = 99
+    other[0] = 98
+    assert [each.compute() for each in (one, view[0], apart, x[2])] == [99, 99, 98, 99]
+    assert a[2] == 99
+
+
+def test_what_is_broadcast_sees_writes_and_is_read_only() -> None:
+    a = P.copy()
+    x = wb.fusion.array(a)
+    spread: Any = np.broadcast_to(x, (2, len(a)))
+    x[0] = 99
+    assert np.array_equal(spread.compute(), np.broadcast_to(a, (2, len(a))))
+    copied = spread.reshape(-1)
+    copied[0] = 98
+    assert copied.compute()[0] == 98 and spread.compute()[0, 0] == 99
+
+    def mask(view: Any) -> None:
+        view[view > 1] = 0
+
+    def place(view: Any) -> None:
+        view[0] = 0
+
+    def positions(view: Any) -> None:
+        view[[0]] = 0
+
+    for write in (mask, place, positions, lambda view: np.add(view, 1, out=view), lambda view: view.__iadd__(1)):
+        for view in (spread, spread[0], np.broadcast_to(x, a.shape), np.broadcast_to(x.sum(), 3)):
+            with pytest.raises(ValueError, match="read-only"):
+                write(view)
+    assert a[0] == 99
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_another_shape_is_a_view_where_numpys_is(order: Any) -> None:
+    a = np.array(np.arange(6.0).reshape(2, 3), order=order)
+
+    def work(x: Any) -> list[Any]:
+        found = []
+        for y in (x, x.T, x[:, ::2], *([x + 0] if order == "C" else [])):
+            flat = y.reshape(-1)
+            flat[1] = 99
+            flat += 1
+            found += [flat, y]
+        return [*found, x]
+
+    mine, plain = a.copy(order="K"), work(a.copy(order="K"))
+    for value, wanted in zip(wb.fusion.compute(*work(wb.fusion.array(mine))), plain, strict=True):
+        assert np.array_equal(value, wanted)
+    assert np.array_equal(mine, plain[-1])
+
+
 def test_copies_are_copies() -> None:
     a = P.copy()
     x = wb.fusion.array(a)

@@ -44,15 +44,17 @@ def _like(x: np.ndarray) -> np.ndarray:
 
 def lazily(program: list[Any], start: list[np.ndarray], **options: Any) -> list[Any]:
     """Return the values of a program on lazy arrays, and of the arrays that it began with."""
-    run = Run(program, [wb.fusion.array(x) for x in copied(start)], exact=options.get("exact", False))
-    found = [*run.values, *run.start]
-    if isinstance(run.values[-1] if run.values else None, Exception):
-        raise run.values[-1]
-    waiting = [value for value in found if isinstance(value, wb.fusion.LazyArray)]
+
+    def work(*arrays: Any) -> list[Any]:
+        run = Run(program, list(arrays), exact=options.get("exact", False))
+        if isinstance(run.values[-1] if run.values else None, Exception):
+            raise run.values[-1]
+        return [*run.values, *run.start]
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        values = iter(wb.fusion.compute(*waiting, **options))
-    return [next(values) if isinstance(value, wb.fusion.LazyArray) else value for value in found]
+        # what is computed on the way has the same options
+        return list(wb.fusion.fuse(work, **options)(*copied(start)))
 
 
 def same_bits(a: Any, b: Any) -> bool:
@@ -142,6 +144,40 @@ def test_exact_sums_and_sums_of_squared_deviations_have_one_rounding(axis: int |
         )
         for value, name in zip(found, ("sum", "var"), strict=True):
             assert same_bits(value, correctly_rounded(name, a, {"axis": axis}))
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_exact_running_values_go_from_one_element_to_the_next(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    for shape, axis in [((1000,), 0), ((70_003,), 0), ((30, 70), 0), ((30, 70), 1), ((3, 5, 4), 1)]:
+        a = (1 + rng.normal(0, 1e-2, shape)).astype(dtype)
+        wanted = np.moveaxis(np.array(a), axis, 0)
+        for k in range(1, len(wanted)):
+            wanted[k] = wanted[k - 1] + wanted[k] if name == "cumsum" else wanted[k - 1] * wanted[k]
+        for way in WAYS:
+            found = getattr(np, name)(wb.fusion.array(a), axis=axis).compute(exact=True, **way)
+            assert same_bits(found, np.moveaxis(wanted, 0, axis))
+
+
+@pytest.mark.parametrize("name", ["nanvar", "nanstd"])
+def test_exact_deviations_from_an_infinite_mean_are_no_numbers(name: str) -> None:
+    a = np.array([[np.inf, 1.0, np.nan], [np.nan, 1.0, 3.0], [np.nan, np.nan, np.nan]])
+    for way in WAYS:
+        for axis, wanted in ((None, np.nan), (1, [np.nan, 1.0, np.nan])):
+            found = getattr(np, name)(wb.fusion.array(a), axis=axis).compute(exact=True, **way)
+            assert same_bits(found, np.asarray(wanted, np.float64))
+
+
+def test_what_an_exact_call_computes_on_the_way_is_exact() -> None:
+    a = np.array([1e16, 1.0, -1e16])
+
+    def work(x: Any) -> Any:
+        return np.median(x.sum())  # NumPy's, which takes numbers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert wb.fusion.fuse(work, exact=True)(a) == 1.0
 
 
 @pytest.mark.parametrize("rows", [65_535, 65_537, 200_000])

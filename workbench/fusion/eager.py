@@ -87,11 +87,10 @@ def _first(x: np.ndarray, name: str) -> Any:
 
 
 def view_of(x: Any, how: str, spec: Any) -> Any:
-    """Return the view that a node describes."""
+    """Return the view that a node describes; of a single element too it is an array."""
     if how == "index":
-        return x[
-            tuple([slice(*each[1:]) if type(each) is tuple and each and each[0] == "slice" else each for each in spec])
-        ]
+        key = [slice(*each[1:]) if type(each) is tuple and each and each[0] == "slice" else each for each in spec]
+        return x[(*key, Ellipsis)]
     if how == "transpose":
         return np.transpose(x, spec)
     if how == "reshape":

@@ -267,8 +267,7 @@ class LazyArray:
         x = now(self)
         if casting != "unsafe" and not np.can_cast(x.dtype, wanted, casting):  # type: ignore[arg-type]
             np.empty(0, x.dtype).astype(wanted, casting=casting)  # type: ignore[call-overload]
-        found = ir.cast(x, wanted, here(2))
-        return lazy(found)
+        return self._alike(lazy(ir.cast(x, wanted, here(2))))
 
     def copy(self, order: str = "C") -> LazyArray:
         """Return a copy: writes to one are not seen by the other."""
@@ -277,6 +276,12 @@ class LazyArray:
             # a write to the memory below must not be seen
             found._expr = ir.cast(found._expr, found._expr.dtype, here(2))
             found._expr.calls = 0
+        return self._alike(found)
+
+    def _alike(self, found: LazyArray) -> LazyArray:
+        """Return a copy that has memory where a single value of this one has: the others are numbers."""
+        if self._store is not None and not found._expr.shape:
+            found._store = storage.Store(found._expr, None)
         return found
 
 

@@ -14,7 +14,7 @@ from workbench.fusion.expr import Expr, Size
 from workbench.fusion.ops import OPS
 from workbench.fusion.positions import here
 
-__all__ = ["assign", "getitem", "reshape", "setitem", "take_rows", "transpose", "viewed"]
+__all__ = ["assign", "buffered", "getitem", "reshape", "setitem", "take_rows", "transpose", "viewed"]
 
 
 def known(x: LazyArray) -> Expr:
@@ -26,12 +26,23 @@ def known(x: LazyArray) -> Expr:
     return found
 
 
-def viewed(x: LazyArray, how: str, spec: Any, shape: Any, where: Any) -> LazyArray:
-    """Return a view of an array, that sees writes to it and is seen by it."""
-    base = now(x)
+def buffered(x: LazyArray) -> LazyArray:
+    """Return an array with a buffer, which views look at and writes go to: from now on a single value is no number."""
     if x._store is None:
-        memory = base.data if base.kind == "Leaf" and isinstance(base.data, np.ndarray) else None
-        x._store = storage.store_of(memory, base) if memory is not None else storage.Store(base, None)
+        base = now(x)
+        x._store = storage.Store(base, None) if (memory := _memory(base)) is None else storage.store_of(memory, base)
+    return x
+
+
+def _memory(base: Expr) -> np.ndarray | None:
+    return base.data if base.kind == "Leaf" and isinstance(base.data, np.ndarray) else None
+
+
+def viewed(x: LazyArray, how: str, spec: Any, shape: Any, where: Any) -> LazyArray:
+    """Return a view of an array, that sees writes to it and is seen by it; of a number of NumPy it is one of a copy."""
+    x = buffered(x.copy() if x._store is None and not x._expr.shape else x)
+    assert x._store is not None
+    base = now(x)
     found = LazyArray(ir.view(base, how, spec, shape, where))
     found._store, found._seen = x._store, x._store.version
     found._chain = (*x._chain, (how, spec, shape, where))
@@ -205,7 +216,23 @@ def reshape(x: LazyArray, shape: Any) -> LazyArray:
         wanted = tuple([total // rest if d == -1 else d for d in wanted])
     if int(np.prod(wanted, dtype=np.int64)) != total or any(d < 0 for d in wanted):
         raise ValueError(f"cannot reshape array of size {total} into shape {wanted}")
-    return viewed(x, "reshape", wanted, wanted, here(3))
+    where = here(3)
+    if _is_view(x, wanted):
+        return viewed(x, "reshape", wanted, wanted, where)
+    copied = ir.cast(ir.view(base, "reshape", wanted, wanted, where), base.dtype, where)
+    copied.calls = 0
+    return lazy(copied)
+
+
+def _is_view(x: LazyArray, shape: tuple[int, ...]) -> bool:
+    """Return whether NumPy looks at an array's memory in another shape; it copies where strides do not allow that."""
+    base = x._expr if x._store is None else x._store.expr
+    memory = _memory(base) if x._store is None or x._store.memory is None else x._store.memory
+    if memory is None:
+        if not x._chain:
+            return True
+        memory = np.empty(settle_sizes(base.shape), np.int8)  # what a plan computes; only its strides count
+    return np.may_share_memory(np.reshape(storage.look(memory, x._chain), shape), memory)
 
 
 # writing
@@ -254,11 +281,10 @@ def _spread(value: Expr, shape: Any, where: Any) -> Expr:
 
 def _store_whole(x: LazyArray, value: Expr) -> None:
     """Replace all that an array looks at, in its buffer."""
-    if x._store is None:
-        base = now(x)
-        memory = base.data if base.kind == "Leaf" and isinstance(base.data, np.ndarray) else None
-        x._store = storage.store_of(memory, base) if memory is not None else storage.Store(base, None)
-    store = x._store
+    store = buffered(x)._store
+    assert store is not None
+    if any(how == "broadcast" for how, *_ in x._chain):
+        raise ValueError("assignment destination is read-only")
     if x._chain:
         value = _put_through(store.expr, x._chain, value)
     store.write(value)
@@ -282,18 +308,20 @@ class _Put:
         self.steps = steps
 
     def __call__(self, base: Any, value: Any) -> Any:
+        found = np.array(base, order="C")
+        part = self.seen(found)
+        if np.may_share_memory(part, found):
+            part[...] = value
+        else:  # the user's memory is in another order, in which this shape is a view
+            found.reshape(-1)[self.seen(np.arange(found.size).reshape(found.shape))] = value
+        return found
+
+    def seen(self, array: Any) -> Any:
         from workbench.fusion.eager import view_of
 
-        found = np.array(base)
-        part = found
-        for how, spec in self.steps[:-1]:
-            part = view_of(part, how, spec)
-        how, spec = self.steps[-1]
-        if how == "index" and all(isinstance(each, int) for each in spec):
-            part[tuple(spec)] = value
-        else:
-            view_of(part, how, spec)[...] = value
-        return found
+        for how, spec in self.steps:
+            array = view_of(array, how, spec)
+        return array
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Put) and self.steps == other.steps
@@ -318,7 +346,7 @@ def setitem(x: LazyArray, key: Any, value: Any) -> None:
         for each in parts
     ):
         spec, shape = basic(base.shape, parts)
-        assign(viewed(x, "index", spec, shape, where), value)
+        assign(viewed(buffered(x), "index", spec, shape, where), value)
         now(x)
         return
     _written(x, base, force_in(key), value, where)

@@ -66,7 +66,7 @@ def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
         fits = False
     if not fits:
         raise Unknown
-    return lazy(ir.view(base, "broadcast", wanted, wanted, here(3)))
+    return ndindex.viewed(lazy_of(array), "broadcast", wanted, wanted, here(3))
 
 
 @handles(np.squeeze)

@@ -128,7 +128,7 @@ def getitem(x: LazyTensor, key: Any) -> Any:
     parts = key if type(key) is tuple else (key,)
     if any(isinstance(each, slice) and (each.step or 1) < 0 for each in parts):
         raise ValueError("step must be greater than zero")
-    found = ndindex.getitem(x._array, tuple(map(_index, key)) if type(key) is tuple else _index(key))
+    found = ndindex.getitem(ndindex.buffered(x._array), tuple(map(_index, key)) if type(key) is tuple else _index(key))
     return LazyTensor(found if isinstance(found, LazyArray) else lazy(ir.leaf(np.asarray(found))), x._dtype)
 
 

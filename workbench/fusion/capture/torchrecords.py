@@ -298,11 +298,12 @@ def _shaped(how: str) -> Callable[..., Any]:
         if not isinstance(x, LazyTensor):
             raise Unknown
         shape = tuple(asked(function, args, kwargs).shape)
+        buffer = ndindex.buffered(x._array)  # tensors without dimensions have memory, too
         if how == "broadcast":
-            spread: Any = np.broadcast_to(x._array, shape)
+            spread: Any = np.broadcast_to(buffer, shape)
             return LazyTensor(spread, x._dtype)
         if how == "reshape":
-            return LazyTensor(ndindex.reshape(x._array, shape), x._dtype)
+            return LazyTensor(ndindex.reshape(buffer, shape), x._dtype)
         order = list(range(x.ndim))
         if function.__name__ == "permute":
             order = list(args[1] if len(args) == 2 and not isinstance(args[1], int) else args[1:])
@@ -315,7 +316,7 @@ def _shaped(how: str) -> Callable[..., Any]:
                 raise Unknown
             one, two = (int(each) % x.ndim for each in args[1:])
             order[one], order[two] = two, one
-        return LazyTensor(ndindex.transpose(x._array, tuple([each % x.ndim for each in order])), x._dtype)
+        return LazyTensor(ndindex.transpose(buffer, tuple([each % x.ndim for each in order])), x._dtype)
 
     return handler
 

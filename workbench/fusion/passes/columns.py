@@ -38,7 +38,10 @@ def exact_variance(node: Expr) -> Expr:
     wide = x if x.dtype == np.float64 else _inner(cast(x, np.float64))
     distance = _inner(map_("subtract", wide, _inner(reduce_(f"{nan}mean", wide, axes, keepdims=True))))
     keep = node.attr("keepdims")
-    spread = _inner(reduce_(f"{nan}sum", _inner(map_("square", distance)), axes, keepdims=keep))
+    squares = _inner(map_("square", distance))
+    if nan:  # only what is missing is skipped, not that infinities have no mean
+        squares = _inner(select(_inner(map_("isnan", wide)), const(0.0), squares))
+    spread = _inner(reduce_("sum", squares, axes, keepdims=keep))
     count = _inner(cast(_inner(reduce_("count", wide, axes, keepdims=keep)), np.float64))
     free = _inner(map_("subtract", count, const(float(node.attr("ddof")))))
     # NumPy divides by zero where no degree of freedom is left; what skips NaN has no value there
