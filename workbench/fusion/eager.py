@@ -90,7 +90,7 @@ def view_of(x: Any, how: str, spec: Any) -> Any:
     """Return the view that a node describes; of a single element too it is an array."""
     if how == "index":
         key = [slice(*each[1:]) if type(each) is tuple and each and each[0] == "slice" else each for each in spec]
-        return x[(*key, Ellipsis)]
+        return x[(*key, Ellipsis) if all(isinstance(each, int) for each in key) else tuple(key)]
     if how == "transpose":
         return np.transpose(x, spec)
     if how == "reshape":
