@@ -103,6 +103,20 @@ STEPS: list[Callable[..., Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:sign ran in torch")
+@pytest.mark.parametrize("name", ["abs", "neg", "floor", "sign", "sqrt"])
+def test_what_torch_refuses_for_bool_is_refused(name: str) -> None:
+    plain = torch.tensor([True, False])
+    lazy = wb.fusion.array(plain)
+    try:
+        wanted = getattr(plain, name)()
+    except RuntimeError as error:
+        with pytest.raises(type(error)):
+            getattr(lazy, name)()
+    else:
+        agree(getattr(lazy, name)().compute(), wanted)
+
+
 @given(
     st.lists(st.sampled_from(STEPS), min_size=1, max_size=6),
     st.lists(st.sampled_from(["float32", "float64", "int64", "int32", "uint8"]), min_size=2, max_size=2),

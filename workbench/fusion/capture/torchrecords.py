@@ -72,8 +72,8 @@ def recorded(function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, 
     if name in _UNARY and len(args) == 1 and not kwargs:
         dtype = asked(function, args, kwargs).dtype
         kind = kind_of(dtype)
-        if kind.kind != "f" and _UNARY[name] in (*_FLOATS_ONLY, *(("negative",) if kind.kind == "b" else ())):
-            raise Unknown
+        if kind.kind == "b" or (kind.kind != "f" and _UNARY[name] in _FLOATS_ONLY):
+            raise Unknown  # most of them raise for bool, which torch does not know without data
         return made(ir.map_(_UNARY[name], cast_to(expr_of(args[0]), kind), where=here(3)), dtype)
     if name in _TESTS and len(args) == 1:
         return made(ir.map_(_TESTS[name], expr_of(args[0]), where=here(3)), torch.bool)
