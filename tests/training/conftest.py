@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,22 @@ def workers() -> Iterator[Any]:
     torch.set_num_threads(1)  # else the workers spin for each other's cores
     with session.local_workers(2) as client:
         yield client
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def stores() -> Iterator[Callable[[], Any]]:
+    """What gives a store to each of some threads, by which they find each other; torch has one thread in each."""
+    import datetime
+
+    import torch
+    from torch import distributed
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    server = distributed.TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+    minute = datetime.timedelta(seconds=60)
+    yield lambda: distributed.TCPStore("127.0.0.1", server.port, None, False, timeout=minute)
     torch.set_num_threads(threads)
 
 

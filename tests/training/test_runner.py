@@ -1,22 +1,22 @@
-"""Programs run by threads of this process over gloo: values that skip stages, shapes that change, links that fail."""
+"""Programs run by threads of this process over gloo: many stages, values that skip some, changing shapes, failures."""
 
 from __future__ import annotations
 
-import datetime
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from tests.training import nets
+from tests.training.threads import together, train_here
 from workbench.training import programs, stage, worker
-from workbench.training.data import Batches, Source, source_of
-from workbench.training.layout import Layout
+from workbench.training.data import Batches, source_of
 from workbench.training.optimizers import recipe_of
-from workbench.training.runner import Job, Report, Runner, StageState
+from workbench.training.runner import Job, Runner, StageState
 from workbench.training.tracing import trace
 from workbench.training.transport import Interrupted, PeerError, Transport
 
@@ -41,6 +41,40 @@ class Skips(nn.Module):  # type: ignore[misc]
         return self.last(late.view(rows, 12))
 
 
+def same(states: Sequence[StageState], model: nn.Module) -> bool:
+    """Whether the stages together have the weights and buffers of a model, bit by bit."""
+    theirs = model.state_dict()
+    mine = {
+        name: value for state in states for name, value in {**state.versions[state.newest], **state.buffers}.items()
+    }
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+#: where a model of eight modules is cut into so many stages
+CUTS = {1: (), 2: (4,), 3: (2, 5), 4: (1, 3, 6)}
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+@pytest.mark.parametrize(
+    ("stages", "microbatches", "make"),
+    [
+        (2, 8, nets.adam), (3, 1, nets.adam), (3, 5, nets.momentum), (3, 8, nets.adam), (4, 2, nets.momentum),
+        (4, 8, nets.adam),
+    ],
+)  # fmt: skip
+def test_schedules_that_flush_train_as_one_process(
+    schedule: str, stages: int, microbatches: int, make: nets.Make, stores: Any
+) -> None:
+    model, reference = nets.mlp(0.25), nets.mlp(0.25)
+    places = {f"_{index}": sum(index >= edge for edge in CUTS[stages]) for index in range(len(model))}
+    source, _ = source_of(nets.samples())
+    batches = Batches(nets.SAMPLES, nets.BATCH, microbatches, seed=nets.SEED)
+    states, losses = train_here(model, make, source, batches, places, schedule, 6, stores)
+    assert len(states) == stages
+    assert losses == nets.plain(reference, make, microbatches)
+    assert same(states, reference)
+
+
 STAGES = {
     "first": 0,
     "tanh": 0,
@@ -55,61 +89,6 @@ STAGES = {
 }
 
 
-@pytest.fixture
-def stores() -> Callable[[], Any]:
-    server = distributed.TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
-    minute = datetime.timedelta(seconds=60)
-    return lambda: distributed.TCPStore("127.0.0.1", server.port, None, False, timeout=minute)
-
-
-def together(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run `work(rank)` on so many threads; raise what the first of them raised."""
-    found: list[Any] = [None] * count
-    errors: list[BaseException] = []
-
-    def one(rank: int) -> None:
-        try:
-            found[rank] = work(rank)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    if errors:
-        raise errors[0]
-    return found
-
-
-def train_here(
-    model: nn.Module, source: Source, batches: Batches, places: dict[str, int], schedule: str, steps: int, stores: Any
-) -> tuple[list[StageState], dict[int, float]]:
-    """Train with one thread a stage; return the stages as they are at the end, and the losses."""
-    specs = stage.cut(trace(model), model, places)
-    recipe = recipe_of(nets.adam(model.parameters()), model)
-    layout = Layout(tuple((rank,) for rank in range(len(specs))))
-    plan: Any = type("Plan", (), {"stages": [type("Stage", (), {"ranks": ranks}) for ranks in layout.stages]})
-    made = programs.program(plan, schedule, batches.microbatches)
-    losses: dict[int, float] = {}
-
-    def tell(report: Report) -> None:
-        for batch, _, value, _ in report.losses:
-            losses[batch] = losses.get(batch, 0.0) + value
-
-    def work(rank: int) -> StageState:
-        state = StageState(specs[rank], 0, 1, recipe)
-        group = worker._group(stores(), rank, len(specs), "127.0.0.1")
-        transport = Transport(group, lambda: False)
-        runner = Runner(Job(loss, batches, nets.SEED), {rank: state}, source, transport, {}, tell)
-        for batch in range(steps):
-            runner.span(made[rank], batch)
-        return state
-
-    return together(len(specs), work), losses
-
-
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
 def test_values_skip_stages(schedule: str, stores: Any) -> None:
     model, reference = Skips(), Skips()
@@ -118,15 +97,9 @@ def test_values_skip_stages(schedule: str, stores: Any) -> None:
     assert "size" in specs[1].sends
     source, _ = source_of(nets.samples())
     batches = Batches(nets.SAMPLES, nets.BATCH, 4, seed=nets.SEED)
-    states, losses = train_here(model, source, batches, STAGES, schedule, 6, stores)
-    expected = nets.plain(reference, nets.adam, 4)
-    assert [losses[batch] for batch in range(6)] == expected
-    theirs = reference.state_dict()
-    mine = {
-        name: value for state in states for name, value in {**state.versions[state.newest], **state.buffers}.items()
-    }
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    states, losses = train_here(model, nets.adam, source, batches, STAGES, schedule, 6, stores)
+    assert losses == nets.plain(reference, nets.adam, 4)
+    assert same(states, reference)
 
 
 def test_batches_of_another_length_come_through(stores: Any) -> None:
@@ -157,7 +130,7 @@ def test_batches_of_another_length_come_through(stores: Any) -> None:
     batches = Batches(24, 4, 2, shuffle=False)
     places = {"embed": 0, "mix": 1, "relu": 1, "mean": 1, "last": 1}
     model, reference = Reader(), Reader()
-    states, losses = train_here(model, source, batches, places, "1f1b", 6, stores)
+    states, losses = train_here(model, nets.adam, source, batches, places, "1f1b", 6, stores)
     optimizer, expected = nets.adam(reference.parameters()), []
     for x, y in data:
         optimizer.zero_grad()
@@ -168,7 +141,7 @@ def test_batches_of_another_length_come_through(stores: Any) -> None:
             total += value.item()
         optimizer.step()
         expected.append(total)
-    assert [losses[batch] for batch in range(6)] == expected
+    assert losses == expected
     weights = {name: value for state in states for name, value in state.versions[state.newest].items()}
     assert all(torch.equal(weights[name], value) for name, value in reference.named_parameters())
 
@@ -222,3 +195,19 @@ def test_where_the_model_is_cut_does_not_change_what_is_drawn() -> None:
     drawn = {call.name: call.random for call in stage.cut(trace(model[:2]), model[:2], {})[0].calls}
     assert drawn == {"_0": True, "_1": False}
     assert stage._module_draws(model[2]) and not stage._module_draws(model[3])
+
+
+def test_what_is_drawn_does_not_hang_on_other_runs_of_the_process() -> None:
+    def draw(x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)  # time for another one to seed the generator that both have
+        return x + torch.rand(3)
+
+    def drawn(seed: int) -> Any:
+        call = stage.Call("draw", "call_function", draw, (stage.Ref("x"),), {}, True)
+        spec = stage.StageSpec(0, 0, (), (call,), (), (), stage.Ref("draw"), stage.Tree(), False)
+        known = stage.run_stage(spec, spec.tree, {}, {"x": torch.zeros(3)}, (seed, 0, 0))
+        return stage.output_of(spec, known)
+
+    alone = [drawn(seed) for seed in range(3)]
+    assert not torch.equal(alone[0], alone[1])
+    assert all(torch.equal(mine, other) for mine, other in zip(together(3, drawn), alone, strict=True))

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import inspect
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ _DRAWS = (
     "poisson",
     "exponential",
 )
+#: held while a random node runs: the generator is that of the process, where another run may be at work
+_DRAWING = threading.RLock()
 _MISSING = inspect.Parameter.empty
 
 Weights = Mapping[str, torch.Tensor]
@@ -475,7 +478,7 @@ def _walk(value: Any, visit: Callable[[Ref], object]) -> None:
 
 @contextlib.contextmanager
 def _seeded(seeds: tuple[int, int, int], node: str) -> Iterator[None]:
-    with torch.random.fork_rng():
+    with _DRAWING, torch.random.fork_rng():
         torch.manual_seed(seed_of(*seeds, node))
         yield
 
