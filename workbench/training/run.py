@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine import render
 from workbench.engine.run import Run
+from workbench.training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,6 +166,39 @@ class TrainRun(Run["TrainRun"]):
     def to_pandas(self) -> pd.DataFrame:
         """Return the losses."""
         return self.losses
+
+    # what can be asked of it
+
+    def watch(self) -> None:
+        """Show the run here as it goes, until it ends: in another cell than its own, or in a console line by line.
+
+        An interrupt ends the watching; the run goes on.
+        """
+        from workbench.training.view import watch
+
+        watch(self)
+
+    def replan(self, *, stages: int) -> None:
+        """Go on with another number of stages.
+
+        Raises
+        ------
+        TrainingError
+            It is not available yet.
+        """
+        raise TrainingError(
+            f"replan(stages={stages}) is not available yet.", "Cancel the run, and train run.model with another plan."
+        )
+
+    def checkpoint(self) -> str:
+        """Write a checkpoint and return its path.
+
+        Raises
+        ------
+        TrainingError
+            It is not available yet.
+        """
+        raise TrainingError("checkpoint() is not available yet.", "Save run.model.state_dict() when the run has ended.")
 
     # how it is told
 

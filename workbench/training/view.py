@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from workbench.training.units import show_bytes, show_seconds
 if TYPE_CHECKING:
     from workbench.training.run import TrainRun
 
-__all__ = ["KINDS", "gantt_state", "line", "loss_state", "preview", "run_view", "told"]
+__all__ = ["KINDS", "gantt_state", "line", "loss_state", "preview", "run_view", "told", "watch"]
 
 #: kinds of bars, in the order of their colours; each differs by its hatch or height too
 KINDS = (
@@ -29,6 +30,7 @@ _KIND = {
 BARS = 2000  # in the chart
 SPANS = 3  # in the chart of a run that has ended
 POINTS = 2000  # of the loss curve
+LOOK = 0.5  # seconds between two looks of `watch`
 
 
 def line(run: TrainRun) -> str:
@@ -95,6 +97,37 @@ def preview(run: TrainRun) -> dict[str, Any]:
     if run.steps > 1:
         blocks.append({"kind": "curve", "state": loss_state(run), "text": "", "alt": "loss against steps"})
     return {"blocks": blocks}
+
+
+def watch(run: TrainRun) -> None:
+    """Show a run until it ends, in one display that is written over; a line for each change where there is none."""
+    handle: Any = None
+    seen: tuple[int, str] | None = None
+    while True:
+        over = run.wait(LOOK)
+        now = run.version, run.state
+        if now != seen:
+            seen = now
+            if not _in_kernel():
+                print(line(run), flush=True)
+            elif handle is None:
+                handle = _display(run)
+            else:
+                handle.update(run._repr_mimebundle_(), raw=True)
+        if over:
+            return
+
+
+def _in_kernel() -> bool:
+    """Whether displays can be written over; who has not imported IPython is in none."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def _display(run: TrainRun) -> Any:
+    from IPython.display import display
+
+    return display(run._repr_mimebundle_(), raw=True, display_id=True)
 
 
 def gantt_state(run: TrainRun, bars: int = BARS) -> dict[str, Any]:
