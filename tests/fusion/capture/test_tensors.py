@@ -117,6 +117,7 @@ def test_what_torch_refuses_for_bool_is_refused(name: str) -> None:
         agree(getattr(lazy, name)().compute(), wanted)
 
 
+@pytest.mark.filterwarnings("ignore:.* ran in torch, unfused")  # what is bool halfway
 @given(
     st.lists(st.sampled_from(STEPS), min_size=1, max_size=6),
     st.lists(st.sampled_from(["float32", "float64", "int64", "int32", "uint8"]), min_size=2, max_size=2),
