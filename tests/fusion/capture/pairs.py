@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def both(code: Callable[..., Any], *tables: Any, fused: bool | None = None, devi
         What lazies are computed with, one after another.
     """
     result = None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _defaults() as defaults:
         warnings.simplefilter("ignore")
         for device in devices:
             plain = [each.copy() for each in tables]
@@ -109,7 +110,7 @@ def both(code: Callable[..., Any], *tables: Any, fused: bool | None = None, devi
             except Exception as error:
                 wanted = error
             lazies = [frame(each) for each in originals]
-            lazy.DEFAULTS["device"] = device
+            defaults["device"] = device
             if isinstance(wanted, Exception):
                 raised: Any = None
                 try:
@@ -129,6 +130,17 @@ def both(code: Callable[..., Any], *tables: Any, fused: bool | None = None, devi
             for original, other in zip(originals, plain, strict=True):
                 assert_same(original, other)
     return result
+
+
+@contextmanager
+def _defaults() -> Iterator[dict[str, Any]]:
+    """Give what a lazy object is computed with where nobody says, to be changed; afterwards it is as before."""
+    before = dict(lazy.DEFAULTS)
+    try:
+        yield lazy.DEFAULTS
+    finally:
+        lazy.DEFAULTS.clear()
+        lazy.DEFAULTS.update(before)
 
 
 class _Told:
