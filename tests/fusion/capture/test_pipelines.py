@@ -251,6 +251,7 @@ def endings(draw: Any) -> Any:
     return lambda d: d[["x", "y"]].describe()
 
 
+@pytest.mark.timeout(max(300, EXAMPLES))  # seconds: a second each on a busy machine
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(tables(), st.lists(steps(), max_size=6), endings())
 def test_pipeline(table: pd.DataFrame, chain: list[Any], ending: Any) -> None:
