@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import _thread
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +120,33 @@ def test_two_programs_from_several_threads() -> None:
     for each in workers:
         each.join()
     assert not errors
+
+
+_PIECES = """
+import ctypes
+import numpy as np
+import workbench.fusion as fusion
+
+x = np.linspace(0, 1, 50)
+(fusion.array(x) * 2).compute()
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+size, kept = 4 << 30, 0x4022  # private, anonymous, no memory behind it
+blocks = [libc.mmap(None, size, 0, kept, -1, 0) for _ in range(300)]
+for _ in range(2000):
+    libc.mmap(None, 4096, 0, kept, -1, 0)  # small gaps that there were
+for block in blocks:
+    libc.munmap(block + size // 2, 4096)  # holes of a page, 4 GB apart
+for k in range(20):
+    found = np.exp(np.sin(fusion.array(x) * (1.5 + k))).sum().compute()
+    assert abs(found - np.exp(np.sin(x * (1.5 + k))).sum()) < 1e-9
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="maps memory as Linux does")
+def test_code_and_its_constants_may_be_far_apart(tmp_path: Path) -> None:
+    env = {**os.environ, "WORKBENCH_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", _PIECES], env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]

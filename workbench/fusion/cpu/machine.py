@@ -102,7 +102,8 @@ def _machine(cpu: str, features: str) -> Any:
 
     _start()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
+    # Large: where memory is in pieces, code and its constants may stand further apart than 2 GB, and LLVM aborts.
+    return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="static", codemodel="large")
 
 
 def object_code(text: str, machine: Host, *, assembly: bool = False) -> bytes | str:
@@ -161,7 +162,7 @@ def _new_machine(machine: Host) -> Any:
 
     # An engine owns its target machine.
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=machine.cpu, features=machine.features, opt=2, reloc="pic", codemodel="small"
+        cpu=machine.cpu, features=machine.features, opt=2, reloc="static", codemodel="large"
     )
 
 
