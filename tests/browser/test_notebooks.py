@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def text_of(cell: Any) -> str:
-    """Return the plain text of a cell's outputs, one below the other: on a slow machine a progress line stands first."""
+    """Return the plain text of a cell's outputs, one below the other; a slow machine shows a progress line first."""
     return "\n".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])
     )
