@@ -11,8 +11,9 @@ import workbench as wb
 from workbench.fusion import expr as ir
 from workbench.fusion.plan.beam import candidates, search
 from workbench.fusion.plan.cost import gain, latency
+from workbench.fusion.plan.inline import base_of
 from workbench.fusion.plan.model import DeviceModel, device_model, predicted_ms
-from workbench.fusion.plan.partition import base_of, partition
+from workbench.fusion.plan.partition import partition
 from workbench.fusion.run import force
 
 M = ir.leaf(np.random.default_rng(0).normal(size=(40, 30)))

@@ -9,7 +9,8 @@ import numpy as np
 
 from workbench.fusion.eager import evaluate
 from workbench.fusion.errors import check_failed
-from workbench.fusion.expr import Expr, walk
+from workbench.fusion.expr import Expr
+from workbench.fusion.graph import walk
 
 __all__ = ["compare_values", "difference"]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.expr import Expr, Size, walk
+from workbench.fusion.expr import Expr, Size
+from workbench.fusion.graph import walk
 from workbench.fusion.ops import OPS
 
 __all__ = ["evaluate", "evaluate_node", "view_of"]

@@ -14,7 +14,7 @@ import numpy as np
 from workbench.fusion.expr import Expr, group_dtype
 from workbench.fusion.loop import Buffer, Builder, For, Merge, Program, verify
 from workbench.fusion.lower import Input, Lowered, Lowering
-from workbench.fusion.plan.partition import Group, Partition
+from workbench.fusion.plan.kernels import Group, Partition
 
 __all__ = ["Aggregate", "GroupLowered", "finish", "lower_group", "spans_of"]
 

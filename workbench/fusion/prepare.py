@@ -17,9 +17,9 @@ from workbench.fusion.passes import optimise
 from workbench.fusion.plan.beam import search
 from workbench.fusion.plan.branch import branch_of
 from workbench.fusion.plan.cost import work
+from workbench.fusion.plan.kernels import Partition
 from workbench.fusion.plan.model import device_model
 from workbench.fusion.plan.pack import pack, packs
-from workbench.fusion.plan.partition import Partition
 from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
 from workbench.fusion.structure import Structure
 

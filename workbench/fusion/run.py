@@ -14,7 +14,8 @@ from workbench.fusion import cache, errors, forcing, whole
 from workbench.fusion.capture.fallback import unreported
 from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
-from workbench.fusion.expr import Expr, Fallback, Size, walk
+from workbench.fusion.expr import Expr, Fallback, Size
+from workbench.fusion.graph import walk
 from workbench.fusion.plan.branch import taken
 from workbench.fusion.plan.calibrate import measured_here
 from workbench.fusion.plan.model import calibrated, device_model, generation

@@ -14,6 +14,7 @@ from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Domain, Known
 from workbench.fusion.capture.lazy import LazyPandas
 from workbench.fusion.capture.scalars import LazyScalar, LazyValue
+from workbench.fusion.graph import walk
 
 if TYPE_CHECKING:
     from workbench.fusion.expr import Expr
@@ -230,7 +231,7 @@ def pulled(node: Expr, domain: Domain) -> Expr | None:
     assert domain.parent is not None
     size, above = domain.size, domain.parent.size
     known: dict[int, Expr | None] = {}
-    for each in ir.walk([node]):
+    for each in walk([node]):
         if not each.shape or each.shape[0] is not size:
             known[id(each)] = each
         elif each.kind == "Filter":

@@ -10,7 +10,7 @@ from workbench.fusion.loop import Affine, Dim, For, Program, Store, verify
 from workbench.fusion.lower.bindings import Lowered
 from workbench.fusion.lower.loops import Lowering
 from workbench.fusion.lower.writer import Block
-from workbench.fusion.plan.partition import Group, Partition, Root
+from workbench.fusion.plan.kernels import Group, Partition, Root
 from workbench.fusion.structure import SMALL
 
 __all__ = ["lower_joined"]

@@ -12,7 +12,7 @@ from workbench.fusion.lower.reductions import Reductions
 from workbench.fusion.lower.values import names_of, reduction
 from workbench.fusion.lower.writer import Block
 from workbench.fusion.passes.cost import costs
-from workbench.fusion.plan.partition import Group, Partition, Root
+from workbench.fusion.plan.kernels import Group, Partition, Root
 
 __all__ = ["Lowering", "lower"]
 

@@ -13,7 +13,7 @@ from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Merge, Stor
 from workbench.fusion.lower.values import Values, names_of
 from workbench.fusion.lower.writer import Block
 from workbench.fusion.ops import REDUCERS, SCANS
-from workbench.fusion.plan.partition import Group, Partition, Root
+from workbench.fusion.plan.kernels import Group, Partition, Root
 
 __all__ = ["Reductions"]
 

@@ -10,7 +10,7 @@ from workbench.fusion.expr import Expr
 from workbench.fusion.loop import Affine, Buffer, Dim
 from workbench.fusion.lower.bindings import Input, dummy, seen
 from workbench.fusion.lower.writer import Writer
-from workbench.fusion.plan.partition import Group, Partition, Root
+from workbench.fusion.plan.kernels import Group, Partition, Root
 
 __all__ = ["Source", "Space"]
 

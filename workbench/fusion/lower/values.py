@@ -12,7 +12,8 @@ from workbench.fusion.loop import Affine, Buffer, Builder, Merge, Store
 from workbench.fusion.lower.bindings import Input, seen
 from workbench.fusion.lower.space import Source, Space
 from workbench.fusion.ops import loop_dtypes
-from workbench.fusion.plan.partition import Group, Partition, Root, promotes
+from workbench.fusion.plan.inline import promotes
+from workbench.fusion.plan.kernels import Group, Partition, Root
 
 __all__ = ["Values", "names_of", "reduction"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.fusion.expr import Expr, walk
+from workbench.fusion.expr import Expr
+from workbench.fusion.graph import walk
 
 __all__ = ["optimise"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.fusion.expr import Expr, item, walk
+from workbench.fusion.expr import Expr, item
+from workbench.fusion.graph import walk
 from workbench.fusion.passes.rewrite import rebuilt
-from workbench.fusion.plan.partition import compiles
+from workbench.fusion.plan.inline import compiles
 
 __all__ = ["merge_groups"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.fusion.expr import Expr, view
 from workbench.fusion.passes.cost import costs
 from workbench.fusion.passes.rewrite import rebuilt
-from workbench.fusion.plan.partition import compiles
+from workbench.fusion.plan.inline import compiles
 
 __all__ = ["push_views"]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.expr import Expr, walk
+from workbench.fusion.expr import Expr
+from workbench.fusion.graph import walk
 from workbench.fusion.peers.graph import NotExpressible, masks_of, rows_of
 
 __all__ = ["build"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.fusion.expr import Expr, Size, walk
+from workbench.fusion.expr import Expr, Size
+from workbench.fusion.graph import walk
 from workbench.fusion.peers.graph import (
     FUNCTIONS,
     INFIX,

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from workbench.fusion.expr import Expr
 from workbench.fusion.passes.cost import costs
 from workbench.fusion.plan.cost import gain, latency, spread
+from workbench.fusion.plan.kernels import Partition
 from workbench.fusion.plan.model import DeviceModel
-from workbench.fusion.plan.partition import Partition, partition
+from workbench.fusion.plan.partition import partition
 
 __all__ = ["WIDTH", "candidates", "search"]
 

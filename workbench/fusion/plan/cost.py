@@ -10,8 +10,8 @@ from collections.abc import Collection
 
 from workbench.fusion.expr import Dim, Expr, Shape
 from workbench.fusion.passes.cost import own_cost
+from workbench.fusion.plan.kernels import Partition
 from workbench.fusion.plan.model import DeviceModel
-from workbench.fusion.plan.partition import Partition
 from workbench.fusion.structure import SMALL
 
 __all__ = ["NOMINAL", "gain", "latency", "spread", "work"]

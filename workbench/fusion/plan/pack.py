@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.fusion.loop import Affine, For, If, Instr, Merge, Program, Statement, Store, statements, verify
 from workbench.fusion.lower import Lowered
-from workbench.fusion.plan.partition import MOST_OPS
+from workbench.fusion.plan.kernels import MOST_OPS
 
 if TYPE_CHECKING:
     from workbench.fusion.steps import KernelStep

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion.eager import evaluate_node
-from workbench.fusion.expr import Expr, Size, walk
+from workbench.fusion.expr import Expr, Size
+from workbench.fusion.graph import walk
 from workbench.fusion.plan.branch import SAMPLE
 
 __all__ = ["Rows", "passing"]
