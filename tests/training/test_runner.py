@@ -13,10 +13,12 @@ from torch import nn
 
 from tests.training import nets
 from tests.training.threads import together, train_here
-from workbench.training import programs, stage, worker
+from workbench.training import cut, programs, stage, worker
 from workbench.training.data import Batches, source_of
+from workbench.training.job import Job
 from workbench.training.optimizers import recipe_of
-from workbench.training.runner import Job, Runner, StageState
+from workbench.training.runner import Runner
+from workbench.training.state import StageState
 from workbench.training.tracing import trace
 from workbench.training.transport import Interrupted, PeerError, Transport
 
@@ -92,7 +94,7 @@ STAGES = {
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
 def test_values_skip_stages(schedule: str, stores: Any) -> None:
     model, reference = Skips(), Skips()
-    specs = stage.cut(trace(model), model, STAGES)
+    specs = cut.cut(trace(model), model, STAGES)
     assert "tanh" in specs[1].receives and "tanh" in specs[1].sends  # passed on by the stage between
     assert "size" in specs[1].sends
     source, _ = source_of(nets.samples())
@@ -163,7 +165,7 @@ def test_waiting_ends_when_the_flag_is_raised_or_the_peer_is_gone(stores: Any) -
 
 def test_a_stage_goes_back_to_a_commit() -> None:
     model = nets.mlp()
-    spec = stage.cut(trace(model), model, {})[0]
+    spec = cut.cut(trace(model), model, {})[0]
     source, _ = source_of(nets.samples())
     batches = Batches(nets.SAMPLES, nets.BATCH, 4, seed=nets.SEED)
     recipe = recipe_of(nets.momentum(model.parameters()), model)
@@ -192,9 +194,9 @@ def test_where_the_model_is_cut_does_not_change_what_is_drawn() -> None:
     }
     assert len(seeds) == 5 and all(0 <= seed < 2**63 for seed in seeds)
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 2), nn.MultiheadAttention(2, 1, dropout=0.1), nn.ReLU())
-    drawn = {call.name: call.random for call in stage.cut(trace(model[:2]), model[:2], {})[0].calls}
+    drawn = {call.name: call.random for call in cut.cut(trace(model[:2]), model[:2], {})[0].calls}
     assert drawn == {"_0": True, "_1": False}
-    assert stage._module_draws(model[2]) and not stage._module_draws(model[3])
+    assert cut._module_draws(model[2]) and not cut._module_draws(model[3])
 
 
 def test_what_is_drawn_does_not_hang_on_other_runs_of_the_process() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.training import nets
 from workbench.training import TrainingError, view
+from workbench.training.job import Report
 from workbench.training.run import TrainRun
-from workbench.training.runner import Report
 
 
 def run_of() -> TrainRun:

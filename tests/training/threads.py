@@ -9,11 +9,14 @@ from typing import Any
 from torch import nn
 
 from tests.training import nets
-from workbench.training import programs, stage, worker
+from workbench.training import programs, worker
+from workbench.training.cut import cut
 from workbench.training.data import Batches, Source
+from workbench.training.job import Job, Report
 from workbench.training.layout import Layout
 from workbench.training.optimizers import recipe_of
-from workbench.training.runner import Job, Report, Runner, StageState
+from workbench.training.runner import Runner
+from workbench.training.state import StageState
 from workbench.training.tracing import trace
 from workbench.training.transport import Transport
 
@@ -50,7 +53,7 @@ def train_here(
     stores: Callable[[], Any],
 ) -> tuple[list[StageState], list[float]]:
     """Train with one thread a stage; return the stages as they are at the end, and the loss of each batch."""
-    specs = stage.cut(trace(model), model, places)
+    specs = cut(trace(model), model, places)
     recipe = recipe_of(make(model.parameters()), model)
     layout = Layout(tuple((rank,) for rank in range(len(specs))))
     plan: Any = type("Plan", (), {"stages": [type("Stage", (), {"ranks": ranks}) for ranks in layout.stages]})

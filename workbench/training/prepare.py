@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from workbench.training.cluster import Cluster
     from workbench.training.data import Source
+    from workbench.training.job import Job
     from workbench.training.layout import Layout
     from workbench.training.optimizers import Recipe
     from workbench.training.plan import PipelinePlan
-    from workbench.training.runner import Job
 
 __all__ = ["planned", "setups"]
 
@@ -78,7 +78,7 @@ def setups(
     import cloudpickle
     import torch
 
-    from workbench.training import stage
+    from workbench.training.cut import cut
     from workbench.training.tracing import trace
 
     graph = trace(model, source.inputs(job.batches.seed))
@@ -86,7 +86,7 @@ def setups(
     if len(layout.stages) > 1:
         places = {name: part.index for part in plan.stages for name in part.nodes}
         _check_plan(plan, places, graph)
-    specs = stage.cut(graph, model, places)
+    specs = cut(graph, model, places)
     specs = [dataclasses.replace(spec, tree=_on_host(spec.tree)) for spec in specs]
     made = []
     for rank in range(layout.ranks):

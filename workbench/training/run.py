@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from workbench.training.job import Report
     from workbench.training.plan import PipelinePlan
-    from workbench.training.runner import Report
 
 __all__ = ["TABLES", "TrainRun"]
 

@@ -1,238 +1,32 @@
-"""One worker's part of a program, operation by operation: weights in versions, forwards, backwards, updates, commits.
-
-Weights are immutable: an update writes into new storage, so that microbatches in flight, and the last commit, keep
-theirs. Nothing here knows of Dask.
-"""
+"""One worker's part of a program, operation by operation; nothing here knows of Dask."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 from torch.utils import _pytree as pytree
 
 from workbench.training import errors, stage
-from workbench.training.data import Batches, Source
+from workbench.training.job import Report
 from workbench.training.transport import Interrupted, Transport
 
 if TYPE_CHECKING:
     from torch import distributed
 
+    from workbench.training.data import Source
+    from workbench.training.job import Job
     from workbench.training.op import Op
-    from workbench.training.optimizers import Recipe, State
-    from workbench.training.stage import StageSpec
+    from workbench.training.state import StageState
 
-__all__ = ["Job", "Report", "Runner", "Snapshot", "StageState"]
+__all__ = ["Runner"]
 
 TAGS = {"send_act": 0, "recv_act": 0, "send_grad": 2, "recv_grad": 2}
-KEPT = 2  # snapshots: no stage is more than one commit ahead of another
 TOLD = 0.1  # seconds between reports of what has no hurry
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all workers of a run have in common.
-
-    Parameters
-    ----------
-    loss : callable
-        (output, target) -> mean over the samples.
-    batches : Batches
-    seed : int
-    recompute : bool
-        Forward again before the backward, instead of keeping what it needs.
-    rounds : bool
-        Whether each replica's microbatch is a batch of its own, so that a round of them is averaged (pipedream).
-    """
-
-    loss: Callable[[Any, Any], torch.Tensor]
-    batches: Batches
-    seed: int
-    recompute: bool = False
-    rounds: bool = False
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A stage as it was at a commit.
-
-    Parameters
-    ----------
-    weights, buffers : dict of str to Tensor
-    optimizer : dict
-        Name of a parameter -> what the optimizer keeps for it.
-    updates : int
-        Since the start of the run.
-    """
-
-    weights: dict[str, torch.Tensor]
-    buffers: dict[str, torch.Tensor]
-    optimizer: State
-    updates: int
-
-
-@dataclass
-class Report:
-    """What a worker has to tell at a commit; rows are those of the tables of a run.
-
-    Parameters
-    ----------
-    batches : int
-        Committed batches.
-    losses : list of (batch, microbatch, loss, Unix time)
-    timeline : list of (stage, kind, batch, microbatch, start, end, bytes)
-    versions : list of (stage, replica, microbatch, forward version, backward version)
-    sent : int
-        Bytes sent since the start of the generation.
-    """
-
-    batches: int
-    losses: list[tuple[int, int, float, float]] = field(default_factory=list)
-    timeline: list[tuple[int, str, int, int, float, float, int]] = field(default_factory=list)
-    versions: list[tuple[int, int, int, int, int]] = field(default_factory=list)
-    sent: int = 0
-
-
-class StageState:
-    """Weights, buffers and optimizer of one stage on one worker; outlives a generation.
-
-    Parameters
-    ----------
-    spec : StageSpec
-    replica, replicas : int
-    recipe : Recipe
-        Of the whole model's optimizer.
-    scale : float
-        Of the learning rates.
-    batches : int
-        Committed ones, where it begins.
-    """
-
-    def __init__(
-        self,
-        spec: StageSpec,
-        replica: int,
-        replicas: int,
-        recipe: Recipe,
-        scale: float = 1.0,
-        batches: int = 0,
-        device: torch.device | None = None,
-    ) -> None:
-        self.spec, self.replica, self.replicas = spec, replica, replicas
-        self.tree: nn.Module = spec.tree if device is None else spec.tree.to(device)
-        self.parameters: dict[str, nn.Parameter] = dict(self.tree.named_parameters())
-        self.buffers: dict[str, torch.Tensor] = dict(self.tree.named_buffers())
-        self.names = {parameter: name for name, parameter in self.parameters.items()}
-        self.optimizer = recipe.only(self.parameters).make(self.parameters, scale)
-        self.updates = 0
-        self.newest = 0
-        self.versions = {0: self._weights()}
-        self.stashed: set[int] = set()
-        #: most versions that were kept at once
-        self.most_versions = 1
-        self.gradients: dict[str, torch.Tensor] = {}
-        self.averaged = 0
-        self.snapshots: dict[int, Snapshot] = {}
-        self._shared = False
-        self.snapshot(batches)
-
-    def begin(self) -> None:
-        """Begin a span: versions count from its start."""
-        self.versions = {0: self.versions[self.newest]}
-        self.newest = 0
-        self.stashed.clear()
-        self.gradients.clear()
-        self.averaged = 0
-
-    def add(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Add the gradients that a backward has left at a version's weights."""
-        for name, tensor in weights.items():
-            if tensor.requires_grad and tensor.grad is not None:
-                known = self.gradients.get(name)
-                if known is None:
-                    self.gradients[name] = tensor.grad
-                else:
-                    known.add_(tensor.grad)
-                tensor.grad = None
-
-    def update(self) -> None:
-        """Let the optimizer step in new storage, and make its weights the newest version."""
-        if self.gradients:
-            self._renew()
-            for name, parameter in self.parameters.items():
-                parameter.grad = self.gradients.get(name)
-            self.optimizer.step()
-            for parameter in self.parameters.values():
-                parameter.grad = None
-            self.gradients = {}
-        fresh = self._weights()
-        before, self.newest = self.newest, self.newest + 1
-        self.versions[self.newest] = fresh
-        if before not in self.stashed:
-            del self.versions[before]
-        self.most_versions = max(self.most_versions, len(self.versions))
-        self.updates += 1
-        self.averaged = 0
-
-    def drop(self, version: int) -> None:
-        """Forget a stashed version."""
-        self.stashed.discard(version)
-        if version != self.newest:
-            self.versions.pop(version, None)
-
-    def snapshot(self, batches: int) -> None:
-        """Keep the stage as it is now, for a number of committed batches."""
-        state = {
-            self.names[parameter]: dict(kept)
-            for parameter, kept in self.optimizer.state.items()
-            if parameter in self.names
-        }
-        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        self.snapshots[batches] = Snapshot(self.versions[self.newest], buffers, state, self.updates)
-        self._shared = True
-        for old in sorted(self.snapshots)[:-KEPT]:
-            del self.snapshots[old]
-
-    def restore(self, batches: int) -> None:
-        """Go back to a snapshot."""
-        kept = self.snapshots[batches]
-        self.snapshots = {batches: kept}
-        self.updates, self.newest = kept.updates, 0
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.data = kept.weights[name].detach()
-                parameter.grad = None
-            for name, buffer in self.buffers.items():
-                buffer.copy_(kept.buffers[name])
-        self.optimizer.state.clear()
-        for name, state in kept.optimizer.items():
-            self.optimizer.state[self.parameters[name]] = dict(state)
-        self.versions = {0: self._weights()}
-        self._shared = True
-        self.begin()
-
-    def _weights(self) -> dict[str, torch.Tensor]:
-        # `data`, not `detach()`: autograd would take the optimizer's next step, in new storage, for one in this.
-        return {
-            name: parameter.data.requires_grad_(parameter.requires_grad) for name, parameter in self.parameters.items()
-        }
-
-    def _renew(self) -> None:
-        """Give new storage to what the optimizer will write to; the old one belongs to versions and snapshots."""
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.data = parameter.data.clone()
-                if self._shared and parameter in self.optimizer.state:
-                    state = self.optimizer.state[parameter]
-                    for name, value in state.items():
-                        if isinstance(value, torch.Tensor):
-                            state[name] = value.clone()
-        self._shared = False
 
 
 @dataclass

@@ -133,10 +133,10 @@ def train(
         From `result()`.
     """
     from workbench.training import data as data_module
+    from workbench.training.job import Job
     from workbench.training.optimizers import as_optimizer, recipe_of
     from workbench.training.prepare import planned, setups
     from workbench.training.run import TrainRun
-    from workbench.training.runner import Job
     from workbench.training.work import Work
 
     _check_names(schedule, resilience, redundancy)

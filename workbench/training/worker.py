@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from torch import distributed
 
     from workbench.training.data import Source
+    from workbench.training.job import Job, Report
     from workbench.training.op import Op
     from workbench.training.optimizers import Recipe
-    from workbench.training.runner import Job, Report, Runner, StageState
+    from workbench.training.runner import Runner
     from workbench.training.stage import StageSpec
+    from workbench.training.state import StageState
 
 __all__ = [
     "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "fetch", "install", "interrupt", "leave",
@@ -222,7 +224,7 @@ class _Rank:
     def _prepare(self) -> None:
         import torch
 
-        from workbench.training.runner import StageState
+        from workbench.training.state import StageState
 
         setup = self._seat.setup
         device = None if setup.device is None else torch.device(setup.device)
