@@ -433,6 +433,42 @@ def resume_differs(path: Path, saved: Iterable[str], now: Iterable[str]) -> Chec
     )
 
 
+def resume_shape(path: Path, name: str, saved: tuple[int, ...], now: tuple[int, ...]) -> CheckpointError:
+    """Return the error for a checkpoint in which a tensor has another shape."""
+    return CheckpointError(
+        f"{os.fspath(path)} was saved with {name} of shape {saved}; this model's has {now}.",
+        "Resume with the same model.",
+    )
+
+
+def resume_option(path: Path, name: str, saved: object, now: object) -> CheckpointError:
+    """Return the error for going on with another option than a run began with."""
+    return CheckpointError(
+        f"{os.fspath(path)} was saved with {name}={saved}; this run has {now}.", f"Resume with {name}={saved}."
+    )
+
+
+def checkpoint_missing(path: Path, exists: bool) -> CheckpointError:
+    """Return the error for a folder that is no checkpoint, or none yet."""
+    return CheckpointError(
+        f"{os.fspath(path)} {'has no manifest.json' if exists else 'is not there'}: it is no complete checkpoint.",
+        "Give a folder that run.checkpoint() returned, or that run.incidents names.",
+    )
+
+
+def checkpoint_damaged(path: Path, file: str) -> CheckpointError:
+    """Return the error for a checkpoint of which a file is not what was written."""
+    return CheckpointError(
+        f"{os.fspath(path)} is damaged: {file} is not as it was written.",
+        "Resume from another checkpoint of the run; two are kept.",
+    )
+
+
+def checkpoint_newer(path: Path) -> CheckpointError:
+    """Return the error for a checkpoint whose layout is not known here."""
+    return CheckpointError(f"{os.fspath(path)} was written by a newer version.", "Update workbench.")
+
+
 def show_pause(seconds: float) -> str:
     """Write a pause: `0.4 s`, `20 s`."""
     return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
