@@ -57,6 +57,8 @@ class Runner:
         Called with a `Report`.
     stopped : callable
         Whether to leave at the next operation.
+    committed : callable
+        Called with the number of batches at each commit.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Runner:
         tell: Callable[[Report], object],
         stopped: Callable[[], bool] = lambda: False,
         device: torch.device | None = None,
+        committed: Callable[[int], object] = lambda batches: None,
     ) -> None:
         self.job, self.stages, self._source = job, stages, source
         self._transport, self._groups, self._tell, self._stopped = transport, groups, tell, stopped
-        self._device = device
+        self._device, self._committed = device, committed
         self._first = 0
         self._loaded: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._values: dict[tuple[int, int], tuple[Any, ...]] = {}
@@ -282,11 +285,12 @@ class Runner:
         self.stages[op.stage].drop(op.version)
 
     def _commit(self, op: Op) -> None:
-        self._report.batches = self._first + op.step + 1
+        batches = self._report.batches = self._first + op.step + 1
         for state in self.stages.values():
-            state.snapshot(self._report.batches)
+            state.snapshot(batches)
         if self._report.losses or time.monotonic() - self._reported > TOLD:
             self.tell()
+        self._committed(batches)
 
     # below: what they need
 

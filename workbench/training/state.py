@@ -53,8 +53,8 @@ class StageState:
         Of the whole model's optimizer.
     scale : float
         Of the learning rates.
-    batches : int
-        Committed ones, where it begins.
+    batches, updates : int
+        Committed batches and updates, where it begins.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class StageState:
         scale: float = 1.0,
         batches: int = 0,
         device: torch.device | None = None,
+        updates: int = 0,
     ) -> None:
         self.spec, self.replica, self.replicas = spec, replica, replicas
         self.tree: nn.Module = spec.tree if device is None else spec.tree.to(device)
@@ -73,7 +74,7 @@ class StageState:
         self.buffers: dict[str, torch.Tensor] = dict(self.tree.named_buffers())
         self.names = {parameter: name for name, parameter in self.parameters.items()}
         self.optimizer = recipe.only(self.parameters).make(self.parameters, scale)
-        self.updates = 0
+        self.updates = updates
         self.newest = 0
         self.versions = {0: self._weights()}
         self.stashed: set[int] = set()

@@ -11,6 +11,7 @@ import pickle
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "fetch", "install", "interrupt", "leave",
-    "serve",
+    "save", "serve",
 ]  # fmt: skip
 
 #: topic of all reports
@@ -52,13 +53,15 @@ class Part:
     replica: int
     replicas: int
     scale: float
+    updates: int = 0
 
 
 @dataclass(frozen=True)
 class Setup:
     """What a rank is given once.
 
-    `threads` are those of the user's process: sums come out the same only with as many.
+    `threads` are those of the user's process: sums come out the same only with as many. `batches` are those committed
+    before.
     """
 
     rank: int
@@ -68,6 +71,7 @@ class Setup:
     source: Source
     threads: int
     device: str | None = None
+    batches: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,17 @@ class Seat:
     states: dict[int, StageState] = field(default_factory=dict)
     runner: Runner | None = None
     generation: int = -1
+    #: commit -> where its stages are to be written
+    saves: dict[int, Save] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Save:
+    """A checkpoint that a rank writes some of its stages for."""
+
+    folder: str
+    stages: tuple[int, ...]
+    tell: Callable[[dict[str, Any]], object]
 
 
 # called by the driver through `Client.run`, on the worker's event loop: they must not wait
@@ -161,6 +176,20 @@ def fetch(run: str, batches: int, dask_worker: Any = None) -> bytes | None:
     return pickle.dumps(found, protocol=5)
 
 
+def save(run: str, batches: int, folder: str, stages: dict[int, tuple[int, ...]], dask_worker: Any = None) -> bool:
+    """Have a rank write stages as they are at a commit; False if it has passed it."""
+    seat = _seats(dask_worker).get(run)
+    if seat is None:
+        return False
+    seat.saves[batches] = Save(
+        folder, stages[seat.setup.rank], lambda message: dask_worker.log_event(TOPIC, {**_signed(seat), **message})
+    )
+    if _save(seat, batches):
+        return True
+    # Either the commit is still to come, and finds the order; or it is over, and may have found it.
+    return batches > _newest(seat) or seat.saves.pop(batches, None) is None
+
+
 def leave(run: str, dask_worker: Any = None) -> None:
     """Let the task end, and forget the run."""
     seat = _seats(dask_worker).pop(run, None)
@@ -175,6 +204,41 @@ def _seats(worker: Any) -> dict[str, Seat]:
         found = {}
         setattr(worker, _ATTRIBUTE, found)
     return found
+
+
+def _signed(seat: Seat) -> dict[str, Any]:
+    return {"run": seat.run, "rank": seat.setup.rank, "generation": seat.generation}
+
+
+def _newest(seat: Seat) -> int:
+    return min((max(state.snapshots, default=0) for state in list(seat.states.values())), default=0)
+
+
+def _save(seat: Seat, batches: int) -> bool:
+    """Write what is to be written for a commit, beside the training, whose tensors of a commit nobody changes."""
+    order = seat.saves.get(batches)
+    if order is None:
+        return False
+    kept = {stage: seat.states[stage].snapshots.get(batches) for stage in order.stages if stage in seat.states}
+    if len(kept) < len(order.stages) or None in kept.values() or seat.saves.pop(batches, None) is None:
+        return False
+    threading.Thread(target=_write, args=(order, batches, kept), name="workbench-training-save", daemon=True).start()
+    return True
+
+
+def _write(order: Save, batches: int, kept: dict[int, Any]) -> None:
+    from workbench.training import checkpoint
+
+    for stage, state in kept.items():
+        told: dict[str, Any] = {"batches": batches, "folder": order.folder, "stage": stage}
+        try:
+            shard = checkpoint.write(
+                order.folder, stage, checkpoint.contents(state.weights, state.buffers, state.optimizer)
+            )
+        except Exception as error:  # whatever a disk does, training goes on
+            order.tell({"kind": "unsaved", **told, "error": one_line(error)})
+        else:
+            order.tell({"kind": "saved", **told, "shard": pickle.dumps(shard, protocol=5)})
 
 
 # the task
@@ -230,7 +294,7 @@ class _Rank:
         device = None if setup.device is None else torch.device(setup.device)
         for part in setup.parts:
             self._seat.states[part.spec.index] = StageState(
-                part.spec, part.replica, part.replicas, setup.recipe, part.scale, device=device
+                part.spec, part.replica, part.replicas, setup.recipe, part.scale, setup.batches, device, part.updates
             )
 
     def _join(self, order: Join) -> None:
@@ -243,8 +307,7 @@ class _Rank:
         if order.ranks > 1:
             transport = self._connect(order)
         for state in seat.states.values():
-            if state.updates or order.batches not in state.snapshots:
-                state.restore(order.batches)
+            state.restore(order.batches)
         setup = seat.setup
         device = None
         if setup.device is not None:
@@ -252,8 +315,9 @@ class _Rank:
 
             device = torch.device(setup.device)
         seat.runner = Runner(
-            setup.job, seat.states, setup.source, transport, self._groups, self._report, lambda: seat.stop, device
-        )
+            setup.job, seat.states, setup.source, transport, self._groups, self._report, lambda: seat.stop, device,
+            lambda batches: _save(seat, batches),
+        )  # fmt: skip
         self._tell("joined")
 
     def _connect(self, order: Join) -> Any:
@@ -307,7 +371,7 @@ class _Rank:
         # ring notices.
         if told[0] != "stopped":
             self._part()
-        self._tell(told[0], batches=self._newest(), **told[1])
+        self._tell(told[0], batches=_newest(self._seat), **told[1])
 
     def _part(self) -> None:
         """Leave the others: close all connections."""
@@ -324,17 +388,13 @@ class _Rank:
         closer.start()
         closer.join(GOODBYE)
 
-    def _newest(self) -> int:
-        return min((max(state.snapshots) for state in self._seat.states.values()), default=0)
-
     # below: what is told
 
     def _report(self, report: Report) -> None:
         self._tell("progress", report=pickle.dumps(report, protocol=5), batches=report.batches)
 
     def _tell(self, kind: str, **data: Any) -> None:
-        seat = self._seat
-        self._send({"run": seat.run, "rank": seat.setup.rank, "generation": seat.generation, "kind": kind, **data})
+        self._send({**_signed(self._seat), "kind": kind, **data})
 
 
 class _Pulse:
