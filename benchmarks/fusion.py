@@ -1,9 +1,10 @@
 """Benchmarks of fusion on the CPU: `python -m benchmarks.fusion [WORKLOAD ...] [--rows N] [--rounds N]`.
 
 Each workload is ordinary NumPy or pandas code that runs unchanged under fusion, beside peers that compute the same from
-the same inputs: the plain code itself, and hand-written Polars, DuckDB, Numba and torch.compile where the target table
-has them. Everybody has one thread and takes turns in one process; answers are compared before any time is told. The
-figure is the peer's fastest round by ours; `costs` measures what is not a race: capture, plans, compiling, threads.
+the same inputs: the plain code itself, and hand-written Polars, DuckDB, Numba, JAX, torch.compile and Weld where the
+target table has them; who is not installed is said and left out (`pip install jax`; Weld: see fusion_weld.py).
+Everybody has one thread and takes turns in one process; answers are compared before any time is told. The figure is the
+peer's fastest round by ours; `costs` measures what is not a race: capture, plans, compiling, threads.
 With `--rows` nothing is written: a trial that it all works.
 """
 
@@ -29,7 +30,7 @@ from benchmarks.fusion_workloads import WORKLOADS, Workload  # noqa: E402
 from benchmarks.measure import Figure, write  # noqa: E402
 
 ROWS, ROUNDS = 10_000_000, 7
-PACKAGES = ("numpy", "pandas", "scipy", "llvmlite", "polars", "duckdb", "numba", "torch")
+PACKAGES = ("numpy", "pandas", "scipy", "llvmlite", "polars", "duckdb", "numba", "jax", "torch")
 
 
 def raced(work: Workload, rounds: int, only: set[str] | None = None) -> list[Figure]:
@@ -50,7 +51,7 @@ def raced(work: Workload, rounds: int, only: set[str] | None = None) -> list[Fig
         firsts[name] = 1e3 * (time.perf_counter() - begin)
         if wanted is None:
             wanted = answer
-        elif not work.same(wanted, answer):
+        elif not work.same(wanted, answer, name):
             sys.exit(f"{work.name}: {name} differs: {answer!r} and {wanted!r}")
         runners[name] = runner
         del answer
