@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,8 @@ def test_a_link_holds_its_rate_and_its_bytes_are_counted() -> None:
             rate, count = max(rate, measured), first.sent
         assert rate >= 0.85 * RATE
         assert count >= 2 * 2**20  # two blocks at least, and their headers
+        assert max(measured_at(found, client, addresses, "40mbit") for _ in range(3)) > 1.15 * RATE
+        assert max(measured_at(found, client, addresses, None) for _ in range(3)) > 2.3 * RATE
         session.close()
     assert named(os.getpid()) == []
 
@@ -148,6 +151,11 @@ def test_too_many_or_none(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespaces, "missing", lambda: "")
     with pytest.raises(TrainingError, match=r"1 to 200 emulated hosts"), namespaces.hosts(count):
         pass
+
+
+def measured_at(found: namespaces.Hosts, client: Any, addresses: list[str], rate: str | None) -> float:
+    found.limit(rate)
+    return links._measured(client, addresses[0], addresses[1])
 
 
 def _alive(process: int) -> bool:

@@ -65,13 +65,13 @@ class Hosts:
     hosts : tuple of str
         IP addresses of the hosts.
     rate : float or None
-        Bytes per second of each link and direction.
+        Bytes per second of each link and direction, as it is now.
     """
 
     address: str
     hosts: tuple[str, ...]
-    rate: float | None
     folder: Path
+    rate: float | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, host: int, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -85,6 +85,13 @@ class Hosts:
             Of `subprocess.Popen`.
         """
         return self._start(_host(host), command, **options)
+
+    def limit(self, rate: float | str | None) -> None:
+        """Give all links another rate, at once; None: no limit."""
+        self.rate = None if rate is None else as_bandwidth(rate, "rate")
+        for number in range(len(self.hosts)):
+            for namespace, device in ((None, _host(number)), (_host(number), "eth0")):
+                _limit(namespace, device, self.rate)
 
     def traffic(self) -> list[Traffic]:
         """Return what each host has sent and received since it is there, by its interface's counters."""
@@ -168,19 +175,21 @@ def hosts(count: int, rate: float | str | None = None, *, threads: int = 1) -> I
         raise TrainingError(f"Hosts cannot be emulated here: {reason}.", 'train(link="100mbit") needs no privileges.')
     if not 1 <= count <= 200:
         raise TrainingError(f"There can be 1 to 200 emulated hosts; got {count}.", "Write hosts(2).")
-    limit = None if rate is None else as_bandwidth(rate, "rate")
+    if rate is not None:
+        rate = as_bandwidth(rate, "rate")
     if not _one.acquire(blocking=False):
         raise TrainingError("This process has emulated hosts already.", "Leave their block first.")
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-"))
-    made = Hosts("", (), limit, folder)
+    made = Hosts("", (), folder)
     try:
         _sweep()
         network = _free_network()
         made.address, made.hosts = f"tcp://{network}.2:8786", tuple(f"{network}.{10 + at}" for at in range(count))
         _ip(f"link add {_bridge()} type bridge", f"addr add {network}.1/24 dev {_bridge()}", f"link set {_bridge()} up")
-        _add(_hub(), f"{network}.2", None)
+        _add(_hub(), f"{network}.2")
         for number, own in enumerate(made.hosts):
-            _add(_host(number), own, limit)
+            _add(_host(number), own)
+        made.limit(rate)
         made._serve(
             _hub(), "dask_scheduler", "--host", f"{network}.2", "--port", "8786", "--no-dashboard", "--no-show"
         )  # fmt: skip
@@ -215,7 +224,7 @@ def missing() -> str:
     name = f"{PREFIX}{os.getpid()}t"
     try:
         _ip(f"netns add {name}", f"link add {name} type veth peer name eth0 netns {name}")
-        _limit(name, 1e6)
+        _limit(None, name, 1e6)
         _ip(f"link del {name}", f"link add {name} type bridge")
     except TrainingError as error:
         return error.message
@@ -239,7 +248,7 @@ def _host(number: int) -> str:
     return f"{PREFIX}{os.getpid()}h{number}"
 
 
-def _add(name: str, own: str, rate: float | None) -> None:
+def _add(name: str, own: str) -> None:
     """Make a namespace that is joined to the bridge by an interface of the same name."""
     _ip(
         f"netns add {name}",
@@ -249,17 +258,18 @@ def _add(name: str, own: str, rate: float | None) -> None:
         f"-n {name} link set lo up",
         f"-n {name} link set eth0 up",
     )
-    if rate is not None:
-        _limit(name, rate)
-        _limit("eth0", rate, name)
 
 
-def _limit(device: str, rate: float, namespace: str | None = None) -> None:
-    """Put a token bucket on what leaves a device."""
+def _limit(namespace: str | None, device: str, rate: float | None) -> None:
+    """Put a token bucket on what leaves a device, or take it away."""
+    command = ["tc", *(["-n", namespace] if namespace else []), "qdisc"]
+    if rate is None:
+        _run([*command, "del", "dev", device, "root"], check=False)  # there may be none
+        return
     burst = max(LEAST, int(rate * BURST))
-    command = ["tc", *(["-n", namespace] if namespace else []), "qdisc", "replace", "dev", device, "root", "tbf"]
-    bucket = ["rate", f"{round(rate * 8)}bit", "burst", str(burst), "limit", str(burst + max(65536, int(rate * QUEUE)))]
-    _run([*command, *bucket])
+    queue = burst + max(65536, int(rate * QUEUE))
+    bucket = ["tbf", "rate", f"{round(rate * 8)}bit", "burst", str(burst), "limit", str(queue)]
+    _run([*command, "replace", "dev", device, "root", *bucket])
 
 
 def _ip(*commands: str, check: bool = True) -> None:
