@@ -4,7 +4,8 @@ A message is one block of bytes: a head of 64 bytes, each tensor at a multiple o
 gloo does not tell that a receive is done but to who waits for it, and that wait cannot be ended from outside; it fills
 a block from front to back, however, so the last byte tells. How a message is laid out is told once for each number of
 samples; a message that differs from it (a batch padded to another length) goes by a second tag with its layout before
-it, and the head of the first says so. What was sent is kept until a head from the other side says that it has arrived.
+it, and the head of the first says so. What was sent is kept until a head from the other side says that all messages up
+to it have arrived.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pickle
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,11 @@ __all__ = ["Link", "PeerError", "Transport", "poll"]
 HEAD = 64  # bytes before the tensors; also what these are aligned to
 AHEAD = 2  # receives of a channel that are posted before they are asked for
 SPIN, NAP = 50e-6, 0.5e-3  # seconds of waiting without and with sleep
-FAMILIES = 3  # kinds of messages between two ranks, each with two tags
-#: whether the message went by the other tag; when it was sent, and when it has arrived; messages received of each kind
-_HEAD = struct.Struct(f"<qdd{FAMILIES}q")
+#: whether the message went by the other tag; when it was sent, and when it has arrived; its number among all of the two
+#: ranks, and up to which one this side has received the other's
+_HEAD = struct.Struct("<qddqq")
 
-Channel = tuple[int, int]  # peer, tag
+Channel = tuple[int, int]  # peer, tag; the tag after it is taken too
 
 
 class PeerError(Exception):
@@ -147,6 +148,20 @@ class _Inbox:
     layouts: dict[int, _Layout] = field(default_factory=dict)
 
 
+@dataclass
+class _Received:
+    """Which messages of a peer have arrived: all up to a number, and some after it, as channels overtake each other."""
+
+    all_up_to: int = 0
+    later: set[int] = field(default_factory=set)
+
+    def add(self, number: int) -> None:
+        self.later.add(number)
+        while self.all_up_to + 1 in self.later:
+            self.all_up_to += 1
+            self.later.remove(self.all_up_to)
+
+
 class Transport:
     """Messages between the ranks of one generation.
 
@@ -161,6 +176,8 @@ class Transport:
     wire : dtype, optional
         What float32 travels as.
     link : Link, optional
+    places : mapping of int to int, optional
+        Rank -> its place in the group; without it they are the same.
     """
 
     def __init__(
@@ -170,12 +187,14 @@ class Transport:
         device: torch.device | None = None,
         wire: torch.dtype | None = None,
         link: Link | None = None,
+        places: Mapping[int, int] | None = None,
     ) -> None:
         self._group, self._stopped, self._wire, self._link = group, stopped, wire, link
         self._device = device or torch.device("cpu")
-        self._sending: dict[Channel, deque[list[tuple[Any, torch.Tensor]]]] = {}
-        self._received: dict[Channel, int] = {}
-        self._acknowledged: dict[Channel, int] = {}
+        self._places = places or {}
+        self._numbers: dict[int, int] = {}
+        self._sending: dict[int, dict[int, list[tuple[Any, torch.Tensor]]]] = {}
+        self._received: dict[int, _Received] = {}
         self._told: dict[Channel, dict[int, _Layout]] = {}
         self._inboxes: dict[Channel, _Inbox] = {}
         #: bytes sent
@@ -190,31 +209,35 @@ class Transport:
             known.add(count)
         self._post_ahead((peer, tag))
 
-    def send(self, peer: int, tag: int, samples: int, values: Any) -> int:
-        """Post a message and return its bytes; it goes out while the worker computes."""
-        layout, tensors = _Layout.of(values, self._wire)
+    def send(self, peer: int, tag: int, samples: int, values: Any, *, exact: bool = False) -> int:
+        """Post a message and return its bytes; it goes out while the worker computes.
+
+        What is `exact` arrives as it is, whatever float32 travels as.
+        """
+        layout, tensors = _Layout.of(values, None if exact else self._wire)
+        number = self._numbers[peer] = self._numbers.get(peer, 0) + 1
         told = self._told.setdefault((peer, tag), {})
         agreed = told.get(samples)
         block = _block(layout.size)
         layout.fill(block, tensors)
         size, posted = layout.size, []
         if agreed is not None and agreed.same(layout):
-            self._stamp(block, peer, 0)
+            self._stamp(block, peer, number)
             posted.append(self._post(peer, tag, block))
         else:
             if agreed is None:
                 told[samples] = layout
             else:
                 note = _block(agreed.size)
-                self._stamp(note, peer, 1)
+                self._stamp(note, peer, number, elsewhere=True)
                 posted.append(self._post(peer, tag, note))
                 size += agreed.size
             text = torch.frombuffer(bytearray(pickle.dumps(layout) + b"\1"), dtype=torch.uint8)
             length = torch.tensor([len(text), 1 << 56])  # so that its last byte is not zero
-            self._stamp(block, peer, 0)
+            self._stamp(block, peer, number)
             posted += [self._post(peer, tag + 1, part) for part in (length.view(torch.uint8), text, block)]
             size += len(text) + 16
-        self._sending.setdefault((peer, tag), deque()).append(posted)
+        self._sending.setdefault(peer, {})[number] = posted
         self.sent += size
         return size
 
@@ -235,9 +258,9 @@ class Transport:
             if _read_head(block)[0]:
                 layout, block = self._described(peer, tag + 1)
         inbox.expected.popleft()
-        self._received[peer, tag] = self._received.get((peer, tag), 0) + 1
         self._post_ahead((peer, tag))
-        _, sent, through, *arrived_there = _read_head(block)
+        _, sent, through, number, arrived_there = _read_head(block)
+        self._received.setdefault(peer, _Received()).add(number)
         self._let_go(peer, arrived_there)
         if self._link is not None:
             arrived = self._link.take(layout.size, through - layout.size / self._link.rate)
@@ -266,27 +289,25 @@ class Transport:
 
     # below: posting and waiting
 
-    def _stamp(self, block: torch.Tensor, peer: int, elsewhere: int) -> None:
+    def _stamp(self, block: torch.Tensor, peer: int, number: int, *, elsewhere: bool = False) -> None:
         now = time.time()
         through = now if self._link is None else self._link.take(len(block), now)
-        received = [self._received.get((peer, 2 * family), 0) for family in range(FAMILIES)]
-        head = bytearray(_HEAD.pack(elsewhere, now, through, *received))
+        received = self._received.get(peer)
+        head = bytearray(_HEAD.pack(elsewhere, now, through, number, 0 if received is None else received.all_up_to))
         block[: _HEAD.size] = torch.frombuffer(head, dtype=torch.uint8)
 
     def _post(self, peer: int, tag: int, block: torch.Tensor) -> tuple[Any, torch.Tensor]:
         try:
-            return self._group.send([block], peer, tag), block
+            return self._group.send([block], self._places.get(peer, peer), tag), block
         except RuntimeError as error:
             raise PeerError(peer, str(error)) from error
 
-    def _let_go(self, peer: int, arrived: Iterable[int]) -> None:
+    def _let_go(self, peer: int, arrived: int) -> None:
         """Forget what the other side has: its waits return at once."""
-        for family, count in enumerate(arrived):
-            channel = peer, 2 * family
-            for _ in range(count - self._acknowledged.get(channel, 0)):
-                for work, _ in self._sending[channel].popleft():
-                    self._finish(peer, work)
-            self._acknowledged[channel] = count
+        sending = self._sending.get(peer, {})
+        while sending and (number := next(iter(sending))) <= arrived:
+            for work, _ in sending.pop(number):
+                self._finish(peer, work)
 
     def _post_receive(self, peer: int, tag: int, incoming: _Incoming, layout: _Layout) -> None:
         incoming.block = torch.empty(layout.size, dtype=torch.uint8)
@@ -295,7 +316,7 @@ class Transport:
 
     def _start_receive(self, peer: int, tag: int, block: torch.Tensor) -> Any:
         try:
-            return self._group.recv([block], peer, tag)
+            return self._group.recv([block], self._places.get(peer, peer), tag)
         except RuntimeError as error:
             raise PeerError(peer, str(error)) from error
 
