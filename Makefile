@@ -34,6 +34,8 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.video
 	$(BIN)/python -m benchmarks.outliers
 	$(BIN)/python -m benchmarks.tta
+	$(BIN)/python -m benchmarks.fusion
+	$(BIN)/python -m benchmarks.training
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Workbench needs Python 3.11 or newer; set PYTHON=python3.x")'
