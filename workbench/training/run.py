@@ -98,7 +98,7 @@ class TrainRun(Run["TrainRun"]):
         self._pending: dict[int, dict[int, float]] = {}
         self._sent: dict[tuple[int, int], int] = {}
         self._busy = 0.0
-        self._spent = 0.0
+        self._spent = self._spent_before = 0.0
         self._since = time.time()
         self._published = 0.0
 
@@ -128,15 +128,26 @@ class TrainRun(Run["TrainRun"]):
             return sum(self._sent.values())
 
     @property
+    def seconds(self) -> float:
+        """Since the start, that of the run that was resumed included."""
+        return time.time() - self._since
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training, evaluation not counted."""
+        return self._spent
+
+    @property
     def throughput(self) -> float:
         """Samples per second, evaluation not counted; 0 before the first step."""
         return self.samples / self._spent if self._spent > 0 else 0.0
 
     @property
     def bubble(self) -> float:
-        """Share of the workers' time in which they did not compute, from the first operation to the last."""
+        """Share of the workers' time in which they did not compute, under the plan that the run has now."""
         ranks = sum(len(stage.ranks) for stage in self.plan.stages)
-        return max(0.0, 1.0 - self._busy / (ranks * self._spent)) if self._spent > 0 else 0.0
+        spent = self._spent - self._spent_before
+        return max(0.0, 1.0 - self._busy / (ranks * spent)) if spent > 0 else 0.0
 
     @property
     def losses(self) -> pd.DataFrame:
@@ -278,12 +289,39 @@ class TrainRun(Run["TrainRun"]):
         samples = sum(row[3] for row in rows)
         return {"loss": sum(row[2] * row[3] for row in rows) / samples if samples else float("nan")}
 
-    def forget(self, batches: int) -> None:
-        """Take away what was not committed in the end."""
+    def forget(self, batches: int) -> tuple[int, int, float]:
+        """Take away what was not committed in the end; return the steps, the samples and the seconds of that."""
         with self._table_lock:
             losses = self._rows["losses"]
-            for step in [step for step in losses if step >= batches]:
-                del losses[step]
+            gone = [losses.pop(step) for step in sorted(losses) if step >= batches]
+            last = losses.get(batches - 1)
+            for name, place, first in (("metrics", 0, batches), ("versions", 2, batches * self.microbatches)):
+                kept = [row for row in self._rows[name] if row[place] < first]
+                self._rows[name].clear()
+                self._rows[name].extend(kept)
+            for step in [step for step in self._pending if step >= batches]:
+                del self._pending[step]
+        seconds = gone[-1][4] - (last[4] if last else 0.0) if gone else 0.0
+        return len(gone), sum(row[3] for row in gone), seconds
+
+    def saved_tables(self, step: int) -> dict[str, list[tuple[Any, ...]]] | None:
+        """Return losses and metrics up to a step for a checkpoint; None if some are still on their way."""
+        with self._table_lock:
+            losses = [tuple(row) for batch, row in sorted(self._rows["losses"].items()) if batch < step]
+            metrics = [row for row in self._rows["metrics"] if row[0] < step]
+        return {"losses": losses, "metrics": metrics} if len(losses) == step else None
+
+    def recall(self, tables: dict[str, list[tuple[Any, ...]]], seconds: float, spent: float) -> None:
+        """Go on with the tables of a checkpoint, so many seconds after the start, in part spent training."""
+        with self._table_lock:
+            self._rows["losses"] = {row[0]: row for row in tables["losses"]}
+            self._rows["metrics"] = list(tables["metrics"])
+        self._since = time.time() - seconds
+        self._spent = self._spent_before = spent
+
+    def replanned(self, plan: PipelinePlan) -> None:
+        """Go on with another plan; what is idle is counted anew."""
+        self.plan, self._busy, self._spent_before = plan, 0.0, self._spent
 
     def add_metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Note an evaluation after so many batches."""

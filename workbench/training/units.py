@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.units import Dimension, parse_quantity
 
-__all__ = ["as_bandwidth", "as_dollars", "as_duration", "as_size", "show_bytes", "show_seconds"]
+__all__ = [
+    "Interval", "as_bandwidth", "as_dollars", "as_duration", "as_interval", "as_size", "show_bytes", "show_seconds",
+]  # fmt: skip
 
 _BIT = re.compile(r"\s*(\d+\.?\d*|\.\d+)\s*(k|m|g|t)?bit(?:/s|ps)?\s*\Z", re.IGNORECASE)
+_STEPS = re.compile(r"\s*(\d+)\s*steps?\s*\Z")
 _PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
@@ -24,6 +28,31 @@ def as_duration(value: Any, name: str) -> float:
         For what is neither, and for what is negative or not finite.
     """
     return _read(value, name, Dimension(s=1), "a time", '"60s" or a number of seconds')
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The time, or the number of steps, between two of something."""
+
+    seconds: float = 0.0
+    steps: int | None = None
+
+
+def as_interval(value: Any, name: str) -> Interval:
+    """Return an interval from seconds, or from text such as `"60s"` or `"100steps"`.
+
+    Raises
+    ------
+    WorkbenchError
+        For what is neither, and for none at all.
+    """
+    if isinstance(value, str) and (found := _STEPS.match(value)) and int(found[1]):
+        return Interval(steps=int(found[1]))
+    example = '"60s" or "100steps"'
+    seconds = _read(value, name, Dimension(s=1), "a time or a number of steps", example)
+    if not seconds:
+        raise WorkbenchError(f"{name} must be above zero; got {value}.", f"Write {example}.")
+    return Interval(seconds)
 
 
 def as_size(value: Any, name: str) -> float:

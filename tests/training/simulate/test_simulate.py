@@ -314,7 +314,7 @@ def test_mistakes() -> None:
         ({"redundancy": "easy"}, "Unknown redundancy"),
         ({"nodes": 0}, "nodes is a number of machines"),
         ({"nodes": 1}, "1 machines are too few"),
-        ({"checkpoint": "0s"}, "checkpoint is a time above zero"),
+        ({"checkpoint": "0s"}, "checkpoint must be above zero"),
         ({"compat": True}, "compat=True needs a model with known step times"),
         ({"trace": RandomTrace()}, "A random trace has no end."),
     ):

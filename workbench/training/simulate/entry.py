@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.training.errors import SCHEDULES, SimulationError, TrainingError, unknown, unknown_schedule
 from workbench.training.programs import REDUNDANCY, default_microbatches
@@ -14,7 +13,7 @@ from workbench.training.simulate.replay import POLICIES, replay
 from workbench.training.simulate.result import Simulation
 from workbench.training.simulate.workload import PlanWork, SpecWork, Work
 from workbench.training.traces import Arrivals, RandomTrace, Trace, drawn, read_trace, scaled
-from workbench.training.units import as_dollars, as_duration
+from workbench.training.units import as_dollars, as_duration, as_interval
 
 if TYPE_CHECKING:
     from workbench.training.plan import PipelinePlan
@@ -123,7 +122,7 @@ def simulate(
         pipelines = max((nodes or work.ranks) // work.ranks, 1)
         beside = _on_demand_plan(PlanWork(spec, schedule, micro, None), pipelines, on_demand)
     events, end, units = _market(trace, work, nodes, seed, seconds)
-    every, every_steps = _checkpoint(checkpoint)
+    every = as_interval(checkpoint, "checkpoint")
     outcome, stretches = replay(
         work,
         events,
@@ -132,8 +131,8 @@ def simulate(
         price=spot,
         duration=end,
         units=units,
-        checkpoint=every,
-        checkpoint_steps=every_steps,
+        checkpoint=every.seconds,
+        checkpoint_steps=every.steps,
         ready=trace is None,
     )
     return Simulation(
@@ -191,12 +190,3 @@ def _beside(machines: int, pace: float, price: float) -> dict[str, float]:
         "cost": cost,
         "value": pace / cost if cost else float("nan"),
     }
-
-
-def _checkpoint(every: Any) -> tuple[float, int | None]:
-    if isinstance(every, str) and (found := re.fullmatch(r"\s*(\d+)\s*steps?\s*", every)) and int(found[1]):
-        return 0.0, int(found[1])
-    seconds = as_duration(every, "checkpoint")
-    if not seconds:
-        raise TrainingError("checkpoint is a time above zero.", 'Write checkpoint="5min" or "100steps".')
-    return seconds, None
