@@ -239,9 +239,10 @@ def _itemsize(dtype: str) -> float:
 
 
 def _kernel_box(kernel: Kernel, brief: bool) -> _Box:
-    time = f"predicted {_ms(kernel.predicted_ms)} ms"
-    if kernel.measured_ms is not None:
-        time += f", took {_ms(kernel.measured_ms)} ms"
+    took = [] if kernel.measured_ms is None else [f"took {_ms(kernel.measured_ms)} ms"]
+    # nothing is predicted of what ran by itself
+    told = [] if kernel.kind == "fallback" else [f"predicted {_ms(kernel.predicted_ms)} ms"]
+    time = ", ".join([*told, *took])
     lines = [f"{kernel.name} · {kernel.kind}{'' if kernel.scheme == 'none' else f' · {kernel.scheme}'}"]
     lines += [_count(len(kernel.ops), "op")] if brief else _wrapped(kernel.ops)
     lines.append(f"{bytes_text(kernel.bytes_read)} read, {bytes_text(kernel.bytes_written)} written")

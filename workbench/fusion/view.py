@@ -29,6 +29,7 @@ def cell_blocks(result: CellResult) -> dict[str, Any]:
 
 def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str, Any]]:
     from workbench.fusion import drawing
+    from workbench.fusion.explain import kernel_lines
 
     blocks: list[dict[str, Any]] = [{"kind": "summary", "text": plan.summary()}]
     if plan.max_error is not None:
@@ -36,7 +37,8 @@ def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str,
             {"kind": "note", "level": "info", "text": f"checked call by call: largest error {plan.max_error:.2g}"}
         )
     blocks += _switch(drawing.before(plan), drawing.after(plan))
-    blocks.append({"kind": "table", "name": "kernels", "frame": plan.to_pandas()})
+    lines = "\n".join(kernel_lines(plan))
+    blocks.append({"kind": "table", "name": "kernels", "frame": plan.to_pandas(), "text": lines})
     if plan.reason_rows:
         rows = [f"{row.op}: {row.reason}{f' ({row.where})' if row.where else ''}" for row in plan.reason_rows]
         blocks.append({"kind": "note", "level": "info", "text": "\n".join(_lines("not fused:", rows))})

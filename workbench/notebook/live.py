@@ -50,6 +50,12 @@ class _Attended:
         self.view: View | None = None
         self.warnings: list[WorkbenchWarning] = []
 
+    def tell(self) -> None:
+        """Show the warnings that no final output of a run will have below it."""
+        if self.view is None or self.mode == "call":
+            _show_warnings(self.warnings)
+            self.warnings.clear()
+
 
 _attended: contextvars.ContextVar[_Attended | None] = contextvars.ContextVar("workbench_attended", default=None)
 _views: dict[str, View] = {}
@@ -285,9 +291,8 @@ class View:
         if self._holder is None:
             return
         notes = [str(note) for note in getattr(result, "notes", [])]
-        for warning in self._holder.warnings:
-            if not any(warning.message in note for note in notes):
-                display.message(str(warning), "warning")
+        told = [each for each in self._holder.warnings if any(each.message in note for note in notes)]
+        _show_warnings([each for each in self._holder.warnings if each not in told])
         self._holder.warnings.clear()
 
 
@@ -311,6 +316,15 @@ class _Drawing:
 
 
 # --------------------------------------------------------------------------------------------------------- the process
+
+
+def _show_warnings(warnings: list[WorkbenchWarning]) -> None:
+    """Show warnings, those with the same hint together."""
+    hints: dict[str, list[str]] = {}
+    for each in warnings:
+        hints.setdefault(each.hint, []).append(each.message)
+    for hint, messages in hints.items():
+        display.message("\n".join([*dict.fromkeys(messages), *([hint] if hint else [])]), "warning")
 
 
 def _shell() -> Any:
@@ -361,12 +375,17 @@ def install(shell: Any) -> Any:
     hook = note_hook(shown_before)
     forget = engine_run.on_start(_observe)
     warnings.showwarning = hook
+    # A cell that is run again warns again; last, so that whoever wants errors or silence gets them.
+    warnings.filterwarnings("always", category=WorkbenchWarning, append=True)
+    always = warnings.filters[-1]
     shell.events.register("post_run_cell", _after_cell)
 
     def remove() -> None:
         forget()
         if warnings.showwarning is hook:
             warnings.showwarning = shown_before
+        with contextlib.suppress(ValueError):
+            warnings.filters.remove(always)  # type: ignore[attr-defined]
         with contextlib.suppress(ValueError):
             shell.events.unregister("post_run_cell", _after_cell)
 

@@ -90,7 +90,10 @@ class Page:
             limit = int(block["limit"])  # a result's own number of rows, unless the reader has set another
         self._tables += 1
         files = tuple(block.get("files") or ())
-        if block.get("text", True):  # False: what would only lengthen a log
+        text = block.get("text", True)  # False: what would only lengthen a log; or the text itself
+        if isinstance(text, str):
+            self.lines.append(text)
+        elif text:
             self.lines.append(tables.table_text(frame, limit, title=name if self._tables > 1 else "", files=files))
         drawn = tables.table_html(frame, limit, title="" if self._tables > 1 else name, files=files)
         if self._tables > 1:

@@ -126,7 +126,7 @@ def table_html(frame: Any, limit: int, *, title: str = "", files: Sequence[str] 
     units = frame.attrs.get("units", {}) if isinstance(getattr(frame, "attrs", None), dict) else {}
     mark = ['class="wb-n"' if right else "" for right in numeric]
     head = "".join(
-        f'<th scope="col"{_space(attr)}>{_e(_clip(name))}{_unit(units, name)}</th>'
+        f'<th scope="col"{_space(attr)}>{_head(name)}{_unit(units, name)}</th>'
         for name, attr in zip(names, mark, strict=True)
     )
     short = [_short(column) if name in files else column for name, column in zip(names, columns, strict=True)]
@@ -149,7 +149,7 @@ def plain_html(block: Any) -> str:
     rows, names = list(block.get("rows") or []), [str(name) for name in block.get("columns") or []]
     numeric = [_numbers(row[i] for row in rows) for i in range(len(names))]
     mark = ['class="wb-n"' if right else "" for right in numeric]
-    head = "".join(f'<th scope="col"{_space(a)}>{_e(_clip(name))}</th>' for name, a in zip(names, mark, strict=True))
+    head = "".join(f'<th scope="col"{_space(a)}>{_head(name)}</th>' for name, a in zip(names, mark, strict=True))
     body = []
     for row in rows:
         texts = [_one_line(cell(value)) for value in row]
@@ -172,6 +172,11 @@ def _td(text: str, attr: str, whole: str) -> str:
     seen = _clip(text)
     title = f' title="{_e(whole)}"' if seen != whole else ""
     return f"<td{_space(attr)}{title}>{_e(seen)}</td>"
+
+
+def _head(name: str) -> str:
+    """Return the name of a column, which may go on below itself where the table would else be too wide."""
+    return _e(_clip(name)).replace("_", "_<wbr>")
 
 
 def _short(column: Sequence[str]) -> list[str]:

@@ -105,9 +105,11 @@ STYLE = (
     ".wb figcaption,.wb-muted{color:var(--wb-muted);font-size:12px}"
     ".wb-scroll{overflow-x:auto}"
     ".wb table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums;margin:0;border:0}"
-    ".wb th,.wb td{padding:3px 10px;text-align:left;border:0;border-bottom:1px solid var(--wb-grid);"
+    # twice the class: JupyterLab puts all cells of tables on the right, with a rule that else is the stronger one
+    ".wb.wb th,.wb.wb td{padding:3px 10px;text-align:left;border:0;border-bottom:1px solid var(--wb-grid);"
     "background:none;white-space:nowrap;color:inherit}"
-    ".wb th{font-weight:600;border-bottom-width:2px}.wb .wb-n{text-align:right}"
+    ".wb.wb th{font-weight:600;border-bottom-width:2px;white-space:normal;vertical-align:bottom}"
+    ".wb.wb .wb-n{text-align:right}"
     ".wb th span{font-weight:400;color:var(--wb-muted)}"
     ".wb caption{caption-side:top;text-align:left;color:var(--wb-muted);padding:0 0 2px}"
     ".wb details>summary{cursor:pointer;color:var(--wb-muted)}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from tests.notebook.conftest import Front
 from workbench.engine.errors import Stopped, WorkbenchError
 from workbench.fusion import CellResult, errors, run
+from workbench.notebook import live
 from workbench.notebook.magics import fuse as magic
 
 
@@ -53,9 +57,32 @@ def test_c44_c45_explain_shows_kernels_and_what_did_not_fuse(front: Front) -> No
     front.value("%%fuse --explain\nx = np.exp(a)\ny = df.people.interpolate()\nx.sum()")
     said = texts(front)[-1]
     assert "reduce" in said
-    assert "predicted_ms" in said
+    assert all(name in said for name in ("kernel ", "scheme", "predicted", "measured")), "a line a kernel in a console"
+    assert max(len(line) for line in said.splitlines()) < 100
     assert "interpolate" in said
     assert "unsupported operation" in said
+
+
+@pytest.mark.filterwarnings("always")
+def test_what_ran_unfused_is_warned_of_each_time_the_cell_runs(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", live.note_hook(None))
+    for _ in range(2):
+        begin = len(front.shown)
+        front.value("%%fuse\nx = df.tax.rank()\ny = df.people.interpolate()\n(x + y).sum()")
+        told = [text for text in texts(front)[begin:] if text.startswith("warning: ")]
+        assert told == [
+            "warning: rank ran in pandas, unfused (line 2).\ninterpolate ran in pandas, unfused (line 3).\n"
+            "See plan.reasons for the cause."
+        ]
+
+
+def test_a_traceback_names_the_cell_that_raised(front: Front, capsys: pytest.CaptureFixture[str]) -> None:
+    # run_cell is told of the cell by its text alone: the number is that of the front end's prompt
+    result = front.shell.run_cell("%%fuse\nb = a + 1\nb.missing", store_history=True)
+    assert isinstance(result.error_in_exec, AttributeError)
+    shown = re.findall(r"In\[\d+\], line \d+", re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out))
+    number = result.execution_count
+    assert shown[0] == f"In[{number}], line 1" and shown[-1] == f"In[{number}], line 3"
 
 
 def test_c49_check_is_told(front: Front) -> None:
@@ -117,6 +144,7 @@ def test_help_is_enough_to_use_it(front: Front, capsys: pytest.CaptureFixture[st
     front.run("%%fuse --help\n")
     said = capsys.readouterr().out
     assert all(f"--{option.name}" in said for option in magic.OPTIONS)
+    assert max(len(line) for line in said.splitlines()) <= 100, "JupyterLab would break longer lines"
     assert "as if the cell had run plainly" in said and "-o NAME binds the CellResult" in said
 
 

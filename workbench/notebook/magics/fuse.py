@@ -30,20 +30,21 @@ def _threads(value: Any) -> int:
 
 
 NOTES = (
-    "Names, tables and arrays are afterwards as if the cell had run plainly. The line below the value says how many",
-    "operations became how many compiled kernels, how many bytes they move instead of how many, the time, and how many",
-    "operations ran unfused, in NumPy or pandas: --explain names them, with their lines and why.",
-    "-o NAME binds the CellResult: .value, .plan, .comparison, .names.",
+    "Names, tables and arrays are afterwards as if the cell had run plainly. The line below the value",
+    "says how many operations became how many compiled kernels, how many bytes NumPy and pandas would",
+    "have moved and how many were, and the time. What cannot be fused runs in NumPy or pandas, with a",
+    "warning; --explain says why, line by line. The first run compiles, later ones find it stored.",
+    "-o NAME binds the CellResult: .value, .plan, .comparison (a table of the race), .names.",
 )
 OPTIONS = (
-    Option("explain", "show the work before and after: kernels, bytes, times, and what did not fuse", kind="flag"),
-    Option("check", "compute it call by call too, and compare", kind="flag"),
+    Option("explain", "show the work before and after: kernels, bytes, times, what did not fuse", kind="flag"),
+    Option("check", "compute it call by call too, and raise an error should the two differ", kind="flag"),
     Option("compare", f"race other engines on it: {', '.join(PEERS)}", kind="list", metavar="PEER",
            choices=lambda: PEERS),
-    Option("device", "auto, cpu or cuda", default="auto", choices=lambda: DEVICES),
-    Option("threads", "how many; all that there are by default", convert=_threads, metavar="N",
+    Option("device", "auto, cpu or cuda: where it runs", default="auto", choices=lambda: DEVICES),
+    Option("threads", "threads; by default as many as there are cores", convert=_threads, metavar="N",
            says="a number of threads, 1 or more", example="2"),
-    Option("exact", "float sums correctly rounded: the same bits for any number of threads; slower", kind="flag"),
+    Option("exact", "float sums correctly rounded: the same for any number of threads; slower", kind="flag"),
     Option("ir", "show the loops that were compiled", kind="flag"),
     Option("asm", "show the assembly", kind="flag"),
     Option("triton", "show the Triton source", kind="flag"),

@@ -35,15 +35,29 @@ def _count(name: str, help: str, metavar: str, example: str, dest: str = "", def
     )  # fmt: skip
 
 
+def _choice(name: str, help: str, choices: tuple[str, ...], default: str) -> Option:
+    return Option(
+        name, f"{help}: {', '.join(choices)}", metavar="NAME", default=default, choices=lambda: choices
+    )  # fmt: skip
+
+
+NOTES = (
+    "The cell runs first, as ordinary Python; then MODEL and DATA are looked up in the notebook, and so",
+    "are, where they are there: loss (else cross_entropy), optimizer (else SGD, lr 0.01, momentum 0.9),",
+    "validation (data), evaluate (model -> metrics), plan, tracker. MODEL holds the weights of the last",
+    "commit however the run ends. The value is a TrainRun, NAME or _pipeline: .losses, .metrics,",
+    ".timeline, .incidents, .plan, .throughput, .explain(), .cancel(). Interrupt the kernel, or click",
+    "Stop, to end it early.",
+)
 OPTIONS = (
     _count("workers", "workers to train on; all that the session has by default", "N", "4"),
-    Option("schedule", ", ".join(SCHEDULES), metavar="NAME", default="auto", choices=lambda: SCHEDULES),
-    _count("micro", "microbatches in a batch", "M", "8", dest="microbatches"),
+    _choice("schedule", "order of the work", SCHEDULES, "auto"),
+    _count("micro", "microbatches that a batch is cut into", "M", "8", dest="microbatches"),
     _count("batch", "samples in a batch", "B", "64", dest="batch_size"),
     _count("epochs", "how often the data is gone through", "E", "5", default=1),
     _count("steps", "batches in all; wins over --epochs", "N", "500"),
-    Option("resilience", ", ".join(RESILIENCE), metavar="NAME", default="none", choices=lambda: RESILIENCE),
-    Option("redundancy", ", ".join(REDUNDANCY), metavar="NAME", default="lazy", choices=lambda: REDUNDANCY),
+    _choice("resilience", "what is kept against lost workers", RESILIENCE, "none"),
+    _choice("redundancy", "when copies compute", REDUNDANCY, "lazy"),
     Option("checkpoint", "every 60s or 100steps; implies --resilience checkpoint", metavar="T"),
     Option("chaos", "what is stopped when, such as kill=2@10s", metavar="WHAT"),
     Option("link", "emulated bandwidth of each machine, such as 100mbit", metavar="RATE"),
@@ -140,4 +154,5 @@ SPEC = MagicSpec(
     kinds=("line", "cell"),
     requires={"torch": "train"},
     prepare=_joined,
+    notes=NOTES,
 )

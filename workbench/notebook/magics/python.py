@@ -22,7 +22,9 @@ def compiled(shell: Any, body: str, make: Callable[[str, str], T]) -> T:
     """
     # The magic's own line is the first.
     source = "\n" + shell.transform_cell(body)
-    name = shell.compile.cache(source, shell.execution_count, raw_code=source)
+    # The number of this cell: the shell's own counter may already be that of the next.
+    number = len(shell.history_manager.input_hist_parsed) - 1
+    name = shell.compile.cache(source, number, raw_code=source)
     try:
         return make(source, name)
     except SyntaxError as error:

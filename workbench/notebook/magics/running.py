@@ -29,13 +29,15 @@ def execute(shell: Any, call: Call) -> Any:
     __tracebackhide__ = True
     # a magic that binds what it likes shows its value itself: its runs are shown as those of a call, and end alone
     mode: live.Mode = "background" if call.background else "call" if call.spec.binds else "magic"
-    with live.attended(mode, call.quiet), display.quieted(call.quiet):
+    with live.attended(mode, call.quiet) as holder, display.quieted(call.quiet):
         try:
             value = call.spec.call(call)
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, Stopped):
                 raise
             raise Stopped("Stopped before it began; nothing was found yet.", "Run the cell again.") from None
+        finally:
+            holder.tell()
         if call.spec.binds:
             return value
         if not is_run(value):
