@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.plans import plan_of
+from workbench.engine.errors import WorkbenchError
 from workbench.training import (
     Cluster,
     ModelSpec,
@@ -314,7 +315,6 @@ def test_mistakes() -> None:
         ({"redundancy": "easy"}, "Unknown redundancy"),
         ({"nodes": 0}, "nodes is a number of machines"),
         ({"nodes": 1}, "1 machines are too few"),
-        ({"checkpoint": "0s"}, "checkpoint must be above zero"),
         ({"compat": True}, "compat=True needs a model with known step times"),
         ({"trace": RandomTrace()}, "A random trace has no end."),
     ):
@@ -325,6 +325,9 @@ def test_mistakes() -> None:
         simulate(spec(), nodes=36)
     with pytest.raises(SimulationError):
         SimCosts(create=-1)
+    for wrong_interval in ("0s", 0, "0steps"):
+        with pytest.raises(WorkbenchError, match=r"^checkpoint "):
+            simulate(plan, checkpoint=wrong_interval)
 
 
 def test_hundreds_of_machines() -> None:
