@@ -11,6 +11,9 @@ from workbench.fusion.loop import Affine, Instr, Program, Store
 
 __all__ = ["Access"]
 
+#: bytes ahead of which memory is asked for: the processor alone stops at each page, and while it waits for a line
+_AHEAD = 2048
+
 
 class Access:
     """The part of an emitter that reads and writes buffers."""
@@ -113,9 +116,18 @@ class Access:
                 found = self.code.value(stored, self.lanes, f"load {vector}, ptr {start.ref}, align 1")
             else:
                 found = self.masked("load", stored, start)
+            if self.program.buffer(each.name).role != "tile":
+                self.ahead(start, self.lanes * item)
         else:
             found = self.masked("gather", stored, self.pointers(start, step, spread))
         return found.ne(0) if kind == "i1" else found
+
+    def ahead(self, start: Value, size: int) -> None:
+        """Ask for the lines that a later vector of so many bytes is in."""
+        self.code.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        for line in range(0, size, 64):
+            place = self.at(start, self.int64(_AHEAD + line))
+            self.code.line(f"call void @llvm.prefetch.p0(ptr {place.ref}, i32 0, i32 3, i32 1)")
 
     def masked(self, how: str, kind: str, where: Value) -> Value:
         """Write a masked load or gather, 0 where the mask is off."""

@@ -14,8 +14,8 @@ from workbench.fusion.cpu import machine, objects
 
 __all__ = ["Driver"]
 
-#: seconds after which Python has to have a look whether it is interrupted
-PROMPT = 1e-3
+#: seconds within which code may come back for an interrupt
+PROMPT = 5e-3
 
 _TEXT = """define void @drive(ptr %f, ptr %t, ptr %p, i64 %width, ptr %s, ptr %chunks, ptr %carried, i64 %many, i64 %k,
     i64 %end) nounwind {
@@ -86,6 +86,8 @@ class Driver:
         Their bounds.
     carried : list of int
         Words of the record that a chunk takes over from the one before.
+    step : int
+        How many chunks to begin with take no longer than an interrupt may wait.
     """
 
     def __init__(
@@ -95,16 +97,17 @@ class Driver:
         records: np.ndarray,
         chunks: list[tuple[int, int, int, int]],
         carried: list[int],
+        step: int,
     ) -> None:
         self._keep: Any = (records, np.array(chunks, np.int64), np.array(carried, np.int64))
         self.function, self.table, self.records = function, table, records.ctypes.data
         self.width = records.strides[0] if len(records) > 1 else 0
         self.bounds, self.carried = self._keep[1].ctypes.data, self._keep[2].ctypes.data
         self.many = len(carried)
-        self.step = 1
+        self.step = step
 
     def run(self, begin: int, end: int, scratch: int) -> None:
-        """Run chunks `begin` to `end`, as many at once as take no longer than an interrupt may wait."""
+        """Run chunks `begin` to `end`, more and more at once while they are quick."""
         drive = _drive()
         while begin < end:
             stop = min(begin + self.step, end)
@@ -113,6 +116,6 @@ class Driver:
                 self.function, self.table, self.records, self.width, scratch, self.bounds, self.carried, self.many,
                 begin, stop,
             )  # fmt: skip
-            if stop - begin == self.step and time.perf_counter() - start < PROMPT:
+            if stop - begin == self.step and time.perf_counter() - start < PROMPT / 2:
                 self.step *= 2
             begin = stop

@@ -154,14 +154,15 @@ class Execution:
         most = self.most(plan, chunks, points) if facts.appends else (0, 0)
         appends = {b.id: rooms.columns(plan, b, most, records, on) for b in facts.appends}
         carried = [plan.record[b.id, 0] for b in facts.appends] if on and not plan.ordered else []
-        taken = max(1, len(chunks) if on else min(TAKEN, len(chunks) // (TURNS * workers)))
+        few = max(1, min(TAKEN, TAKEN * CHUNK * len(chunks) // max(1, points)))
+        taken = max(1, len(chunks) if on else min(few, len(chunks) // (TURNS * workers)))
         tables = {}
         if facts.tables and chunks:
             taken = rooms.chunks_of_a_set(plan, len(chunks), self.size)
         for builder in facts.tables:
             tables[builder.id] = rooms.tables(plan, builder, self.size(builder.size or 0), taken, records)
         if chunks:
-            driver = Driver(facts.address, self.table.buffer_info()[0], records, chunks, carried)
+            driver = Driver(facts.address, self.table.buffer_info()[0], records, chunks, carried, few)
 
             def work(task: int, worker: int) -> None:
                 driver.run(task * taken, min((task + 1) * taken, len(chunks)), self.scratch(worker))
