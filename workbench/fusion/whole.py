@@ -22,6 +22,11 @@ def compute(node: Expr, inputs: Sequence[Any], threads: int = 1, exact: bool = F
         from workbench.fusion.cpu.sorting import argsort
 
         found = argsort([np.asarray(each) for each in inputs], node.attr("ascending"))
+    elif node.kind == "Join":
+        from workbench.fusion.cpu.joining import join
+
+        arrays, many = [np.asarray(each) for each in inputs], node.attr("keys")
+        found = join(arrays[:many], arrays[many:], node.attr("how"), threads)
     return evaluate_node(node, inputs) if found is None else found
 
 

@@ -113,26 +113,38 @@ def group_keys(columns: Sequence[Column], sort: bool, dropna: bool) -> tuple[lis
     return found, keep
 
 
-def unified(left: Column, right: Column) -> tuple[Expr, Expr] | None:
-    """Return two columns as keys that are equal where their values are; None if pandas has to compare."""
+def unified(left: Column, right: Column, ordered: bool = False) -> tuple[Expr, Expr, Words | None] | None:
+    """Return two columns as keys that are equal where their values are, and what codes of strings stand for.
+
+    None if pandas has to compare.
+
+    Parameters
+    ----------
+    ordered : bool
+        Whether keys have to ascend as values do; a missing string is then the last.
+    """
     if left.dtype != right.dtype:
         return None
     if not left.text:
         mine, theirs = key_of(left), key_of(right)
-        return None if mine is None or theirs is None else (mine.expr, theirs.expr)
+        return None if mine is None or theirs is None else (mine.expr, theirs.expr, None)
     first, second = left.coded(), right.coded()
     if first is None or second is None:
         return None
     import pandas as pd
 
     (mine_codes, mine_words), (their_codes, their_words) = first, second
-    both = pd.concat([mine_words.values, their_words.values], ignore_index=True)
-    codes = pd.factorize(both)[0].astype(np.int64)
+    both = Words(pd.concat([mine_words.values, their_words.values], ignore_index=True), False)
+    codes, words = both.ranked() if ordered else both.unified()
+    codes = codes.astype(np.int64)
+    if ordered:
+        codes[codes < 0] = len(words)
+    missing = len(words) if ordered else -1
     tables = codes[: len(mine_words)], codes[len(mine_words) :]
-    return _looked(tables[0], mine_codes), _looked(tables[1], their_codes)
+    return _looked(tables[0], mine_codes, missing), _looked(tables[1], their_codes, missing), words
 
 
-def _looked(table: Any, codes: Expr) -> Expr:
+def _looked(table: Any, codes: Expr, missing: int) -> Expr:
     if not len(table):
-        table = np.full(1, -1, np.int64)
-    return ir.gather(ir.leaf(table), codes, fill=-1)
+        table = np.full(1, missing, np.int64)
+    return ir.gather(ir.leaf(table), codes, fill=missing)

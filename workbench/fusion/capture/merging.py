@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.fusion import expr as ir
-from workbench.fusion.capture.columns import Column
+from workbench.fusion.capture.columns import NAT, Column
 from workbench.fusion.capture.domains import Counted, Domain
 from workbench.fusion.capture.keys import unified
 from workbench.fusion.capture.lazy import LazyPandas
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["FrameMerging", "merged"]
 
 
+#: joins that are not left to pandas
+_HOW = frozenset({"inner", "left", "right", "outer"})
+
+
 def merged(
     left: LazyFrame, right: LazyFrame, how: str, left_on: list[Any], right_on: list[Any], suffixes: Any
 ) -> LazyFrame | None:
@@ -30,7 +35,7 @@ def merged(
 
     from workbench.fusion.capture.frame import LazyFrame
 
-    if how not in ("inner", "left") or len(left_on) != len(right_on) or not left_on:
+    if how not in _HOW or len(left_on) != len(right_on) or not left_on:
         return None
     for side, names in ((left, left_on), (right, right_on)):
         if (
@@ -45,51 +50,119 @@ def merged(
         (left._column(left._labels.get_loc(mine)), right._column(right._labels.get_loc(theirs)))
         for mine, theirs in zip(left_on, right_on, strict=True)
     ]
-    joined = _looked_up(left._domain, pairs, how) or _joined(left._domain, pairs, how)
-    if joined is None:
+    rows = _looked_up(left._domain, right._domain, pairs, how) or _joined(left._domain, right._domain, pairs, how)
+    if rows is None:
         return None
-    mine_rows, second, gaps = joined
-    their_rows = right._domain.take(second, Counted())
-    places = [k for k, label in enumerate(right._labels) if not (label in right_on and label in left_on and
-              left_on[right_on.index(label)] == label)]  # fmt: skip
-    columns = [column.on(mine_rows) for column in left._all()]
-    gathered = [right._column(k) for k in places]
-    if gaps and any(not _keeps(each) for each in gathered):
-        absent = ir.reduce_("any", ir.map_("less", second, ir.const(0)))
-        if LazyValue([absent], lambda values: bool(values[0]))._fusion_value():
-            if not all(_keeps(each) or _floats(each) for each in gathered):
-                return None
-            gathered = [each if _keeps(each) else _as_float(each) for each in gathered]
-    columns += [foreign(each.on(their_rows), their_rows, mine_rows, gaps) for each in gathered]
+    keys = {mine: k for k, (mine, theirs) in enumerate(zip(left_on, right_on, strict=True)) if mine == theirs}
+    either = {} if rows.mine.places is None else {left._labels.get_loc(label): k for label, k in keys.items()}
+    columns = rows.mine.columns(rows.home, left._all(), either)
+    others = [right._column(k) for k, label in enumerate(right._labels) if label not in keys]
+    theirs = rows.theirs.columns(rows.home, others)
+    if columns is None or theirs is None:
+        return None
+    for place, k in either.items():
+        found = _of_either(rows, *pairs[k])
+        if found is None:
+            return None
+        columns[place] = found
     stand = pd.DataFrame(columns=left._labels), pd.DataFrame(columns=right._labels)
     labels = stand[0].merge(stand[1], left_on=left_on, right_on=right_on, how=how, suffixes=suffixes).columns
+    columns += theirs
     if len(labels) != len(columns):
         return None
-    return LazyFrame(columns, labels, mine_rows, (*left._notes, *right._notes))
+    return LazyFrame(columns, labels, rows.home, (*left._notes, *right._notes))
 
 
-def _looked_up(home: Domain, pairs: Sequence[tuple[Column, Column]], how: str) -> tuple[Domain, Expr, bool] | None:
-    """Return a join whose right side has no key twice: the left rows, and beside each the right one.
+@dataclass(frozen=True)
+class _Side:
+    """The rows of one side of a join.
+
+    Attributes
+    ----------
+    rows : Domain
+        As they stand in the result.
+    places : Expr or None
+        Where they are among this side's, -1 where the other side's key is not; None if all are there.
+    """
+
+    rows: Domain
+    places: Expr | None
+
+    def columns(self, home: Domain, columns: Sequence[Column], besides: Container[int] = ()) -> list[Column] | None:
+        """Return columns of this side over the rows of the result; None if a dtype cannot tell what is missing.
+
+        Parameters
+        ----------
+        besides : container of int
+            Places of columns that the other side has too.
+        """
+        asked = [each for k, each in enumerate(columns) if k not in besides]
+        if self.places is not None and not all(_keeps(each) for each in asked):
+            absent = ir.reduce_("any", ir.map_("less", self.places, ir.const(0)))
+            if LazyValue([absent], lambda values: bool(values[0]))._fusion_value():
+                if not all(_keeps(each) or _floats(each) for each in asked):
+                    return None
+                columns = [each if k in besides or _keeps(each) else _as_float(each) for k, each in enumerate(columns)]
+        if self.rows is home and self.places is None:
+            return [each.on(home) for each in columns]
+        return [foreign(each.on(self.rows), self.rows, home, self.places is not None) for each in columns]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a join: those of the result, which are one side's too, and of both sides."""
+
+    home: Domain
+    mine: _Side
+    theirs: _Side
+
+
+def _looked_up(left: Domain, right: Domain, pairs: Sequence[tuple[Column, Column]], how: str) -> _Rows | None:
+    """Return a join where one side has no key twice and each row of the other gives one row, or none.
 
     None if that is not so. Which is beside which is computed wherever the merged columns are, by one look into a table.
     """
-    found = lookup(*pairs[0]) if len(pairs) == 1 else None
+    if how == "outer":
+        return None
+    if how == "right":
+        turned = _looked_up(right, left, [(theirs, mine) for mine, theirs in pairs], "left")
+        return None if turned is None else _Rows(turned.home, turned.theirs, turned.mine)
+    found = lookup(pairs)
     if found is None:
         return None
     places, total = found
     if how == "inner" and not total:
-        there = home.filter(ir.map_("greater_equal", places, ir.const(0)))
-        return there.relabel(Counted()), there.lift(places, home, fill=-1), False
-    return home.relabel(Counted()), places, not total
+        there = left.filter(ir.map_("greater_equal", places, ir.const(0)))
+        home, places, total = there.relabel(Counted()), there.lift(places, left, fill=-1), True
+    else:
+        home = left.relabel(Counted())
+    return _Rows(home, _Side(home, None), _Side(right.take(places, Counted()), None if total else places))
 
 
-def _joined(home: Domain, pairs: Sequence[tuple[Column, Column]], how: str) -> tuple[Domain, Expr, bool] | None:
+def _joined(left: Domain, right: Domain, pairs: Sequence[tuple[Column, Column]], how: str) -> _Rows | None:
     """Return any other join; None if pandas has to compare keys."""
-    keys = [unified(mine, theirs) for mine, theirs in pairs]
+    keys = [unified(mine, theirs, how == "outer") for mine, theirs in pairs]
     if any(each is None for each in keys):
         return None
     first, second = ir.join([each[0] for each in keys if each], [each[1] for each in keys if each], how)
-    return home.take(first, Counted()), second, how == "left"
+    mine = _Side(left.take(first, Counted()), first if how in ("right", "outer") else None)
+    theirs = _Side(right.take(second, Counted()), second if how in ("left", "outer") else None)
+    return _Rows(theirs.rows if how == "right" else mine.rows, mine, theirs)
+
+
+def _of_either(rows: _Rows, mine: Column, theirs: Column) -> Column | None:
+    """Return a key that both sides have: of the left row, where there is one."""
+    found = unified(mine, theirs)
+    if found is None:
+        return None
+    first, second, words = found
+    places = rows.mine.places
+    assert places is not None
+    missing = -1 if words is not None else NAT if mine.time else None
+    one = rows.mine.rows.lift(first, mine.domain, fill=0 if missing is None else missing)
+    other = rows.theirs.rows.lift(second, theirs.domain, fill=0 if missing is None else missing)
+    chosen = ir.select(ir.map_("less", places, ir.const(0)), other, one)
+    return Column(mine.dtype, rows.home, chosen, words=words)
 
 
 def _stands(label: Any, labels: Any) -> bool:
@@ -101,7 +174,9 @@ def _stands(label: Any, labels: Any) -> bool:
 
 def _keeps(column: Column) -> bool:
     """Return whether a column keeps its dtype if rows are missing."""
-    return column.text or column.time or column.masked or (column.plain and column.dtype.kind == "f")
+    if isinstance(column.dtype, np.dtype):
+        return column.dtype.kind in "fmMO"
+    return column.text or column.masked or column.dtype.name == "category"
 
 
 def _floats(column: Column) -> bool:
