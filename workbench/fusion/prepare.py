@@ -54,8 +54,8 @@ class _Preparing:
         self.slot: dict[int, int] = {}
         self.by_data: dict[int, Any] = {}
         self.kernel_of: dict[int, str] = {}
-        #: of the last kernel
-        self.level = -1
+        #: number of the launch of the last kernel
+        self.packed = -1
 
     def run(self) -> Prepared:
         plan = self.plan
@@ -64,7 +64,7 @@ class _Preparing:
             self.slot[id(self.became[id(leaf)])] = k
         plan.slots = len(self.form.leaves)
         parts = search(self.roots, device_model())
-        work: list[tuple[int, int, Any]] = [(group.level, 1, group) for group in parts.groups]
+        work: list[tuple[int, int, Any]] = [(group.level, 1 + group.pack, group) for group in parts.groups]
         work += [(level, 0, node) for level, node in parts.calls]
         work.sort(key=lambda each: each[:2])
         for _, _, each in work:
@@ -73,22 +73,22 @@ class _Preparing:
             elif each.roots[0].kind == "group":
                 plan.steps.append(self.grouped(each, parts))
             else:
-                self.add(self.kernel(each, parts), each.level)
+                self.add(self.kernel(each, parts), each.pack)
         plan.results = [self.reference(root) for root in self.roots]
         self.describe()
         self.uses()
         return plan
 
-    def add(self, step: KernelStep, level: int) -> None:
-        """Put a kernel into the plan: into one with another of its level where both are small enough."""
+    def add(self, step: KernelStep, pack_number: int) -> None:
+        """Put a kernel into the plan: into one with what it is to be packed with, where both have one form only."""
         last = self.plan.steps[-1] if self.plan.steps else None
-        if self.level == level and isinstance(last, KernelStep) and packs(last, step):
+        if self.packed == pack_number and isinstance(last, KernelStep) and packs(last, step):
             self.plan.steps[-1] = packed = pack(last, step)
             names = {last.name: packed.name, step.name: packed.name}
             self.kernel_of = {key: names.get(name, name) for key, name in self.kernel_of.items()}
         else:
             self.plan.steps.append(step)
-        self.level = level
+        self.packed = pack_number
 
     def named(self) -> int:
         """Return the number of the next kernel; picking one of several results is none."""

@@ -1,24 +1,41 @@
-"""The search for what to keep in memory: values that several kernels, or each row of one, would compute again.
+"""The search for a plan: what to keep in memory, and which of it one kernel computes.
 
-Fusing all that can be fused computes some values more than once. Each such value is a candidate to be stored instead; a
-beam over the candidates, best gain first, keeps the three best sets, and the latency model picks among them.
+Fusing all that can be fused is one plan. Values that it computes more than once may be stored instead: a beam over
+them, best gain first, keeps three sets. For each set patterns are explored, a beam picks those that share no vertex and
+save most together, and what is left joins or is packed with what it does not depend on. The latency model picks among
+all of these plans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr
 from workbench.fusion.passes.cost import costs
-from workbench.fusion.plan.cost import gain, latency, spread
-from workbench.fusion.plan.kernels import Partition
+from workbench.fusion.plan.cost import Costs, bits, gain, spread
+from workbench.fusion.plan.grouping import joined
+from workbench.fusion.plan.kernels import MOST_OPS, Partition
 from workbench.fusion.plan.model import DeviceModel
-from workbench.fusion.plan.partition import partition
+from workbench.fusion.plan.partition import cut, settle
+from workbench.fusion.plan.patterns import explore
 
-__all__ = ["WIDTH", "candidates", "search"]
+__all__ = ["WIDTH", "Plan", "candidates", "largest_of", "plans", "search"]
 
 #: plans kept while searching, and candidates looked at
 WIDTH, MOST = 3, 12
+#: kernels that another one is tried to be joined or packed with
+MOST_TRIES = 24
+#: registers that every loop takes, and how much more of them one of two packed loops may take
+LEAST_REGISTERS, RATIO = 16, 2.0
+
+
+@dataclass
+class Plan:
+    """Kernels as sets of vertices, and which of them are one launch."""
+
+    kernels: list[int]
+    packs: list[int] = field(default_factory=list)
 
 
 def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
@@ -29,20 +46,180 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
     roots : sequence of Expr
     model : DeviceModel
     """
-    fused = partition(roots)
-    found = candidates(fused, model)
-    if not found:
-        return fused
+    parts, largest = largest_of(roots)
+    evaluate = Costs(parts, model)
+    found = candidates(parts, largest, model)
+    if not found and len(largest.kernels) == 1 and not _crowded(largest.kernels[0], evaluate):
+        settle(parts, [list(bits(mask)) for mask in largest.kernels])
+        return parts
+    sets: list[tuple[int, ...]] = [()]
     beam: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     for saved, node in found[:MOST]:
         longer = [(total + saved, (*chosen, id(node))) for total, chosen in beam]
         # ties go to the one that stores less
         beam = sorted([*beam, *longer], key=lambda each: (-each[0], len(each[1])))[:WIDTH]
-    plans = [fused, *[partition(roots, chosen) for _, chosen in beam if chosen]]
-    return min(plans, key=lambda parts: latency(parts, model))
+    sets += [chosen for _, chosen in beam if chosen]
+    best: tuple[float, Plan, Partition] | None = None
+    for chosen in sets:
+        if chosen:
+            parts, largest = largest_of(roots, chosen)
+            evaluate = Costs(parts, model)
+        for plan in (largest, *plans(evaluate, largest)):
+            pack(plan, evaluate)
+            ms = evaluate.latency(plan.kernels, len(set(plan.packs)))
+            if best is None or ms < best[0] * (1 - 1e-9):  # the largest kernels if nothing is faster
+                best = ms, plan, parts
+    assert best is not None
+    _, plan, parts = best
+    settle(parts, [list(bits(mask)) for mask in plan.kernels], plan.packs)
+    return parts
 
 
-def candidates(parts: Partition, model: DeviceModel) -> list[tuple[float, Expr]]:
+def largest_of(roots: Sequence[Expr], chosen: Sequence[int] = ()) -> tuple[Partition, Plan]:
+    """Return a graph whose chosen nodes are stored, and the plan of kernels that are as large as they get."""
+    parts = cut(roots, chosen)
+    return parts, Plan([sum(1 << each for each in kernel) for kernel in joined(parts)])
+
+
+def plans(evaluate: Costs, largest: Plan) -> list[Plan]:
+    """Return plans of patterns that share no vertex, at most three; none where there is nothing to choose.
+
+    Parameters
+    ----------
+    evaluate : Costs
+    largest : Plan
+        Of kernels that are as large as they get.
+    """
+    ours = [each for each in evaluate.parts.vertices if each.root is not None]
+    if len(ours) < 2 or (len(largest.kernels) == 1 and not _crowded(largest.kernels[0], evaluate)):
+        return []
+    patterns = explore(evaluate)
+    states: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 0, ())]
+    for saved, mask in patterns:
+        longer = [
+            (total + saved, used | mask, (*chosen, mask))
+            for total, used, chosen in states
+            if not used & mask and _apart(mask, chosen, evaluate)
+        ]
+        # ties go to the one of fewer patterns, then to the lower vertices
+        states = sorted([*states, *longer], key=lambda each: (-each[0], len(each[2]), each[2]))[:WIDTH]
+    return [Plan(_completed(chosen, evaluate)) for _, _, chosen in states]
+
+
+def _crowded(mask: int, evaluate: Costs) -> bool:
+    found = evaluate.kernel(mask)
+    return found is not None and evaluate.penalty(found) > 0
+
+
+def _apart(mask: int, chosen: Sequence[int], evaluate: Costs) -> bool:
+    """Return whether no kernel waits for itself through others once a pattern is one."""
+    above = below = 0
+    for number in bits(mask):
+        above |= evaluate.parts.vertices[number].above
+        below |= evaluate.users[number]
+    # a circle leaves the pattern and comes back to it, each time through another one
+    if not any(each & above for each in chosen):
+        return True
+    return acyclic([*chosen, mask], evaluate)
+
+
+def acyclic(kernels: Iterable[int], evaluate: Costs) -> bool:
+    """Return whether none of some kernels waits for itself, other vertices being kernels of their own."""
+    vertices = evaluate.parts.vertices
+    unit = list(range(len(vertices)))
+    for mask in kernels:
+        first = (mask & -mask).bit_length() - 1
+        for number in bits(mask):
+            unit[number] = first
+    needs: dict[int, set[int]] = {}
+    users: dict[int, list[int]] = {}
+    for vertex in vertices:
+        own = unit[vertex.number]
+        before = needs.setdefault(own, set())
+        for each in vertex.needs:
+            if unit[each] != own and unit[each] not in before:
+                before.add(unit[each])
+                users.setdefault(unit[each], []).append(own)
+    waiting = {own: len(before) for own, before in needs.items()}
+    ready = [own for own, many in waiting.items() if not many]
+    done = 0
+    while ready:
+        done += 1
+        for own in users.get(ready.pop(), ()):
+            waiting[own] -= 1
+            if not waiting[own]:
+                ready.append(own)
+    return done == len(waiting)
+
+
+def _completed(chosen: Sequence[int], evaluate: Costs) -> list[int]:
+    """Return the kernels of a plan: patterns, and what is in none of them, joined where that saves something."""
+    used = 0
+    for mask in chosen:
+        used |= mask
+    alone = [1 << each.number for each in evaluate.parts.vertices if not 1 << each.number & used]
+    kernels: list[int] = []
+    for mask in sorted([*chosen, *alone], key=lambda mask: mask & -mask):
+        for place in range(max(0, len(kernels) - MOST_TRIES), len(kernels)):
+            both = mask | kernels[place]
+            one, other, found = evaluate.kernel(mask), evaluate.kernel(kernels[place]), evaluate.kernel(both)
+            if found is None or one is None or other is None or found.ops > MOST_OPS:
+                continue
+            rest = [*kernels[:place], *kernels[place + 1 :], *chosen]
+            if found.gain > one.gain + other.gain and acyclic(
+                [*[each for each in rest if not each & both], both], evaluate
+            ):
+                kernels[place] = both
+                break
+        else:
+            kernels.append(mask)
+    return kernels
+
+
+def pack(plan: Plan, evaluate: Costs) -> None:
+    """Make kernels one launch that do not depend on each other, and take registers alike.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its `packs` are set: for each kernel the number of the first one of its launch.
+    evaluate : Costs
+    """
+    kernels = plan.kernels
+    plan.packs = list(range(len(kernels)))
+    above = [_union(evaluate.parts.vertices[each].above for each in bits(mask)) for mask in kernels]
+    packs: list[tuple[int, int, int, int, int]] = []  # first kernel, vertices, above, ops, registers
+    for number, mask in enumerate(kernels):
+        found = evaluate.kernel(mask)
+        root = evaluate.parts.vertices[(mask & -mask).bit_length() - 1].root
+        if found is None or root is None or root.kind == "group":
+            continue
+        registers = max(found.registers, LEAST_REGISTERS)
+        for place in range(max(0, len(packs) - MOST_TRIES), len(packs)):
+            first, inside, over, ops, most = packs[place]
+            if over & mask or above[number] & inside or ops + found.ops > MOST_OPS:
+                continue
+            if max(registers, most) > RATIO * min(registers, most):
+                continue
+            others = [each[1] for k, each in enumerate(packs) if k != place]
+            taken = _union(others) | inside | mask
+            others += [each for each in kernels if not each & taken]
+            if acyclic([*others, inside | mask], evaluate):
+                plan.packs[number] = first
+                packs[place] = first, inside | mask, over | above[number], ops + found.ops, max(most, registers)
+                break
+        else:
+            packs.append((number, mask, above[number], found.ops, registers))
+
+
+def _union(masks: Iterable[int]) -> int:
+    found = 0
+    for mask in masks:
+        found |= mask
+    return found
+
+
+def candidates(parts: Partition, plan: Plan, model: DeviceModel) -> list[tuple[float, Expr]]:
     """Return values that are computed more than once, with what storing each saves an element; best first.
 
     They are the dominants of the graph beside reductions and outputs: what several kernels compute, and dear values
@@ -51,12 +228,13 @@ def candidates(parts: Partition, model: DeviceModel) -> list[tuple[float, Expr]]
     users: dict[int, set[int]] = {}
     repeats: dict[int, float] = {}
     nodes: dict[int, Expr] = {}
-    for number, group in enumerate(parts.groups):
-        for root in group.roots:
-            for node in parts.cone(root.node)[0]:
-                if node is not root.node and node.shape and id(node) not in parts.virtual:
+    for number, mask in enumerate(plan.kernels):
+        for vertex in [parts.vertices[each] for each in bits(mask)]:
+            space = vertex.root.space if vertex.root is not None else ()
+            for node in vertex.inside:
+                if node is not vertex.node and node.shape and id(node) not in parts.virtual:
                     users.setdefault(id(node), set()).add(number)
-                    repeats[id(node)] = max(repeats.get(id(node), 1.0), spread(node, group.space))
+                    repeats[id(node)] = max(repeats.get(id(node), 1.0), spread(node, space))
                     nodes[id(node)] = node
     shared = [
         node for key, node in nodes.items() if (len(users[key]) > 1 or repeats[key] > 1) and key not in parts.outputs

@@ -60,7 +60,8 @@ def calibrate(device: str = "cpu", *, force: bool = False) -> DeviceModel:
         finally:
             _measuring.pop()
         store().put_json(key, kept, kind="device model", cost_s=1.5)
-    found = DeviceModel("cpu", kept["bandwidth_gbps"], kept["launch_us"], {**device_model().op_ns, **kept["op_ns"]})
+    ops = {**device_model().op_ns, **kept["op_ns"]}
+    found = DeviceModel("cpu", kept["bandwidth_gbps"], kept["launch_us"], ops, device_model().limits)
     set_model("cpu", found)
     return found
 

@@ -6,20 +6,24 @@ Both look at an element of a nominal size, never at lengths: a plan is a pure fu
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from workbench.fusion.expr import Dim, Expr, Shape
 from workbench.fusion.passes.cost import own_cost
-from workbench.fusion.plan.kernels import Partition
+from workbench.fusion.plan.kernels import Partition, Vertex
 from workbench.fusion.plan.model import DeviceModel
+from workbench.fusion.plan.schemes import Built, schemes_of
 from workbench.fusion.structure import SMALL
 
-__all__ = ["NOMINAL", "gain", "latency", "spread", "work"]
+__all__ = ["NOMINAL", "Costs", "Kernel", "bits", "gain", "latency", "spread", "work"]
 
 #: elements of an array, for what does not depend on lengths
 NOMINAL = 1_000_000
 #: beyond so many operations in a loop values no longer fit the registers
 REGISTERS, SPILL_NS = 60, 0.05
+#: what keeping a value of a row for its next loop takes: a store and a load near the core
+KEPT_NS = 0.3
 
 
 def gain(model: DeviceModel, cost: float, uses: float, itemsize: int, share: float = 1.0) -> float:
@@ -51,27 +55,228 @@ def spread(node: Expr, space: Shape) -> float:
     return math.prod([_length(d, 1000.0) for a, d in zip(own, space, strict=True) if a == 1 and d != 1])
 
 
+@dataclass(eq=False)
+class Kernel:
+    """What is known of a kernel of some vertices.
+
+    Attributes
+    ----------
+    mask : int
+        Set of its vertices: bit k is vertex k.
+    built : Built
+    ops : int
+        Nodes that it computes.
+    bytes : float
+        Moved between memory and the kernel, each array once.
+    ns : float
+        Of computing on one core, what several of its loops compute counted as often.
+    registers : int
+        Values that are there at the same time, in the loop that has most.
+    ms : float
+        Predicted time without the start.
+    gain : float
+        Milliseconds saved against a kernel for each vertex: what the search adds up.
+    """
+
+    mask: int
+    built: Built
+    ops: int
+    bytes: float
+    ns: float
+    registers: int
+    ms: float
+    gain: float = 0.0
+
+
+class Costs:
+    """The two evaluators, over kernels of the vertices of one graph.
+
+    Parameters
+    ----------
+    parts : Partition
+    model : DeviceModel
+    """
+
+    def __init__(self, parts: Partition, model: DeviceModel) -> None:
+        self.parts, self.model = parts, model
+        spaces = [each.root.space for each in parts.vertices if each.root is not None]
+        most = max([sum(_length(d, 0.0) == 0.0 for d in space) for space in spaces], default=1)
+        self.one = NOMINAL ** (1 / max(most, 1))  # so that the largest arrays have the nominal size
+        self.schemes = schemes_of(model, self.length)
+        #: for each vertex the set of those that read it
+        self.users = [0] * len(parts.vertices)
+        #: set of the vertices that are asked for
+        self.asked = 0
+        for vertex in parts.vertices:
+            for need in vertex.needs:
+                self.users[need] |= 1 << vertex.number
+            if id(vertex.node) in parts.outputs:
+                self.asked |= 1 << vertex.number
+        self.known: dict[int, Kernel | None] = {}
+        self._loads: dict[int, dict[int, float]] = {}
+        self._nodes: dict[int, dict[int, float]] = {}
+
+    def length(self, d: Dim) -> float:
+        """Return what a length counts as: plans do not depend on those of a CPU's arrays, but on the small ones."""
+        return _length(d, self.one) if self.model.device == "cpu" or not isinstance(d, int) else float(d)
+
+    def kernel(self, mask: int) -> Kernel | None:
+        """Return the kernel of a set of vertices, None if there is none: it would wait for itself, or not fit."""
+        if mask not in self.known:
+            self.known[mask] = self._kernel(mask)
+        return self.known[mask]
+
+    def latency(self, plan: Sequence[int], launches: int | None = None) -> float:
+        """Return predicted milliseconds of kernels, all of which there are: the latency evaluator."""
+        ms = 0.0
+        for mask in plan:
+            found = self.kernel(mask)
+            ms += found.ms if found is not None else math.inf
+        return ms + (len(plan) if launches is None else launches) * self.model.launch_us / 1e3
+
+    def _kernel(self, mask: int) -> Kernel | None:
+        vertices = [self.parts.vertices[number] for number in bits(mask)]
+        above = 0
+        for vertex in vertices:
+            above |= vertex.above
+        outside = above & ~mask
+        if outside and any(self.parts.vertices[number].above & mask for number in bits(outside)):
+            return None
+        built = self.schemes.built(vertices, self.parts)
+        if built is None:
+            return None
+        if vertices[0].root is None:
+            return Kernel(mask, built, 1, 0.0, 0.0, 0, 0.0)
+        found = self._evaluated(mask, vertices, built)
+        if len(vertices) > 1:
+            found.gain = self._gain(found, vertices)
+        return found
+
+    def _gain(self, found: Kernel, vertices: Sequence[Vertex]) -> float:
+        """Return what one kernel saves against a kernel for each vertex: the delta evaluator."""
+        alone = [self.kernel(1 << each.number) for each in vertices]
+        saved = sum(each.bytes for each in alone if each is not None) - found.bytes
+        again = found.ns - sum(each.ns for each in alone if each is not None)
+        launches = (len(vertices) - 1) * self.model.launch_us / 1e3
+        return saved / self.model.memory / 1e6 + launches - again / 1e6 - self.penalty(found)
+
+    def penalty(self, found: Kernel) -> float:
+        """Return the milliseconds that a kernel loses for being so large: registers that it lacks."""
+        return SPILL_NS * max(0, found.registers - self.model.limits.registers) * NOMINAL / 1e6
+
+    def _evaluated(self, mask: int, vertices: Sequence[Vertex], built: Built) -> Kernel:
+        model, rows = self.model, built.rows
+        own = {id(each.node) for each in vertices}
+        stages: dict[int, list[Vertex]] = {}
+        for vertex in vertices:
+            stages.setdefault(built.stages[vertex.number], []).append(vertex)
+        loaded: dict[int, float] = {}
+        computed: dict[int, float] = {}
+        total_bytes = total_ns = ms = 0.0
+        registers = 0
+        for _, members in sorted(stages.items()):
+            loads: dict[int, float] = {}
+            nodes: dict[int, float] = {}
+            written = 0.0
+            for vertex in members:
+                loads.update(self.loads(vertex))
+                nodes.update(self.nodes(vertex))
+                if 1 << vertex.number & self.asked or self.users[vertex.number] & ~mask:
+                    written += self.size(vertex.node)
+            loads = {key: size for key, size in loads.items() if key not in own}
+            fresh = sum(size for key, size in loads.items() if key not in loaded)
+            again = sum(size for key, size in loads.items() if key in loaded)
+            # what a row's later loops compute again they may have kept instead, where that is dear
+            ns = sum(self.kept(each, computed) if rows else each[1] for each in nodes.items())
+            near = again / model.bandwidth_gbps["L2"] if rows else again / model.memory
+            live = self.live(members)
+            registers = max(registers, live)
+            space = members[0].root.space if members[0].root is not None else ()
+            spilled = SPILL_NS * max(0, live - model.limits.registers) * self.volume(space)
+            ms += max((fresh + written) / model.memory + near, self.seconds(ns + spilled, built)) / 1e6
+            total_bytes += fresh + written
+            total_ns += ns
+            loaded.update(loads)
+            computed.update(nodes)
+        return Kernel(mask, built, len(computed), total_bytes, total_ns, registers, ms)
+
+    def seconds(self, ns: float, built: Built) -> float:
+        """Return the nanoseconds that computing takes which takes so many on one core."""
+        return ns
+
+    def kept(self, node: tuple[int, float], computed: Mapping[int, float]) -> float:
+        """Return the nanoseconds of a node in a loop over rows that earlier loops over them may have computed."""
+        return min(node[1], KEPT_NS * NOMINAL) if node[0] in computed else node[1]
+
+    def loads(self, vertex: Vertex) -> dict[int, float]:
+        """Return the bytes of each array that a vertex reads, by id."""
+        found = self._loads.get(vertex.number)
+        if found is None:
+            found = self._loads[vertex.number] = {id(each): self.size(each) for each in vertex.loads if each.shape}
+        return found
+
+    def nodes(self, vertex: Vertex) -> dict[int, float]:
+        """Return the nanoseconds of each node that a vertex computes, by id."""
+        found = self._nodes.get(vertex.number)
+        if found is None:
+            assert vertex.root is not None
+            space = vertex.root.space
+            volume = self.volume(space)
+            found = {}
+            for node in (*vertex.inside, vertex.node):
+                moves = node is vertex.node or (node.shape and _length(node.shape[-1], 2.0) != 1.0)
+                ns = self.model.op_ns.get(node.name, own_cost(node)) if node.kind == "Map" else own_cost(node)
+                found[id(node)] = ns * volume if moves else 0.0  # what is the same along a row is moved out of its loop
+            self._nodes[vertex.number] = found
+        return found
+
+    def live(self, vertices: Sequence[Vertex]) -> int:
+        """Return how many values one loop has at the same time, computing one vertex after another."""
+        last: dict[int, int] = {}
+        order: list[Expr] = []
+        seen: set[int] = set()
+        for vertex in vertices:
+            for node in (*vertex.inside, vertex.node):
+                if id(node) not in seen:
+                    seen.add(id(node))
+                    order.append(node)
+                    for each in node.inputs:
+                        last[id(each)] = len(order)
+        most = 0
+        ends: dict[int, int] = {}
+        now = 0
+        for place, node in enumerate(order, 1):
+            now -= ends.pop(place, 0)
+            end = last.get(id(node), place)
+            if end > place:
+                now += 1
+                ends[end] = ends.get(end, 0) + 1
+            most = max(most, now + 1)
+        return most
+
+    def size(self, node: Expr) -> float:
+        """Return the bytes of an array."""
+        return node.dtype.itemsize * self.volume(node.shape) if node.shape else 0.0
+
+    def volume(self, shape: Shape) -> float:
+        """Return the elements of an array."""
+        return math.prod([self.length(d) for d in shape])
+
+
 def latency(parts: Partition, model: DeviceModel) -> float:
     """Return predicted milliseconds of a plan: for each kernel the longer of moving bytes and computing."""
-    most = max([sum(_length(d, 0.0) == 0.0 for d in group.space) for group in parts.groups], default=1)
-    one = NOMINAL ** (1 / max(most, 1))  # so that the largest arrays have the nominal size
-    total = 0.0
-    for group in parts.groups:
-        inside: dict[int, Expr] = {}
-        loads: dict[int, Expr] = {}
-        for root in group.roots:
-            nodes, read, _ = parts.cone(root.node)
-            inside.update({id(node): node for node in (*nodes, root.node)})
-            loads.update({id(node): node for node in read})
-        stored = [root.node for root in group.roots if id(root.node) in parts.needed]
-        moved = sum(node.dtype.itemsize * _volume(node.shape, one) for node in (*loads.values(), *stored) if node.shape)
-        ns = work(inside.values(), model) * _volume(group.space, one)
-        total += model.launch_us / 1e3 + max(moved / model.memory, ns) / 1e6
-    return total + len(parts.calls) * model.launch_us / 1e3
+    number = {id(each.node): each.number for each in parts.vertices}
+    plan = [sum(1 << number[id(root.node)] for root in group.roots) for group in parts.groups]
+    plan += [1 << number[id(node)] for _, node in parts.calls]
+    return Costs(parts, model).latency(plan)
 
 
-def _volume(shape: Shape, one: float) -> float:
-    return math.prod([_length(d, one) for d in shape])
+def bits(mask: int) -> Iterator[int]:
+    """Return the numbers in a set."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
 
 
 def _length(d: Dim, other: float) -> float:

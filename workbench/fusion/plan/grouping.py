@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from workbench.fusion.expr import Expr
-from workbench.fusion.plan.kernels import Group, Partition, Root
+from workbench.fusion.plan.kernels import Group, Partition, Root, Vertex
 
-__all__ = ["group_of", "root_of"]
+__all__ = ["begun", "joined", "joins", "root_of"]
 
 
 def root_of(node: Expr, parts: Partition) -> Root:
+    """Return what the loop that computes a node leaves behind."""
     if node.kind == "Reduce":
         x = node.inputs[0]
         space = parts.space(x) if parts.inline(x) else x.shape
@@ -32,33 +33,95 @@ def root_of(node: Expr, parts: Partition) -> Root:
     return Root(node, "store", parts.space(node))
 
 
-def group_of(root: Root, parts: Partition) -> Group:
-    """Find or make the kernel for a root, and set its stage."""
-    _, loads, through = parts.cone(root.node)
-    needs = [each for each in loads if id(each) in parts.levels]
-    aligned = [each for each in needs if id(each) not in through and _aligned(each, root, parts)]
-    level = max([parts.levels[id(each)] + 1 for each in needs if each not in aligned], default=0)
-    if aligned:
-        home = max((parts.where[id(each)] for each in aligned), key=lambda group: group.level)
+def joined(parts: Partition) -> list[list[int]]:
+    """Return kernels as large as they get: each vertex joins the first one that it can be computed in.
+
+    Returns
+    -------
+    list of list of int
+        Numbers of vertices, inputs first; a library's call is alone.
+    """
+    found: list[list[int]] = []
+    groups: list[Group] = []
+    home: dict[int, int] = {}
+    level: dict[int, int] = {}
+    for vertex in parts.vertices:
+        number = vertex.number
+        place = -1 if vertex.root is None else _place(vertex, groups, home, level, parts)
+        if place < 0:
+            place = len(found)
+            groups.append(begun(vertex, max([level[each] + 1 for each in vertex.needs], default=0)))
+            found.append([])
+        found[place].append(number)
+        home[number], level[number] = place, groups[place].level
+    return found
+
+
+def begun(vertex: Vertex, level: int = 0) -> Group:
+    """Return a kernel of one vertex; of none for a library's call."""
+    root = vertex.root
+    if root is None:
+        return Group(level, ())
+    return Group(level, root.space, root.rows or None, [Root(root.node, root.kind, root.space, root.rows)])
+
+
+def _place(vertex: Vertex, groups: list[Group], home: dict[int, int], level: dict[int, int], parts: Partition) -> int:
+    """Add a vertex to the kernel that it can be computed in; return its number, -1 if it is to have one of its own."""
+    near = [each for each in vertex.needs if _near(vertex, each, parts)]
+    lowest = max([level[each] + 1 for each in vertex.needs if each not in near], default=0)
+    if near:
         # those of earlier kernels are simply loaded
-        inside = [each for each in aligned if parts.where[id(each)] is home]
-        level = max([level, *[parts.levels[id(each)] + 1 for each in aligned if each not in inside]])
-        # running values are used where they are made: a later stage has them from memory, in a kernel of its own
-        stage = max(parts.roots[id(each)].stage + (each.kind != "Scan") for each in inside)
-        there = all(each.kind != "Scan" or parts.roots[id(each)].stage == stage for each in inside)
-        if there and home.level >= level and _follows(root, home, [parts.roots[id(each)] for each in inside], parts):
-            root.inner = root.space == home.space
-            root.stage = stage
-            return home
-        level = max(level, home.level + 1)
-    for group in parts.groups if root.kind not in ("group", "concat") else ():
-        if group.level == level and group.space == root.space and _joins(root, group):
-            if root.rows:
-                group.rows = root.rows
-            return group
-    group = Group(level, root.space, root.rows or None)
-    parts.groups.append(group)
-    return group
+        last = max([home[each] for each in near], key=lambda number: groups[number].level)
+        lowest = max([lowest, *[level[each] + 1 for each in near if home[each] != last]])
+        if groups[last].level >= lowest and joins(vertex, groups[last], parts):
+            return last
+        lowest = max(lowest, groups[last].level + 1)
+    for number, group in enumerate(groups):
+        if group.level == lowest and group.roots and joins(vertex, group, parts):
+            return number
+    return -1
+
+
+def joins(vertex: Vertex, group: Group, parts: Partition) -> bool:
+    """Add a vertex to a kernel, and return True, if the kernel's loops can compute it too.
+
+    Parameters
+    ----------
+    vertex : Vertex
+    group : Group
+        Of vertices of lower numbers.
+    parts : Partition
+    """
+    root = vertex.root
+    if root is None:
+        return False
+    loaded = {id(each) for each in vertex.loads}
+    made = [each for each in group.roots if id(each.node) in loaded]
+    if not made:
+        if root.kind in ("group", "concat") or group.space != root.space or not _beside(root, group):
+            return False
+        if root.rows:
+            group.rows = root.rows
+        group.roots.append(Root(root.node, root.kind, root.space, root.rows))
+        return True
+    if any(id(each.node) in vertex.through or not _aligned(each, root, parts) for each in made):
+        return False
+    # running values are used where they are made: a later stage has them from memory, in a kernel of its own
+    stage = max(each.stage + (each.kind != "scan") for each in made)
+    if any(each.kind == "scan" and each.stage != stage for each in made):
+        return False
+    if not _follows(root, group, made, parts):
+        return False
+    group.roots.append(Root(root.node, root.kind, root.space, root.rows, root.space == group.space, stage))
+    return True
+
+
+def _near(vertex: Vertex, number: int, parts: Partition) -> bool:
+    """Return whether a vertex could read another one in the loop that makes it."""
+    root, made = vertex.root, parts.vertices[number]
+    if root is None or made.root is None or id(made.node) in vertex.through:
+        return False
+    return _aligned(made.root, root, parts)
 
 
 def _follows(root: Root, home: Group, made: list[Root], parts: Partition) -> bool:
@@ -80,7 +143,7 @@ def _placed(root: Root) -> bool:
     return root.node.kind == "Reduce" and not root.rows and root.node.name in ("argmin", "argmax", "first", "last")
 
 
-def _joins(root: Root, group: Group) -> bool:
+def _beside(root: Root, group: Group) -> bool:
     """Return whether a root that does not depend on the kernel can be computed in its first loop."""
     if any(each.kind in ("group", "concat") for each in group.roots):
         return False
@@ -99,11 +162,9 @@ def _joins(root: Root, group: Group) -> bool:
     return True
 
 
-def _aligned(need: Expr, root: Root, parts: Partition) -> bool:
+def _aligned(made: Root, root: Root, parts: Partition) -> bool:
     """Return whether a reduction is used row by row, in the loops that make it."""
-    if need.kind not in ("Reduce", "Scan") or id(need) not in parts.where:
-        return False
-    made = parts.roots[id(need)]
+    need = made.node
     if made.kind == "scan":
         # element by element, in the loop that makes them
         along = root.space == made.space == need.shape and need.attr("axis") == len(need.shape) - 1

@@ -1,7 +1,8 @@
 """What a graph cut into kernels is made of: what each loop leaves behind, which of it is one kernel, what is loaded.
 
-A *root* is what a loop leaves behind: a stored array, or a reduction. Roots over the same iteration space share one
-kernel; a reduction along rows and what uses it row by row are stages of one kernel.
+A *vertex* is a node that has a slot in memory or is asked for: a dominant, which a kernel computes, or the call of a
+library. A *root* is what the loop of a dominant leaves behind: a stored array, or a reduction. Roots over the same
+iteration space share one kernel; a reduction along rows and what uses it row by row are stages of one kernel.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from workbench.fusion.expr import Expr, Shape
 from workbench.fusion.plan.inline import base_of, is_inline
 
-__all__ = ["MOST_OPS", "Group", "Partition", "Root"]
+__all__ = ["MOST_OPS", "Group", "Partition", "Root", "Vertex"]
 
 #: nodes that one kernel computes at most: compile time grows faster than their number
 MOST_OPS = 240
@@ -59,17 +60,49 @@ class Group:
     rows : int or None
         How many leading dimensions are rows, each worked on by inner loops; None or 0: there are no rows.
     roots : list of Root
+    pack : int
+        Groups of one number are loops of one launch.
     """
 
     level: int
     space: Shape
     rows: int | None = None
     roots: list[Root] = field(default_factory=list)
+    pack: int = -1
 
     @property
     def flat(self) -> bool:
         """Whether all its reductions leave single values."""
         return not self.rows
+
+
+@dataclass(eq=False)
+class Vertex:
+    """A node that a kernel or a library leaves in memory, or in what a later stage of its kernel reads.
+
+    Attributes
+    ----------
+    number : int
+        Its place among the vertices, inputs first.
+    node : Expr
+    root : Root or None
+        None for what a library computes.
+    inside, loads, through
+        What `Partition.cone` tells of it; of a call only what it loads.
+    needs : tuple of int
+        Vertices that it reads.
+    above : int
+        Set of the vertices that it is computed from, directly or not: bit k is vertex k.
+    """
+
+    number: int
+    node: Expr
+    root: Root | None
+    inside: list[Expr]
+    loads: list[Expr]
+    through: set[int]
+    needs: tuple[int, ...] = ()
+    above: int = 0
 
 
 @dataclass(eq=False)
@@ -87,9 +120,12 @@ class Partition:
     groups : list of Group
     calls : list of (level, Expr)
         Nodes that a library computes.
+    vertices : list of Vertex
+        Inputs first.
     levels : dict
         Id of a node with a slot -> the level from whose next on it can be loaded.
-    reasons : list of (Expr, str)
+    refused : list of (Expr, str)
+        What was not computed where it could have been, and why.
     """
 
     order: list[Expr]
@@ -101,9 +137,13 @@ class Partition:
     virtual: dict[int, dict[Any, Any]] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     calls: list[tuple[int, Expr]] = field(default_factory=list)
+    vertices: list[Vertex] = field(default_factory=list)
     levels: dict[int, int] = field(default_factory=dict)
     where: dict[int, Group] = field(default_factory=dict)
     roots: dict[int, Root] = field(default_factory=dict)
+    refused: list[tuple[Expr, str]] = field(default_factory=list)
+    #: what `cone` told of the vertices
+    cones: dict[int, tuple[list[Expr], list[Expr], set[int]]] = field(default_factory=dict)
 
     def inline(self, node: Expr) -> bool:
         """Return whether the node is computed inside the loops of its users."""
@@ -119,6 +159,9 @@ class Partition:
 
         The last are ids of bases that are seen through a view, or at places that are computed.
         """
+        return self.cones.get(id(root)) or self._cone(root)
+
+    def _cone(self, root: Expr) -> tuple[list[Expr], list[Expr], set[int]]:
         inside: list[Expr] = []
         loads: dict[int, Expr] = {}
         through: set[int] = set()

@@ -11,7 +11,36 @@ from workbench.fusion.ops import OPS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DeviceModel", "calibrated", "device_model", "generation", "predicted_ms", "set_model"]
+__all__ = ["DeviceModel", "Limits", "calibrated", "device_model", "generation", "predicted_ms", "set_model"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a device has of each thing that kernels share.
+
+    Attributes
+    ----------
+    units : int
+        Streaming multiprocessors; 1 on a CPU, whose threads take chunks that plans do not know.
+    registers : int
+        Of a unit; on a CPU vector registers of a core.
+    threads : int
+        Of a unit.
+    shared_bytes : int
+        Shared memory of a block; on a CPU what a tile buffer may take, half of L2.
+    l2_bytes : int
+    clock_ghz : float
+    barrier_us : float
+        Of a barrier across the grid.
+    """
+
+    units: int = 1
+    registers: int = 32
+    threads: int = 1
+    shared_bytes: int = 1 << 19
+    l2_bytes: int = 1 << 20
+    clock_ghz: float = 3.0
+    barrier_us: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -27,12 +56,14 @@ class DeviceModel:
         What starting a kernel costs.
     op_ns : dict of str to float
         An element of each operation, float64, one core; "mispredict" is a branch that was not foreseen.
+    limits : Limits
     """
 
     device: str
     bandwidth_gbps: dict[str, float] = field(default_factory=dict)
     launch_us: float = 8.0
     op_ns: dict[str, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row for each constant: what, value, unit."""
@@ -82,8 +113,12 @@ def generation() -> int:
 
 @cache
 def _shipped(device: str) -> DeviceModel:
-    bandwidth = {"L1": 100.0, "L2": 50.0, "L3": 20.0, "memory": 10.0}
-    return DeviceModel(device, bandwidth, 8.0, {**{name: op.cost for name, op in OPS.items()}, "mispredict": 5.0})
+    import json
+    from pathlib import Path
+
+    known = json.loads(Path(__file__).with_name("devices.json").read_text(encoding="utf-8"))[device]
+    ops = {**{name: op.cost for name, op in OPS.items()}, "mispredict": 5.0}
+    return DeviceModel(device, known["bandwidth_gbps"], known["launch_us"], ops, Limits(**known["limits"]))
 
 
 def predicted_ms(model: DeviceModel, nbytes: float, ns: float, threads: int = 1) -> float:

@@ -11,15 +11,15 @@ from typing import Any
 
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.graph import walk
-from workbench.fusion.plan.grouping import group_of, root_of
+from workbench.fusion.plan.grouping import begun, joined, joins, root_of
 from workbench.fusion.plan.inline import base_of, compiles, is_inline
-from workbench.fusion.plan.kernels import MOST_OPS, Partition
+from workbench.fusion.plan.kernels import MOST_OPS, Partition, Vertex
 
-__all__ = ["partition"]
+__all__ = ["cut", "partition", "settle"]
 
 
 def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
-    """Return the kernels that compute the roots.
+    """Return the kernels that compute the roots, each as large as it gets.
 
     Parameters
     ----------
@@ -27,16 +27,94 @@ def partition(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
     cuts : sequence of int
         Ids of nodes that are to be stored and loaded, though they could be computed where they are used.
     """
+    parts = cut(roots, cuts)
+    settle(parts, joined(parts))
+    return parts
+
+
+def cut(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
+    """Return a graph with its vertices, which belong to no kernel yet."""
     order = walk(roots, masks=False)
     parts = Partition(order, {id(base_of(root)) for root in roots}, set(cuts))
     _cut_long(parts)
     _cut_needed(parts)
     while _cut_mixed(parts):
         pass
-    for node in order:
-        _place(node, parts)
-    _find_needed(parts)
+    _find_vertices(parts)
     return parts
+
+
+def settle(parts: Partition, kernels: Sequence[Sequence[int]], packs: Sequence[int] | None = None) -> None:
+    """Give each vertex to its kernel, and each kernel the level at which all that it reads is there.
+
+    Parameters
+    ----------
+    parts : Partition
+    kernels : sequence of sequence of int
+        Numbers of vertices, ascending; each vertex is in one.
+    packs : sequence of int, optional
+        For each kernel which launch it is part of.
+    """
+    vertices = parts.vertices
+    units = list(range(len(kernels))) if packs is None else list(packs)
+    levels = _levels(parts, kernels, units)
+    parts.groups, parts.calls, parts.where, parts.roots = [], [], {}, {}
+    for number, kernel in enumerate(kernels):
+        level = levels[units[number]]
+        first = vertices[kernel[0]]
+        parts.levels.update({id(vertices[each].node): level for each in kernel})
+        if first.root is None:
+            parts.calls.append((level, first.node))
+            continue
+        group = begun(first, level)
+        group.pack = units[number]
+        if not all(joins(vertices[each], group, parts) for each in kernel[1:]):
+            raise AssertionError("a kernel of loops that do not fit together")
+        parts.groups.append(group)
+        for root in group.roots:
+            parts.where[id(root.node)], parts.roots[id(root.node)] = group, root
+    _find_needed(parts)
+
+
+def _levels(parts: Partition, kernels: Sequence[Sequence[int]], units: Sequence[int]) -> dict[int, int]:
+    """Return for each launch how many others have to be through before it."""
+    unit = {each: units[number] for number, kernel in enumerate(kernels) for each in kernel}
+    before: dict[int, set[int]] = {each: set() for each in units}
+    for vertex in parts.vertices:
+        own = unit[vertex.number]
+        before[own].update(unit[each] for each in vertex.needs if unit[each] != own)
+    found: dict[int, int] = {}
+    waiting = list(before)
+    while waiting:
+        later = []
+        for each in waiting:
+            if all(other in found for other in before[each]):
+                found[each] = max([found[other] + 1 for other in before[each]], default=0)
+            else:
+                later.append(each)
+        if len(later) == len(waiting):
+            raise AssertionError("kernels that wait for one another")
+        waiting = later
+    return found
+
+
+def _find_vertices(parts: Partition) -> None:
+    """Find what has a slot or is asked for, and what each of it reads."""
+    number: dict[int, int] = {}
+    for node in parts.order:
+        if node.kind in ("Leaf", "Const", "View") or (id(node) not in parts.cuts and id(node) not in parts.outputs):
+            continue
+        own = len(parts.vertices)
+        if compiles(node):
+            inside, loads, through = parts.cones[id(node)] = parts.cone(node)
+            vertex = Vertex(own, node, root_of(node, parts), inside, loads, through)
+        else:
+            vertex = Vertex(own, node, None, [], [base_of(each) for each in node.inputs], set())
+        vertex.needs = tuple(sorted({number[id(each)] for each in vertex.loads if id(each) in number}))
+        for each in vertex.needs:
+            vertex.above |= parts.vertices[each].above | 1 << each
+        number[id(node)] = own
+        parts.vertices.append(vertex)
 
 
 def _find_needed(parts: Partition) -> None:
@@ -137,23 +215,3 @@ def _cut_mixed(parts: Partition) -> bool:
 
 def _virtual(node: Expr, parts: Partition) -> bool:
     return id(node) in parts.virtual and id(node) not in parts.cuts
-
-
-def _place(node: Expr, parts: Partition) -> None:
-    """Give a node that has a slot, or is asked for, to a kernel."""
-    if node.kind in ("Leaf", "Const", "View"):
-        return
-    slot = id(node) in parts.cuts
-    if not slot and id(node) not in parts.outputs:
-        return
-    if not compiles(node):
-        bases = [base_of(each) for each in node.inputs]
-        level = max([parts.levels.get(id(each), -1) for each in bases], default=-1) + 1
-        parts.levels[id(node)] = level
-        parts.calls.append((level, node))
-        return
-    root = root_of(node, parts)
-    group = group_of(root, parts)
-    group.roots.append(root)
-    parts.where[id(node)], parts.roots[id(node)] = group, root
-    parts.levels[id(node)] = group.level
