@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import workbench as wb
-from workbench.fusion import cache, run
+from workbench.fusion import cache, stepping
 
 
 def test_c64_an_interrupt_while_compiling_leaves_originals(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,13 +44,13 @@ def test_c64_an_interrupt_while_compiling_leaves_originals(monkeypatch: pytest.M
 
 def test_c64_an_interrupt_while_running_leaves_originals(monkeypatch: pytest.MonkeyPatch) -> None:
     running = threading.Event()
-    known = run._run_kernel
+    known = stepping.Running.kernel
 
     def noted(*args: Any, **kwargs: Any) -> Any:
         running.set()
         return known(*args, **kwargs)
 
-    monkeypatch.setattr(run, "_run_kernel", noted)
+    monkeypatch.setattr(stepping.Running, "kernel", noted)
 
     def interrupt() -> None:
         running.wait(60)

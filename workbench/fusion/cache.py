@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-__all__ = ["clear", "history", "kernel", "kernels", "plans", "recorded", "remember"]
+__all__ = ["Interpreted", "clear", "history", "kernel", "kernels", "plans", "recorded", "remember"]
 
 V = TypeVar("V")
 
@@ -24,24 +25,30 @@ class Recent(Generic[V]):
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._entries: OrderedDict[Any, V] = OrderedDict()
+        #: each with the time it was asked for last: an entry is asked for much more often than one is forgotten
+        self._entries: dict[Any, list[Any]] = {}
+        self._times = itertools.count()
         self._lock = threading.Lock()
 
     def get(self, key: Any) -> V | None:
         """Return an entry, or None."""
-        with self._lock:
-            found = self._entries.get(key)
-            if found is not None:
-                self._entries.move_to_end(key)
-            return found
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        found[1] = next(self._times)
+        value: V = found[0]
+        return value
 
     def put(self, key: Any, value: V) -> None:
         """Keep an entry."""
         with self._lock:
-            self._entries[key] = value
-            self._entries.move_to_end(key)
+            self._entries[key] = [value, next(self._times)]
             while len(self._entries) > self.most:
-                self._entries.popitem(last=False)
+                del self._entries[min(self._entries, key=lambda each: self._entries[each][1])]
+
+    def values(self) -> list[V]:
+        """Return all that is kept."""
+        return [value for value, _ in list(self._entries.values())]
 
     def clear(self) -> None:
         """Forget all."""
@@ -100,13 +107,27 @@ def kernel(program: Any) -> tuple[Any, float, str]:
 
 def _compile(program: Any) -> tuple[Any, str]:
     from workbench.fusion import cpu
-    from workbench.fusion.run import _Interpreted
 
     try:
         compiled = cpu.compile(program)
     except NotImplementedError:  # a builder that the back end has no code for
-        return _Interpreted(program), "miss"
+        return Interpreted(program), "miss"
     return compiled, compiled.cache
+
+
+class Interpreted:
+    """A program that NumPy runs."""
+
+    asm = ""
+
+    def __init__(self, program: Any) -> None:
+        self.program = program
+
+    def run(self, buffers: Any, sizes: Any, threads: int = 1) -> Any:
+        """Return the outputs."""
+        from workbench.fusion import interpret
+
+        return interpret.run(self.program, buffers, sizes)
 
 
 def clear(*, disk: bool = True) -> None:

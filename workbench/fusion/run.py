@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from workbench.fusion.capture.storage import owned, sample
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size
 from workbench.fusion.graph import walk
-from workbench.fusion.plan.branch import taken
 from workbench.fusion.plan.calibrate import measured_here
-from workbench.fusion.plan.model import calibrated, device_model, generation
-from workbench.fusion.prepare import prepare, resolve, run_call
+from workbench.fusion.plan.model import calibrated, generation
+from workbench.fusion.prepare import prepare
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
+from workbench.fusion.stepping import Running
 from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
 from workbench.fusion.structure import Structure, structure
 from workbench.fusion.telling import nbytes, shape_text, tell_fallbacks, where_text
@@ -199,45 +199,10 @@ def _compiled(
     if not calibrated() and _is_long(plan, form) and measured_here():
         plan, how = _prepared(exprs, form, exact)
     planned = time.perf_counter()
-    lengths = list(form.lengths)
-    values: list[Any] = [leaf.data for leaf in form.leaves] + [None] * (plan.slots - len(form.leaves))
-
-    def length(d: Any) -> int:
-        if type(d) is int and d <= 16:
-            return d
-        number = plan.symbols.get(d)
-        found = d if number is None else lengths[number]
-        if type(found) is Size:
-            assert found.value is not None
-            return found.value
-        return found
-
     threads = _threads(threads)
-    measured: list[float] = []
-    for step, free in zip(plan.steps, plan.last_use, strict=True):
-        begin = time.perf_counter()
-        if isinstance(step, KernelStep):
-            _run_kernel(step, values, lengths, plan, length, device, threads)
-        elif isinstance(step, GroupStep):
-            groups = _run_group(step, values, length, device, threads)
-            if groups is None:
-                wanted = [form.order[k] for k in step.originals]
-                inputs = _compiled(wanted, structure(wanted), device, threads, exact, start)[0]
-                groups = whole.compute(step.node, inputs, threads, exact)
-            values[step.slot] = groups
-            _learn(step.shape, groups[0].shape, lengths, plan)
-        else:
-            value = run_call(step, values, length, threads, exact)
-            values[step.slot] = value
-            shown = value[0] if isinstance(value, tuple) and step.node.kind != "Extern" else value
-            _learn(step.shape, np.shape(shown) if not isinstance(shown, tuple) else (), lengths, plan)
-            if step.original >= 0 and placed is not None:
-                placed.append((form.order[step.original], value))
-        for slot in free:
-            values[slot] = None
-        compiling = step.compile_ms if isinstance(step, KernelStep) else 0.0
-        measured.append(1e3 * (time.perf_counter() - begin) - compiling)
-    results = [_plain(resolve(each, values, length)) for each in plan.results]
+    running = Running(plan, form, device, threads, exact)
+    measured = _stepped(running, form, placed)
+    results = [running.result(each) for each in plan.results]
     results = owned(exprs, results, form.leaves)
     for root, value in zip(exprs, results, strict=True):
         for size, known in zip(root.shape, np.shape(value), strict=False):
@@ -247,7 +212,7 @@ def _compiled(
     found = _report(
         plan,
         form,
-        [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(lengths)],
+        [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(running.lengths)],
         device,
         how,
         1e3 * (planned - start),
@@ -261,108 +226,38 @@ def _compiled(
     return results, found
 
 
+def _stepped(running: Running, form: Structure, placed: list[tuple[Expr, Any]] | None) -> list[float]:
+    """Go through the steps of a plan; return how many milliseconds each took, without compiling."""
+    plan, values = running.plan, running.values
+    measured: list[float] = []
+    for step, free in zip(plan.steps, plan.last_use, strict=True):
+        begin = time.perf_counter()
+        compiling = 0.0
+        if isinstance(step, KernelStep):
+            running.kernel(step)
+            compiling = step.compile_ms
+        elif isinstance(step, GroupStep):
+            if not running.group(step):
+                wanted = [form.order[k] for k in step.originals]
+                inner = structure(wanted)
+                inputs = _compiled(wanted, inner, running.device, running.threads, running.exact, begin)[0]
+                running.grouped(step, whole.compute(step.node, inputs, running.threads, running.exact))
+        else:
+            value = running.call(step)
+            if step.original >= 0 and placed is not None:
+                placed.append((form.order[step.original], value))
+        for slot in free:
+            values[slot] = None
+        measured.append(1e3 * (time.perf_counter() - begin) - compiling)
+    return measured
+
+
 def _look_again(leaf: Expr) -> None:
     """Warn if an array that was borrowed has other values than when it was wrapped."""
     before = leaf.attr("sample")
     if before is not None and sample(leaf.data) != before:
         leaf.attrs = ()
         errors.warn_leaf_changed(leaf.name or "array")
-
-
-def _run_kernel(
-    step: KernelStep,
-    values: list[Any],
-    lengths: list[Any],
-    plan: Prepared,
-    length: Callable[[Any], int],
-    device: str,
-    threads: int,
-) -> None:
-    lowered = step.lowered
-    sizes = {name: math.prod([length(d) for d in ds]) for name, ds in lowered.sizes.items()}
-    buffers = {each.buffer: each.bind(values[slot], length) for each, slot in step.inputs}
-    compiled = _kernel(step, device, buffers, sizes)
-    outs = compiled.run(buffers, sizes, threads=threads)
-    for name, what in lowered.errors:
-        if outs[name]:
-            _wrong(what, step)
-    for output, slot, shape in step.outputs:
-        value = outs[output.buffer]
-        if output.appended:
-            _learn(shape, value.shape, lengths, plan)
-        elif len(shape) != value.ndim or len(shape) > 1:
-            value = value.reshape([length(d) for d in shape])
-        values[slot] = value
-
-
-def _run_group(
-    step: GroupStep, values: list[Any], length: Callable[[Any], int], device: str, threads: int
-) -> tuple[np.ndarray, ...] | None:
-    """Return a group-by from tables; None if they would be too large."""
-    from workbench.fusion.lower_group import DENSE, finish, spans_of
-
-    sizes = {name: math.prod([length(d) for d in ds]) for name, ds in step.lowered.sizes.items()}
-    buffers = {each.buffer: each.bind(values[slot], length) for each, slot in step.inputs}
-    keys = [each.bind(values[slot], length) for each, slot in step.keys]
-    for exact in (False, True):
-        lows, spans = spans_of(keys, step.found.fills, exact)
-        size = math.prod(spans)
-        if size > min(DENSE, max(4096, 4 * sizes.get("n0", 1))):
-            continue
-        for k, (low, span) in enumerate(zip(lows, spans, strict=True)):
-            numbers = {"low": low, "span": span, "step": math.prod(spans[k + 1 :])}
-            buffers.update({f"{name}{k}": np.array(value, np.int64) for name, value in numbers.items()})
-        sizes["k"] = size
-        outs = _kernel(step, device, buffers, sizes).run(buffers, sizes, threads=threads)
-        if not outs["e0"]:
-            return finish(step.found, outs, lows, spans)
-    return None
-
-
-def _learn(shape: tuple[Any, ...], found: tuple[int, ...], lengths: list[Any], plan: Prepared) -> None:
-    for size, known in zip(shape, found, strict=False):
-        number = plan.symbols.get(size)
-        if type(size) is Size and number is not None:
-            symbol = lengths[number]
-            if type(symbol) is Size:
-                symbol.value = known
-            lengths[number] = known
-
-
-class _Interpreted:
-    """A program that NumPy runs."""
-
-    def __init__(self, program: Any) -> None:
-        self.program = program
-        self.asm = ""
-
-    def run(self, buffers: Any, sizes: Any, threads: int = 1) -> Any:
-        from workbench.fusion import interpret
-
-        return interpret.run(self.program, buffers, sizes)
-
-
-def _kernel(step: Any, device: str, buffers: dict[str, np.ndarray], sizes: dict[str, int]) -> Any:
-    """Return what runs the program of a step, in the form that pays on these arrays."""
-    if device == "interpreter":
-        return _Interpreted(step.lowered.program)
-    branch = step.branch
-    step.jumped = branch is not None and taken(branch, buffers, sizes, device_model())
-    form, program = (branch, branch.program) if step.jumped else (step, step.lowered.program)
-    if form.compiled is None:
-        form.compiled, step.compile_ms, step.cache = cache.kernel(program)
-    else:
-        step.compile_ms, step.cache = 0.0, "hit"
-    return form.compiled
-
-
-def _wrong(what: str, step: KernelStep) -> None:
-    if what == "index":
-        raise IndexError("index is out of bounds for the axis it is used on")
-    if what.startswith("arg"):
-        raise ValueError(f"attempt to get {what.partition(' ')[0]} of an empty sequence")
-    word = {"min": "minimum", "max": "maximum", "nanmin": "fmin", "nanmax": "fmax"}[what.partition(" ")[0]]
-    raise ValueError(f"zero-size array to reduction operation {word} which has no identity")
 
 
 def _threads(threads: int | None) -> int:
@@ -372,10 +267,6 @@ def _threads(threads: int | None) -> int:
     if threads is not None:
         return max(1, int(threads))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _plain(value: Any) -> Any:
-    return value[()] if isinstance(value, np.ndarray) and not value.ndim else value
 
 
 # what became of it
@@ -393,7 +284,6 @@ def _report(
 ) -> FusionPlan:
     """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
     wheres = [node.where for node in form.order]
-    names = [(node.kind, node.name, node.dtype) for node in form.order]
     facts = [
         (s.compile_ms, s.cache, s.branch if s.jumped else s) if isinstance(s, KernelStep | GroupStep) else _CALLED
         for s in plan.steps
@@ -402,7 +292,7 @@ def _report(
     def make() -> dict[str, Any]:
         from workbench.fusion.describe import described
 
-        return described(plan, lengths, wheres, names, facts, measured, threads)
+        return described(plan, lengths, wheres, plan.nodes, facts, measured, threads)
 
     compile_ms = sum(ms for ms, _, _ in facts)
     if how == "miss" and facts and all(cached == "disk" for _, cached, _ in facts):

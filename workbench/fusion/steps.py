@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ class KernelStep:
         For each loop's space the nanoseconds an element.
     branch : Branch or None
         The form that jumps over rows that a filter leaves out; `jumped` tells whether it ran last.
+    sized : (list of int, dict) or None
+        Lengths of the last run, and what the program's symbols were for them.
     """
 
     name: str
@@ -46,6 +49,15 @@ class KernelStep:
     compiled: Any = None
     compile_ms: float = 0.0
     cache: str = "miss"
+    sized: tuple[list[int], dict[str, int]] | None = None
+
+    @functools.cached_property
+    def bindings(self) -> list[tuple[Input, int, bool]]:
+        """The inputs, with whether a slot's array is the buffer as it is."""
+        return [
+            (each, slot, not (each.views or any(each.drop) or any(len(axes) > 1 for axes in each.merge)))
+            for each, slot in self.inputs
+        ]
 
 
 @dataclass(eq=False)
@@ -84,6 +96,7 @@ class GroupStep:
     compiled: Any = None
     compile_ms: float = 0.0
     cache: str = "miss"
+    sized: tuple[list[int], dict[str, int]] | None = None
 
     @property
     def lowered(self) -> Any:
@@ -132,6 +145,8 @@ class Prepared:
         For each root ("slot", slot, views) or ("const", value).
     symbols : dict
         Length or Size of the graph that it was made of -> its number.
+    nodes : list
+        Kind, name and dtype of each node of the graph.
     rows : list
         For each captured call (op, shape, dtype, kernel's name, index in the walk of the graph).
     before : list
@@ -147,6 +162,7 @@ class Prepared:
     slots: int = 0
     results: list[tuple[Any, ...]] = field(default_factory=list)
     symbols: dict[Any, int] = field(default_factory=dict)
+    nodes: list[tuple[str, str, Any]] = field(default_factory=list)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     before: list[tuple[int, list[tuple[Any, int]]]] = field(default_factory=list)
     reasons: list[tuple[str, str, int]] = field(default_factory=list)

@@ -35,8 +35,8 @@ class Structure:
 
     __slots__ = ("key", "leaves", "lengths", "order", "symbols")
 
-    def __init__(self, order: list[Expr]) -> None:
-        self.order = order
+    def __init__(self) -> None:
+        self.order: list[Expr] = []
         self.leaves: list[Expr] = []
         self.symbols: dict[Any, int] = {}
         self.lengths: list[Any] = []
@@ -45,33 +45,65 @@ class Structure:
 
 def structure(roots: Sequence[Expr]) -> Structure:
     """Return the form of the graph of some roots."""
-    found = Structure(walk(roots))
-    number: dict[int, int] = {}
+    try:
+        return _structure(roots, roots)
+    except RecursionError:  # in the order of a walk that needs none
+        return _structure(walk(roots), roots)
+
+
+def _structure(nodes: Sequence[Expr], roots: Sequence[Expr]) -> Structure:
+    """Walk the graph and write its key at once: each capture that is computed goes this way."""
+    found = Structure()
+    order = found.order
+    number: dict[Expr, int] = {}
     seen: dict[int, int] = {}
     parts: list[Any] = []
-    for k, node in enumerate(found.order):
-        number[id(node)] = k
+    plain: Any = None  # a shape whose lengths need no mask: most nodes share theirs
+
+    def visit(node: Expr) -> None:
+        nonlocal plain
+        shape, inputs = node.shape, node.inputs
+        if shape is not plain:
+            asked = [d.mask for d in shape if type(d) is Size and d.mask is not None]
+            for mask in reversed(asked):
+                if mask not in number:
+                    visit(mask)
+            if not asked:
+                plain = shape
+        for each in inputs:
+            if each in number:
+                continue
+            if each.kind == "Const":
+                number[each] = len(order)
+                order.append(each)
+                parts.append(each.name)  # tells type and value
+            else:
+                visit(each)
+        k = number[node] = len(order)
+        order.append(node)
         kind = node.kind
         if kind == "Map":
             # names, then numbers: nothing else tells where a node ends
             parts.append(node.name)
-            parts.append(node.call)
-            for each in node.inputs:
-                parts.append(number[id(each)])
-        elif kind == "Const":
-            value = node.data
-            parts.append(type(value))
-            parts.append(value.hex() if type(value) is float else repr(value))
+            if node.call is not None:
+                parts.append(node.call)
+            for each in inputs:
+                parts.append(number[each])
         elif kind == "Leaf":
             first = seen.setdefault(id(node.data), k)
             found.leaves.append(node)
-            parts.append(("l", first, node.dtype, _sizes(node.shape, found), layout(node.data)))
+            parts.append(("l", first, node.dtype, _sizes(shape, found), layout(node.data)))
+        elif kind == "Const":
+            parts.append(node.name)
         else:
-            shape = None if kind in ("Reduce", "Select", "Cast", "Scan") else _sizes(node.shape, found)
+            sizes = None if kind in ("Reduce", "Select", "Cast", "Scan") else _sizes(shape, found)
             attrs = None if node.name in ("reshape", "broadcast") else node.attrs
-            inputs = [number[id(each)] for each in node.inputs]
-            parts.append((kind, node.name, attrs, node.dtype, shape, node.data, *inputs))
-    found.key = (tuple(parts), tuple([number[id(root)] for root in roots]))
+            parts.append((kind, node.name, attrs, node.dtype, sizes, node.data, *[number[each] for each in inputs]))
+
+    for node in nodes:
+        if node not in number:
+            visit(node)
+    found.key = (tuple(parts), tuple([number[root] for root in roots]))
     return found
 
 

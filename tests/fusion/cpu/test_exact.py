@@ -159,4 +159,4 @@ def test_it_runs_compiled() -> None:
     x = np.random.default_rng(9).normal(size=(30, 40))
     for lazy in (wb.fusion.array(x).sum(), wb.fusion.array(x).mean(0), wb.fusion.array(x).var(1)):
         lazy.compute(exact=True)
-    assert all(hasattr(each, "layout") for each in cache.kernels._entries.values())
+    assert all(hasattr(each, "layout") for each in cache.kernels.values())

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.fusion.cpu import combine, exact, memory, rooms, threads
+from workbench.fusion.cpu.address import address
 from workbench.fusion.cpu.builders import identity
 from workbench.fusion.cpu.driver import Driver
 from workbench.fusion.cpu.layout import CHUNK, WORDS, Layout, LoopPlan, parts_of
 from workbench.fusion.cpu.machine import LoadedCode
+from workbench.fusion.cpu.single import Single
 from workbench.fusion.loop import Buffer, Builder, For, statements
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ class Execution:
     def bind(self, name: str, array: np.ndarray) -> None:
         """Put an array's address and strides into the table, and keep the array."""
         self.arrays[name] = array
-        self.table[self.layout.addresses[name]] = array.__array_interface__["data"][0]
+        self.table[self.layout.addresses[name]] = address(array)
         self.strides(name, array.strides)
 
     def strides(self, name: str, strides: tuple[int, ...]) -> None:
@@ -136,6 +138,16 @@ class Execution:
         for facts in self.code.facts:
             self.loop(facts)
         return {name: self.arrays[name] for name in self.code.outputs}
+
+    def single(self, buffers: Mapping[str, np.ndarray]) -> Single | None:
+        """Return how the next run over arrays of this form goes, if each loop is one chunk of what was given."""
+        chunks = [self.chunks(facts.plan)[0] for facts in self.code.facts]
+        given = {buffer.name: self.arrays[buffer.name] for buffer, _ in self.code.given}
+        if any(len(each) != 1 for each in chunks) or any(each is not buffers[name] for name, each in given.items()):
+            return None
+        made = {buffer.name: self.arrays[buffer.name] for buffer in self.code.made}
+        only = [each[0] for each in chunks]
+        return Single(self.code, self.sizes, self.table, given, made, only, self.scratch_bytes)
 
     # one loop
 

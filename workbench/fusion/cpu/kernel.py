@@ -11,6 +11,7 @@ from workbench.fusion.cpu import machine, objects
 from workbench.fusion.cpu.emit import emit
 from workbench.fusion.cpu.execution import Execution, Facts
 from workbench.fusion.cpu.layout import Layout, plan_loops
+from workbench.fusion.cpu.single import Single
 from workbench.fusion.loop import If, Program, Store, statements, text
 
 __all__ = ["Compiled", "compile"]
@@ -49,6 +50,9 @@ class Compiled:
         self.given = [(b, np.dtype(b.dtype)) for b in program.buffers if b.role == "in"]
         self.tiles = [b for b in program.buffers if b.role == "tile"]
         self.outputs = [b.name for b in program.buffers if b.role == "out"]
+        #: whether it stores, and merges single values, and no more; and what is known of the last form of such a run
+        self._plain = all(facts.plain and not facts.sums for facts in self.facts)
+        self._single: Single | None = None
 
     @functools.cached_property
     def asm(self) -> str:
@@ -75,7 +79,13 @@ class Compiled:
         dict of str to ndarray
             Its outputs.
         """
-        return Execution(self, buffers, sizes, threads).outputs()
+        if self._single is not None and (known := self._single.run(buffers, sizes)) is not None:
+            return known
+        run = Execution(self, buffers, sizes, threads)
+        found = run.outputs()
+        if self._plain:
+            self._single = run.single(buffers)
+        return found
 
 
 def _partly_written(program: Program) -> set[str]:
