@@ -97,7 +97,7 @@ def test_as_torch(name: str) -> None:
 
 STEPS: list[Callable[..., Any]] = [
     lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - 2, lambda a, b: torch.maximum(a, b), lambda a, b: a.abs(),
-    lambda a, b: torch.where(a > b, a, b), lambda a, b: a.clamp(-3, 3), lambda a, b: (a > 0) & (b > 0),
+    lambda a, b: torch.where(a > b, a, b), lambda a, b: a.clamp(1, 3), lambda a, b: (a > 0) & (b > 0),
     lambda a, b: a / 4,
     lambda a, b: a.sum(0, keepdim=True) + b, lambda a, b: torch.sigmoid(a), lambda a, b: a.float(), lambda a, b: a == b,
 ]  # fmt: skip
