@@ -12,6 +12,7 @@ from workbench.engine.errors import WorkbenchError, warn
 from workbench.engine.result import Table
 from workbench.engine.run import Run
 from workbench.notebook.config import settings
+from workbench.notebook.live import preparing
 from workbench.notebook.magics.base import Call, MagicSpec, Option, Positional, number, register, whole
 
 STEP = 0.05
@@ -61,6 +62,11 @@ def call(call: Call) -> Any:
     options = dict(call.options)
     options.pop("top")
     options.pop("by")
+    if before := options.pop("before"):
+        preparing(before)
+        time.sleep(STEP)
+    if options.pop("refuse"):
+        raise WorkbenchError("It cannot begin.", "Mend it.")
     return count(int(call.arguments[0].value), **options)
 
 
@@ -73,6 +79,8 @@ SPEC = MagicSpec(
     options=(
         Option("fail", "raise an error at the end", kind="flag"),
         Option("warns", "warn at the end", kind="flag"),
+        Option("before", "what is said before it begins"),
+        Option("refuse", "raise an error before it begins", kind="flag"),
         Option("deaf", "do not heed a cancel", kind="flag"),
         Option("top", "a share", convert=number(0, 1), says="a number from 0 to 1", example="0.01", default=0.01),
         Option("by", "columns", kind="list", metavar="COLUMN"),

@@ -59,6 +59,23 @@ def test_a_long_run_is_live_then_static(kernel: Kernel) -> None:
     assert kernel.value(OPEN_COMMS) == "0"
 
 
+@pytest.mark.parametrize("steps", [2, 20])
+def test_what_comes_before_the_run_stands_in_its_place(kernel: Kernel, steps: int) -> None:
+    cell = kernel.run(f'%%slow {steps} --before "getting ready"')
+    (first,) = cell.of("display_data")
+    *_, last = cell.of("update_display_data")
+    assert first["data"]["text/plain"] == "getting ready" and first["transient"] == last["transient"]
+    assert last["data"]["text/plain"].startswith(f"{steps} counted") and WIDGET_MIME not in last["data"]
+    assert bool(cell.of("comm_open")) == (steps == 20), "a widget where the run is long enough for one"
+    assert kernel.value(OPEN_COMMS) == "0"
+
+
+def test_what_never_became_a_run_says_so(kernel: Kernel) -> None:
+    cell = kernel.run('%%slow 2 --refuse --before "getting ready"')
+    assert cell.reply["status"] == "error"
+    assert [one["data"]["text/plain"] for one in cell.of("update_display_data")] == ["It did not begin."]
+
+
 def test_running_again_gives_the_same_output_and_leaves_nothing(kernel: Kernel) -> None:
     first, second = (kernel.run("%%slow 13").of("update_display_data")[-1]["data"] for _ in range(2))
     assert first == second

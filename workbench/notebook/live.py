@@ -11,6 +11,7 @@ import contextvars
 import math
 import os
 import re
+import secrets
 import threading
 import time
 import warnings
@@ -33,7 +34,7 @@ from workbench.notebook.progress import (
     with_note,
 )
 
-__all__ = ["View", "attended", "install", "note_hook", "settle", "view_of", "where"]
+__all__ = ["View", "attended", "install", "note_hook", "preparing", "settle", "view_of", "where"]
 
 Mode = Literal["magic", "background", "call", "none"]
 
@@ -49,9 +50,12 @@ class _Attended:
         self.quiet = quiet
         self.view: View | None = None
         self.warnings: list[WorkbenchWarning] = []
+        self.display_id = ""  # of what is shown before there is a run
 
     def tell(self) -> None:
-        """Show the warnings that no final output of a run will have below it."""
+        """Show the warnings that no final output of a run will have below it; end what never became a run."""
+        if self.view is None and self.display_id:
+            display.publish(status_bundle("It did not begin."), display_id=self.display_id, update=True)
         if self.view is None or self.mode == "call":
             _show_warnings(self.warnings)
             self.warnings.clear()
@@ -70,6 +74,15 @@ def attended(mode: Mode, quiet: bool = False) -> Iterator[_Attended]:
         yield holder
     finally:
         _attended.reset(token)
+
+
+def preparing(text: str) -> None:
+    """Show what a magic does before it has a run, in the place where the run will be shown."""
+    holder = _attended.get()
+    if holder is None or holder.quiet or holder.view is not None or not hasattr(_shell(), "kernel"):
+        return
+    holder.display_id = f"workbench-{secrets.token_hex(16)}"
+    display.publish(status_bundle(text), display_id=holder.display_id)
 
 
 def view_of(run: Any) -> View:
@@ -116,7 +129,10 @@ class View:
 
     def __init__(self, run: Any, mode: Mode, holder: _Attended | None = None) -> None:
         self.run, self.mode = run, mode
-        self.shown = False
+        #: what was shown before the run gives its place to it
+        self._display_id = (holder.display_id if holder else "") or f"workbench-{run.run_id}"
+        self.shown = bool(holder is not None and holder.display_id)
+        self._live = False
         self._quiet = holder is not None and holder.quiet
         self._holder = holder
         self._kernel = hasattr(_shell(), "kernel")
@@ -143,7 +159,7 @@ class View:
     def settle_alone(self) -> None:
         """Let the view show the result itself when the run ends (`--background`)."""
         with self._lock:
-            if self.shown or not self._kernel or self._over:
+            if self._live or not self._kernel or self._over:
                 return
             # The cell ends at once: its display must exist before that, so that the result has a place.
             line = progress_line(self.run.progress, self.run.title)
@@ -248,7 +264,7 @@ class View:
                 return
             if not self._kernel:
                 self._line.write(progress_line(progress, self.run.title))
-            elif not self.shown:
+            elif not self._live:
                 self._publish(self._live_bundle(blocks))
             elif self._widgets is not None:
                 self._widgets.update(self.run, progress, blocks)
@@ -269,15 +285,15 @@ class View:
     def _live_bundle(self, blocks: list[dict[str, Any]]) -> dict[str, object]:
         progress = self.run.progress
         bundle = status_bundle(progress_line(progress, self.run.title), progress, blocks)
-        if self._widgets is None and not self.shown:
-            self._widgets = LiveWidgets.make(self.run)
+        if not self._live:
+            self._live, self._widgets = True, LiveWidgets.make(self.run)
         if self._widgets is not None:
             self._widgets.update(self.run, progress, blocks)
             bundle[display.WIDGET_MIME] = self._widgets.view()
         return bundle
 
     def _publish(self, bundle: dict[str, object]) -> None:
-        display.publish(bundle, display_id=f"workbench-{self.run.run_id}", update=self.shown)
+        display.publish(bundle, display_id=self._display_id, update=self.shown)
         self.shown = self._kernel  # a console cannot replace what it has printed
         self._drawn = time.monotonic()
 

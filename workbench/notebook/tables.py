@@ -15,6 +15,7 @@ __all__ = ["HTML_ROWS", "cell", "number", "plain_html", "row_note", "table_html"
 
 HTML_ROWS = 1000
 _CUT = 80
+_MANY = 10  # columns beyond which a table is set closer
 
 
 def number(value: float) -> str:
@@ -137,7 +138,7 @@ def table_html(frame: Any, limit: int, *, title: str = "", files: Sequence[str] 
         for row in range(shown)
     )
     caption = f"<caption>{_e(title)}</caption>" if title else ""
-    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table{_many(names)}>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f'<div class="wb-scroll">{table}</div>{below}'
 
 
@@ -159,7 +160,7 @@ def plain_html(block: Any) -> str:
         more = f"{left_out:,} more column{'' if left_out == 1 else 's'}"
         note = f"{note}, {more}" if note else more
     below = f'<div class="wb-muted">{note}</div>' if note else ""
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    table = f"<table{_many(names)}><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<div class="wb-scroll">{table}</div>{below}'
 
 
@@ -177,6 +178,11 @@ def _td(text: str, attr: str, whole: str) -> str:
 def _head(name: str) -> str:
     """Return the name of a column, which may go on below itself where the table would else be too wide."""
     return _e(_clip(name)).replace("_", "_<wbr>")
+
+
+def _many(names: Sequence[str]) -> str:
+    """Return the class of a table that has to be set closer to fit."""
+    return ' class="wb-many"' if len(names) > _MANY else ""
 
 
 def _short(column: Sequence[str]) -> list[str]:

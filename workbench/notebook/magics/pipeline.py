@@ -8,7 +8,7 @@ from types import CodeType
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError
-from workbench.notebook import display
+from workbench.notebook import display, live
 from workbench.notebook.magics.base import Argument, Call, MagicSpec, Option, Positional, whole
 from workbench.notebook.magics.python import compiled
 
@@ -87,6 +87,10 @@ def run(call: Call) -> Any:
         import torch
 
         loss = torch.nn.functional.cross_entropy
+    live.preparing(
+        f"{call.arguments[0].value if isinstance(call.arguments[0].value, str) else 'The model'} is "
+        "profiled, its stages are planned, workers are made ready ..."
+    )
     found = train(model, data, loss, _sgd if optimizer is None else optimizer, **options)
     if call.out is None:
         names[NAME] = found

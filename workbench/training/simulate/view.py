@@ -34,7 +34,7 @@ def simulation_view(simulation: Simulation) -> dict[str, Any]:
     """Return the blocks: summary, note, picture, figures beside on-demand machines, and what was counted."""
     blocks: list[dict[str, Any]] = [
         {"kind": "summary", "text": repr(simulation)},
-        {"kind": "note", "level": "info", "text": "Simulated: no worker ran."},
+        {"kind": "note", "level": "info", "text": "Simulated: no worker ran. Value is samples/s for each $/h."},
     ]
     drawn = picture(simulation)
     if drawn is not None:
