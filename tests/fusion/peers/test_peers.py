@@ -72,6 +72,12 @@ def _filtered_twice() -> list[Any]:
     return [(fewer.a + fewer.b).sum()]
 
 
+def _filtered_frame_and_sum() -> list[Any]:
+    f = frame()[["b", "k"]]
+    few = f[f.b > 0.2]
+    return [few, few.b * 2, (few.b - few.k).clip(0.01, 0.02).sum(), f.b + 1]
+
+
 def _groups() -> list[Any]:
     f = frame()
     few = f[f.b > 0.3]
@@ -106,7 +112,7 @@ def test_replays_and_loops(make: Any, build: Any) -> None:
     assert_same(build(exprs, 1)(), evaluate(exprs))
 
 
-@pytest.mark.parametrize("make", [_filtered_twice, _groups, _group_means, _two_levels])
+@pytest.mark.parametrize("make", [_filtered_twice, _filtered_frame_and_sum, _groups, _group_means, _two_levels])
 def test_polars_queries(make: Any) -> None:
     import polars as pl
 

@@ -28,6 +28,9 @@ _METHODS = {
     "logical_not": "not_", "invert": "not_",
 }  # fmt: skip
 
+#: column of the places of rows
+_ROWS = "rows"
+
 
 def build(exprs: Sequence[Expr], threads: int) -> Callable[[], list[Any]]:
     """Return a function that collects a lazy query.
@@ -41,8 +44,20 @@ def build(exprs: Sequence[Expr], threads: int) -> Callable[[], list[Any]]:
 
     if pl.thread_pool_size() != threads:
         raise NotExpressible(f"{threads} of {pl.thread_pool_size()} threads of its pool")
-    query = _Query(exprs)
-    return query.run
+    # a query gives columns of one length: the others are queries of their own, which polars collects together
+    places: dict[Any, list[int]] = {}
+    for k, each in enumerate(exprs):
+        kind = id(each.inputs[0]) if each.kind == "Item" else each.shape
+        places.setdefault(kind, []).append(k)
+    queries = [_Query([exprs[k] for k in found]) for found in places.values()]
+    order = [k for found in places.values() for k in found]
+
+    def run() -> list[Any]:
+        tables = pl.collect_all([each.query for each in queries], engine="streaming")
+        values = [value for each, table in zip(queries, tables, strict=True) for value in each.values(table)]
+        return [value for _, value in sorted(zip(order, values, strict=True), key=lambda pair: pair[0])]
+
+    return run
 
 
 class _Query:
@@ -60,6 +75,8 @@ class _Query:
         self.made: dict[int, pl.Expr] = {}
         self.names = {id(node): f"c{k}" for k, node in enumerate(leaves)}
         self.table = pl.DataFrame({self.names[id(node)]: node.data for node in leaves if node.ndim}).lazy()
+        if any(node.kind == "Rows" for node in order):
+            self.table = self.table.with_row_index(_ROWS)
         self.exprs = list(exprs)
         chains = {masks_of(node.inputs[0].shape[0]) for node in order if node.kind in ("Reduce", "GroupReduce")}
         chains |= {masks_of(each.shape[0]) for each in exprs if each.ndim and each.kind != "Item"}
@@ -75,13 +92,11 @@ class _Query:
         else:
             self.columns = [str(k) for k in range(len(exprs))]
             found = [self.expr(each, self.first).alias(name) for name, each in zip(self.columns, exprs, strict=True)]
-            if len({each.ndim for each in exprs}) > 1 or len({each.shape for each in exprs}) > 1:
-                raise NotExpressible("results of different lengths")
             self.query = self.table.select(found)
 
-    def run(self) -> list[Any]:
-        found = self.query.collect(engine="streaming")
-        columns = [found[name].to_numpy() for name in self.columns]
+    def values(self, table: Any) -> list[Any]:
+        """Return what the expressions are in the collected table."""
+        columns = [table[name].to_numpy() for name in self.columns]
         return [value if each.ndim else value[0] for value, each in zip(columns, self.exprs, strict=True)]
 
     def grouped(self, node: Expr) -> tuple[Any, list[str]]:
@@ -133,6 +148,8 @@ class _Query:
                 raise NotExpressible("filter")
             inner = self.expr(node.inputs[0], done)
             return inner if node.inputs[1] in done else inner.filter(self.expr(node.inputs[1], done))
+        if kind == "Rows" and node.shape[0] == self.rows:
+            return pl.col(_ROWS).cast(pl.Int64)
         if node.call is not None or kind not in ("Map", "Select", "Cast", "Reduce"):
             raise NotExpressible(name)
         inputs = [self.expr(each, done) for each in node.inputs]
