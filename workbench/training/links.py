@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -17,6 +18,9 @@ __all__ = ["detect"]
 
 #: bytes that are sent over a link to measure it, seconds after which less will do, and seconds that a figure is kept
 AMOUNT, ENOUGH, KEPT = 64 * 2**20, 1.0, 86400.0
+
+#: changes when something else is measured
+VERSION = 2
 
 #: pairs of hosts that are measured at most
 PAIRS = 6
@@ -65,12 +69,12 @@ def _slowest(client: Any, pairs: list[tuple[str, str]]) -> float:
 
 
 def _rate(client: Any, first: str, second: str) -> float:
-    """Return bytes per second from one worker to another: as measured within a day, else measured."""
+    """Return bytes per second between two workers: as measured within a day, else measured."""
     from workbench.engine.keys import key
     from workbench.engine.store import store
 
     hosts = sorted({_host(first), _host(second)})
-    kept = key("training.link", hosts)
+    kept = key("training.link", VERSION, hosts)
     found = store().get_json(kept)
     if found is not None and 0 <= time.time() - found["at"] < KEPT:
         return float(found["rate"])
@@ -80,6 +84,10 @@ def _rate(client: Any, first: str, second: str) -> float:
 
 
 def _measured(client: Any, first: str, second: str) -> float:
+    """Return bytes per second that two workers exchange, both directions taken together.
+
+    That is what a machine's channel carries, as the planner counts: activations go one way, gradients the other.
+    """
     name = f"wb-link-{uuid.uuid4().hex}"
 
     def on(address: str, task: Callable[..., Any], *arguments: Any) -> Any:
@@ -88,11 +96,10 @@ def _measured(client: Any, first: str, second: str) -> float:
         )
 
     try:
-        receiver = on(second, _listen, name, _host(second))
+        there = on(second, _listen, name, _host(second), AMOUNT, ENOUGH)
         port = _told(client, name)
-        sender = on(first, _send, _host(second), port, AMOUNT, ENOUGH)
-        sender.result(timeout=60)
-        return float(receiver.result(timeout=60))
+        here = on(first, _connect, _host(second), port, AMOUNT, ENOUGH)
+        return float(here.result(timeout=60)) + float(there.result(timeout=60))
     except Exception as error:
         raise errors.ClusterError(
             f"The link from {_host(first)} to {_host(second)} could not be measured.",
@@ -114,8 +121,8 @@ def _told(client: Any, name: str) -> int:
 # what runs on the workers
 
 
-def _listen(name: str, host: str) -> float:
-    """Take what one sender sends; return bytes per second from the first to the last."""
+def _listen(name: str, host: str, amount: int, enough: float) -> float:
+    """Exchange bytes with whoever connects; return how many came per second."""
     from distributed import Queue
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -125,30 +132,41 @@ def _listen(name: str, host: str) -> float:
         server.settimeout(30)
         Queue(name).put(server.getsockname()[1])
         peer, _ = server.accept()
-        with peer:
-            peer.settimeout(30)
-            room = bytearray(2**20)
-            count, begin = 0, 0.0
-            while got := peer.recv_into(room):
-                # the first bytes start the clock: connecting is no part of a rate
-                if begin:
-                    count += got
-                else:
-                    begin = time.perf_counter()
-            passed = time.perf_counter() - begin
+    return _exchange(peer, amount, enough)
+
+
+def _connect(host: str, port: int, amount: int, enough: float) -> float:
+    return _exchange(socket.create_connection((host, port), timeout=30), amount, enough)
+
+
+def _exchange(peer: socket.socket, amount: int, enough: float) -> float:
+    """Send and receive at the same time; return bytes per second from the first that came to the last."""
+    with peer:
+        peer.settimeout(30)
+        sender = threading.Thread(target=_send, args=(peer, amount, enough), name="workbench-link", daemon=True)
+        sender.start()
+        room = bytearray(2**20)
+        count, begin = 0, 0.0
+        while got := peer.recv_into(room):
+            # the first bytes start the clock: connecting is no part of a rate
+            if begin:
+                count += got
+            else:
+                begin = time.perf_counter()
+        passed = time.perf_counter() - begin
+        sender.join()
     return max(count, 1) / max(passed, 1e-9)
 
 
-def _send(host: str, port: int, amount: int, enough: float) -> None:
+def _send(peer: socket.socket, amount: int, enough: float) -> None:
     block = bytes(2**20)
-    with socket.create_connection((host, port), timeout=30) as peer:
-        begin = time.perf_counter()
+    begin = time.perf_counter()
+    with contextlib.suppress(OSError):  # the other side says what became of it
         for _ in range(max(amount // len(block), 2)):
             peer.sendall(block)
             if time.perf_counter() - begin > enough:
                 break
-        with contextlib.suppress(OSError):
-            peer.shutdown(socket.SHUT_WR)
+        peer.shutdown(socket.SHUT_WR)
 
 
 def _host(address: str) -> str:
