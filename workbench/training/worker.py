@@ -248,12 +248,15 @@ def serve(run: str) -> None:
     """Work for a run until it is over: the one task of a rank."""
     import distributed
 
+    from workbench.training.blocks import kept_blocks
+
     worker = distributed.get_worker()
     distributed.secede()  # the worker has one thread: others may use it, and calls get in
     seat = _seats(worker).get(run)
     if seat is None:  # the run was over before the task began
         return
-    _Rank(seat, lambda message: worker.log_event(TOPIC, message)).run()
+    with kept_blocks():
+        _Rank(seat, lambda message: worker.log_event(TOPIC, message)).run()
 
 
 class _Rank:
