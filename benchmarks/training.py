@@ -4,6 +4,8 @@
 have other work. Nothing that was kept is used: each round begins with an empty store.
 `model`: a torch model is profiled and planned, from nothing; wall seconds.
 `simulate`: the simulator's CPU seconds, and what policies cost on the traces of spot markets. All scale is simulated.
+`links`, `prediction`, `accuracy`: two emulated hosts and links of a real rate (`benchmarks.training_links`); these need
+root, and a machine that has nothing else to do. `--minutes` ends `links` early; the next call goes on from there.
 With `--trial` nothing is written.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import statistics
 import sys
@@ -24,6 +27,7 @@ if __name__ == "__main__":
     os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp(prefix="workbench-benchmark-")
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported: its threads would count as CPU time
 
+from benchmarks import training_links
 from benchmarks.measure import Figure, write
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
@@ -236,7 +240,10 @@ def _policies() -> list[Figure]:
     return figures
 
 
-PARTS: dict[str, Callable[[int], list[Figure]]] = {"planner": planner, "model": model, "simulate": simulate}
+PARTS: dict[str, Callable[[int], list[Figure]]] = {
+    "planner": planner, "model": model, "simulate": simulate, "links": training_links.links,
+    "prediction": training_links.prediction, "accuracy": training_links.accuracy,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -244,14 +251,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--trial", action="store_true")
     options = parser.parse_args()
     for name in options.parts or list(PARTS):
         if name not in PARTS:
             sys.exit(f"No part {name}. There are {', '.join(PARTS)}.")
     warnings.simplefilter("ignore")  # of layers that dominate: known of these models
+    if options.trial:
+        training_links.KEPT, training_links.OTHERS = Path(os.environ["WORKBENCH_HOME"]) / "trial.json", math.inf
     for name in options.parts or list(PARTS):
-        figures = PARTS[name](options.rounds)
+        if name == "links":
+            figures = training_links.links(options.rounds, options.minutes)
+        else:
+            figures = PARTS[name](options.rounds)
         if options.trial:
             print("\n".join(map(str, figures)))
         else:

@@ -55,17 +55,15 @@ class Recipe:
         return torch.randn(self.samples, 3, 32, 32, generator=made), torch.randint(10, (self.samples,), generator=made)
 
     def split(self) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-        """Return handwritten digits to train on, and those to judge on: every sixth."""
+        """Return handwritten digits to train on, and those to judge on."""
         import torch
 
         from workbench.tta.samples import digits
 
-        images, labels = digits()
-        inputs = torch.as_tensor(images).float().reshape(len(images), -1)
-        inputs = (inputs - inputs.mean()) / inputs.std()
-        targets = torch.as_tensor(labels).long()
-        judged = torch.arange(len(inputs)) % 6 == 0
-        return (inputs[~judged], targets[~judged]), (inputs[judged], targets[judged])
+        found = digits()
+        parts = ((found.train_x, found.train_y), (found.val_x, found.val_y))
+        first, second = ((torch.as_tensor(2 * images - 1), torch.as_tensor(labels)) for images, labels in parts)
+        return first, second
 
     def optimizer(self, net: torch.nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a net."""
