@@ -1,9 +1,9 @@
 """The search for a plan: what to keep in memory, and which of it one kernel computes.
 
 Fusing all that can be fused is one plan. Values that it computes more than once may be stored instead: a beam over
-them, best gain first, keeps three sets. For each set patterns are explored, a beam picks those that share no vertex and
-save most together, and what is left joins or is packed with what it does not depend on. The latency model picks among
-all of these plans.
+them, best gain first, keeps three sets, of which the latency model picks one. Then patterns are explored, a beam picks
+those that share no vertex and save most together, and what is left joins or is packed with what it does not depend on.
+The latency model picks among these plans and the one of kernels that are as large as they get.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr
 from workbench.fusion.passes.cost import costs
-from workbench.fusion.plan.cost import Costs, bits, gain, spread
+from workbench.fusion.plan.cost import MOST_LOOKED, Costs, bits, gain, spread
 from workbench.fusion.plan.grouping import joined
 from workbench.fusion.plan.kernels import MOST_OPS, Partition
 from workbench.fusion.plan.model import DeviceModel
@@ -24,10 +24,12 @@ __all__ = ["WIDTH", "Plan", "candidates", "largest_of", "plans", "search"]
 
 #: plans kept while searching, and candidates looked at
 WIDTH, MOST = 3, 12
+#: nodes of a graph beyond which one set of stored values is tried
+LARGE = 400
 #: kernels that another one is tried to be joined or packed with
 MOST_TRIES = 24
-#: registers that every loop takes, and how much more of them one of two packed loops may take
-LEAST_REGISTERS, RATIO = 16, 2.0
+#: how many times the registers of one of two packed loops the other one may take
+RATIO = 2.0
 
 
 @dataclass
@@ -58,21 +60,27 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
         longer = [(total + saved, (*chosen, id(node))) for total, chosen in beam]
         # ties go to the one that stores less
         beam = sorted([*beam, *longer], key=lambda each: (-each[0], len(each[1])))[:WIDTH]
-    sets += [chosen for _, chosen in beam if chosen]
-    best: tuple[float, Plan, Partition] | None = None
+    sets += [chosen for _, chosen in beam if chosen][: WIDTH if len(parts.order) <= LARGE else 1]
+    best: tuple[float, Plan, Costs] | None = None
     for chosen in sets:
         if chosen:
             parts, largest = largest_of(roots, chosen)
             evaluate = Costs(parts, model)
-        for plan in (largest, *plans(evaluate, largest)):
-            pack(plan, evaluate)
-            ms = evaluate.latency(plan.kernels, len(set(plan.packs)))
-            if best is None or ms < best[0] * (1 - 1e-9):  # the largest kernels if nothing is faster
-                best = ms, plan, parts
+        best = _faster(largest, evaluate, best)
     assert best is not None
-    _, plan, parts = best
-    settle(parts, [list(bits(mask)) for mask in plan.kernels], plan.packs)
-    return parts
+    _, largest, evaluate = best
+    for plan in plans(evaluate, largest):
+        best = _faster(plan, evaluate, best)
+    _, plan, evaluate = best
+    settle(evaluate.parts, [list(bits(mask)) for mask in plan.kernels], plan.packs)
+    return evaluate.parts
+
+
+def _faster(plan: Plan, evaluate: Costs, best: tuple[float, Plan, Costs] | None) -> tuple[float, Plan, Costs]:
+    """Return what is predicted faster: a plan, once it is packed, or the best one so far."""
+    pack(plan, evaluate)
+    ms = evaluate.latency(plan.kernels, len(set(plan.packs)))
+    return best if best is not None and ms >= best[0] * (1 - 1e-9) else (ms, plan, evaluate)
 
 
 def largest_of(roots: Sequence[Expr], chosen: Sequence[int] = ()) -> tuple[Partition, Plan]:
@@ -93,6 +101,7 @@ def plans(evaluate: Costs, largest: Plan) -> list[Plan]:
     ours = [each for each in evaluate.parts.vertices if each.root is not None]
     if len(ours) < 2 or (len(largest.kernels) == 1 and not _crowded(largest.kernels[0], evaluate)):
         return []
+    evaluate.looked = 0
     patterns = explore(evaluate)
     states: list[tuple[float, int, tuple[int, ...]]] = [(0.0, 0, ())]
     for saved, mask in patterns:
@@ -116,9 +125,9 @@ def _apart(mask: int, chosen: Sequence[int], evaluate: Costs) -> bool:
     above = below = 0
     for number in bits(mask):
         above |= evaluate.parts.vertices[number].above
-        below |= evaluate.users[number]
+        below |= evaluate.parts.vertices[number].below
     # a circle leaves the pattern and comes back to it, each time through another one
-    if not any(each & above for each in chosen):
+    if not any(each & above for each in chosen) or not any(each & below for each in chosen):
         return True
     return acyclic([*chosen, mask], evaluate)
 
@@ -126,6 +135,9 @@ def _apart(mask: int, chosen: Sequence[int], evaluate: Costs) -> bool:
 def acyclic(kernels: Iterable[int], evaluate: Costs) -> bool:
     """Return whether none of some kernels waits for itself, other vertices being kernels of their own."""
     vertices = evaluate.parts.vertices
+    if evaluate.looked > MOST_LOOKED:  # no time to find out
+        return False
+    evaluate.looked += len(vertices) // 4
     unit = list(range(len(vertices)))
     for mask in kernels:
         first = (mask & -mask).bit_length() - 1
@@ -162,13 +174,11 @@ def _completed(chosen: Sequence[int], evaluate: Costs) -> list[int]:
     for mask in sorted([*chosen, *alone], key=lambda mask: mask & -mask):
         for place in range(max(0, len(kernels) - MOST_TRIES), len(kernels)):
             both = mask | kernels[place]
-            one, other, found = evaluate.kernel(mask), evaluate.kernel(kernels[place]), evaluate.kernel(both)
+            one, other, found = evaluate.kernel(mask), evaluate.kernel(kernels[place]), evaluate.tried(both)
             if found is None or one is None or other is None or found.ops > MOST_OPS:
                 continue
-            rest = [*kernels[:place], *kernels[place + 1 :], *chosen]
-            if found.gain > one.gain + other.gain and acyclic(
-                [*[each for each in rest if not each & both], both], evaluate
-            ):
+            rest = [each for each in (*kernels, *chosen) if not each & both]
+            if found.gain > one.gain + other.gain and _apart(both, rest, evaluate):
                 kernels[place] = both
                 break
         else:
@@ -186,6 +196,7 @@ def pack(plan: Plan, evaluate: Costs) -> None:
     evaluate : Costs
     """
     kernels = plan.kernels
+    evaluate.looked = 0
     plan.packs = list(range(len(kernels)))
     above = [_union(evaluate.parts.vertices[each].above for each in bits(mask)) for mask in kernels]
     packs: list[tuple[int, int, int, int, int]] = []  # first kernel, vertices, above, ops, registers
@@ -194,7 +205,7 @@ def pack(plan: Plan, evaluate: Costs) -> None:
         root = evaluate.parts.vertices[(mask & -mask).bit_length() - 1].root
         if found is None or root is None or root.kind == "group":
             continue
-        registers = max(found.registers, LEAST_REGISTERS)
+        registers = max(found.registers, 1)
         for place in range(max(0, len(packs) - MOST_TRIES), len(packs)):
             first, inside, over, ops, most = packs[place]
             if over & mask or above[number] & inside or ops + found.ops > MOST_OPS:
@@ -204,7 +215,7 @@ def pack(plan: Plan, evaluate: Costs) -> None:
             others = [each[1] for k, each in enumerate(packs) if k != place]
             taken = _union(others) | inside | mask
             others += [each for each in kernels if not each & taken]
-            if acyclic([*others, inside | mask], evaluate):
+            if _apart(inside | mask, others, evaluate):
                 plan.packs[number] = first
                 packs[place] = first, inside | mask, over | above[number], ops + found.ops, max(most, registers)
                 break

@@ -24,6 +24,10 @@ NOMINAL = 1_000_000
 REGISTERS, SPILL_NS = 60, 0.05
 #: what keeping a value of a row for its next loop takes: a store and a load near the core
 KEPT_NS = 0.3
+#: registers that every loop takes
+LEAST_REGISTERS = 16
+#: vertices of kernels that are looked at for one set of stored values, so that large graphs are planned in time
+MOST_LOOKED = 2_000
 
 
 def gain(model: DeviceModel, cost: float, uses: float, itemsize: int, share: float = 1.0) -> float:
@@ -113,6 +117,8 @@ class Costs:
             if id(vertex.node) in parts.outputs:
                 self.asked |= 1 << vertex.number
         self.known: dict[int, Kernel | None] = {}
+        #: vertices of all kernels that were looked at: what the search is measured by
+        self.looked = 0
         self._loads: dict[int, dict[int, float]] = {}
         self._nodes: dict[int, dict[int, float]] = {}
 
@@ -126,6 +132,10 @@ class Costs:
             self.known[mask] = self._kernel(mask)
         return self.known[mask]
 
+    def tried(self, mask: int) -> Kernel | None:
+        """Return the kernel of a set of vertices as long as there is time to look at more, then None."""
+        return self.kernel(mask) if mask in self.known or self.looked < MOST_LOOKED else None
+
     def latency(self, plan: Sequence[int], launches: int | None = None) -> float:
         """Return predicted milliseconds of kernels, all of which there are: the latency evaluator."""
         ms = 0.0
@@ -136,11 +146,12 @@ class Costs:
 
     def _kernel(self, mask: int) -> Kernel | None:
         vertices = [self.parts.vertices[number] for number in bits(mask)]
-        above = 0
+        self.looked += len(vertices)
+        above = below = 0
         for vertex in vertices:
             above |= vertex.above
-        outside = above & ~mask
-        if outside and any(self.parts.vertices[number].above & mask for number in bits(outside)):
+            below |= vertex.below
+        if above & below & ~mask:  # someone else would be computed from the kernel, and it from them
             return None
         built = self.schemes.built(vertices, self.parts)
         if built is None:
@@ -231,7 +242,9 @@ class Costs:
         return found
 
     def live(self, vertices: Sequence[Vertex]) -> int:
-        """Return how many values one loop has at the same time, computing one vertex after another."""
+        """Return how many values one loop has at the same time, computing one vertex after another; 16 at least."""
+        if sum(1 + len(each.inside) for each in vertices) <= 2 * LEAST_REGISTERS:
+            return LEAST_REGISTERS
         last: dict[int, int] = {}
         order: list[Expr] = []
         seen: set[int] = set()
@@ -252,7 +265,7 @@ class Costs:
                 now += 1
                 ends[end] = ends.get(end, 0) + 1
             most = max(most, now + 1)
-        return most
+        return max(most, LEAST_REGISTERS)
 
     def size(self, node: Expr) -> float:
         """Return the bytes of an array."""

@@ -62,7 +62,9 @@ def begun(vertex: Vertex, level: int = 0) -> Group:
     root = vertex.root
     if root is None:
         return Group(level, ())
-    return Group(level, root.space, root.rows or None, [Root(root.node, root.kind, root.space, root.rows)])
+    found = Group(level, root.space, root.rows or None)
+    found.add(Root(root.node, root.kind, root.space, root.rows))
+    return found
 
 
 def _place(vertex: Vertex, groups: list[Group], home: dict[int, int], level: dict[int, int], parts: Partition) -> int:
@@ -95,14 +97,13 @@ def joins(vertex: Vertex, group: Group, parts: Partition) -> bool:
     root = vertex.root
     if root is None:
         return False
-    loaded = {id(each) for each in vertex.loads}
-    made = [each for each in group.roots if id(each.node) in loaded]
+    made = [group.made[id(each)] for each in vertex.loads if id(each) in group.made]
     if not made:
         if root.kind in ("group", "concat") or group.space != root.space or not _beside(root, group):
             return False
         if root.rows:
             group.rows = root.rows
-        group.roots.append(Root(root.node, root.kind, root.space, root.rows))
+        group.add(Root(root.node, root.kind, root.space, root.rows))
         return True
     if any(id(each.node) in vertex.through or not _aligned(each, root, parts) for each in made):
         return False
@@ -112,7 +113,7 @@ def joins(vertex: Vertex, group: Group, parts: Partition) -> bool:
         return False
     if not _follows(root, group, made, parts):
         return False
-    group.roots.append(Root(root.node, root.kind, root.space, root.rows, root.space == group.space, stage))
+    group.add(Root(root.node, root.kind, root.space, root.rows, root.space == group.space, stage))
     return True
 
 
@@ -133,32 +134,25 @@ def _follows(root: Root, home: Group, made: list[Root], parts: Partition) -> boo
         return root.kind == "store" and (last or all(each.rows == (home.rows or 0) for each in made))
     if any(each.rows != (home.rows or 0) for each in made):
         return False
-    if _placed(root) and home.rows:
+    if root.placed and home.rows:
         return False
     return root.kind == "store" or (root.kind == "reduce" and root.rows in (0, home.rows or 0))
 
 
-def _placed(root: Root) -> bool:
-    """Return whether a reduction gives a position among all elements: it counts in the dimensions of one loop."""
-    return root.node.kind == "Reduce" and not root.rows and root.node.name in ("argmin", "argmax", "first", "last")
-
-
 def _beside(root: Root, group: Group) -> bool:
     """Return whether a root that does not depend on the kernel can be computed in its first loop."""
-    if any(each.kind in ("group", "concat") for each in group.roots):
+    if group.kinds & {"group", "concat"}:
         return False
-    if (root.kind == "scan") != any(each.kind == "scan" for each in group.roots):
+    if (root.kind == "scan") != ("scan" in group.kinds):
         return False
     if root.kind == "scan":
         return root.rows == (group.rows or 0)
-    if root.kind in ("columns", "scatter") or _placed(root):
+    if root.kind in ("columns", "scatter") or root.placed:
         return not group.rows
     if root.kind == "reduce" and root.rows:
         if group.rows:
             return group.rows == root.rows
-        if any(_placed(each) for each in group.roots):
-            return False
-        return all(each.kind in ("store", "reduce") and (each.stage == 0 or not each.inner) for each in group.roots)
+        return not group.placed and group.kinds <= {"store", "reduce"} and not group.later
     return True
 
 

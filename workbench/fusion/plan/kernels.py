@@ -47,6 +47,11 @@ class Root:
     inner: bool = True
     stage: int = 0
 
+    @property
+    def placed(self) -> bool:
+        """Whether it is a position among all elements: it counts in the dimensions of one loop."""
+        return self.node.kind == "Reduce" and not self.rows and self.node.name in ("argmin", "argmax", "first", "last")
+
 
 @dataclass(eq=False)
 class Group:
@@ -69,6 +74,19 @@ class Group:
     rows: int | None = None
     roots: list[Root] = field(default_factory=list)
     pack: int = -1
+    #: what the roots are: by id of their nodes, their kinds, whether there is a position, or a later loop
+    made: dict[int, Root] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
+    placed: bool = False
+    later: bool = False
+
+    def add(self, root: Root) -> None:
+        """Have the kernel leave one more root behind."""
+        self.roots.append(root)
+        self.made[id(root.node)] = root
+        self.kinds.add(root.kind)
+        self.placed |= root.placed
+        self.later |= root.inner and root.stage > 0
 
     @property
     def flat(self) -> bool:
@@ -93,6 +111,8 @@ class Vertex:
         Vertices that it reads.
     above : int
         Set of the vertices that it is computed from, directly or not: bit k is vertex k.
+    below : int
+        Set of the vertices that are computed from it.
     """
 
     number: int
@@ -103,6 +123,7 @@ class Vertex:
     through: set[int]
     needs: tuple[int, ...] = ()
     above: int = 0
+    below: int = 0
 
 
 @dataclass(eq=False)
@@ -142,12 +163,19 @@ class Partition:
     where: dict[int, Group] = field(default_factory=dict)
     roots: dict[int, Root] = field(default_factory=dict)
     refused: list[tuple[Expr, str]] = field(default_factory=list)
+    #: which nodes are of a kind that is computed in registers, as far as anyone asked
+    inlined: dict[int, bool] = field(default_factory=dict)
     #: what `cone` told of the vertices
     cones: dict[int, tuple[list[Expr], list[Expr], set[int]]] = field(default_factory=dict)
 
     def inline(self, node: Expr) -> bool:
         """Return whether the node is computed inside the loops of its users."""
-        return id(node) not in self.cuts and is_inline(node)
+        if id(node) in self.cuts:
+            return False
+        found = self.inlined.get(id(node))
+        if found is None:
+            found = self.inlined[id(node)] = is_inline(node)
+        return found
 
     def space(self, node: Expr) -> Shape:
         """Return the dimensions that a loop computing the node runs over."""

@@ -115,6 +115,9 @@ def _find_vertices(parts: Partition) -> None:
             vertex.above |= parts.vertices[each].above | 1 << each
         number[id(node)] = own
         parts.vertices.append(vertex)
+    for vertex in reversed(parts.vertices):
+        for each in vertex.needs:
+            parts.vertices[each].below |= vertex.below | 1 << vertex.number
 
 
 def _find_needed(parts: Partition) -> None:

@@ -65,8 +65,9 @@ def _ranked(masks: Sequence[int], costs: Costs) -> list[int]:
     known: dict[int, float] = {}
     for mask in masks:
         if mask and mask not in known:
-            found = costs.kernel(mask)
-            if found is not None and (found.ops <= MOST_OPS or not mask & (mask - 1)):
+            single = not mask & (mask - 1)
+            found = costs.kernel(mask) if single else costs.tried(mask)
+            if found is not None and (single or found.ops <= MOST_OPS):
                 known[mask] = found.gain
     return sorted(known, key=lambda mask: (-known[mask], mask))[:BEST]
 
