@@ -13,7 +13,8 @@ from torch import nn
 
 from tests.training import nets
 from tests.training.threads import together, train_here
-from workbench.training import cut, programs, stage, worker
+from workbench.training import cut, programs, stage
+from workbench.training import rank as ranks
 from workbench.training.data import Batches, source_of
 from workbench.training.job import Job
 from workbench.training.optimizers import recipe_of
@@ -149,7 +150,7 @@ def test_batches_of_another_length_come_through(stores: Any) -> None:
 
 
 def test_waiting_ends_when_the_flag_is_raised_or_the_peer_is_gone(stores: Any) -> None:
-    groups = together(2, lambda rank: worker._group(stores(), rank, 2, "127.0.0.1"))
+    groups = together(2, lambda rank: ranks._group(stores(), rank, 2, "127.0.0.1"))
     stopped = threading.Event()
     transport = Transport(groups[0], stopped.is_set)
     transport.expect(1, 0, [1])

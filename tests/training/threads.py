@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from tests.training import nets
-from workbench.training import programs, worker
+from workbench.training import programs
+from workbench.training import rank as ranks
 from workbench.training.cut import cut
 from workbench.training.data import Batches, Source
 from workbench.training.job import Job, Report
@@ -68,7 +69,7 @@ def train_here(
         state = StageState(specs[rank], 0, 1, recipe)
         transport = None
         if len(specs) > 1:
-            group = worker._group(stores(), rank, len(specs), "127.0.0.1")
+            group = ranks._group(stores(), rank, len(specs), "127.0.0.1")
             transport = Transport(group, lambda: False)
         runner = Runner(
             Job(nn.functional.cross_entropy, batches, nets.SEED), {rank: state}, source, transport, {}, tell

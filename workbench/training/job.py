@@ -28,6 +28,8 @@ class Job:
         Forward again before the backward, instead of keeping what it needs.
     rounds : bool
         Whether each replica's microbatch is a batch of its own, so that a round of them is averaged (pipedream).
+    redundant : bool
+        Whether copies are kept up, so that losses and buffers must be known to two ranks at every commit.
     """
 
     loss: Callable[[Any, Any], torch.Tensor]
@@ -35,6 +37,7 @@ class Job:
     seed: int
     recompute: bool = False
     rounds: bool = False
+    redundant: bool = False
 
 
 @dataclass

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import workbench.training
 from workbench.engine import session
-from workbench.training import errors
+from workbench.training import errors, programs
+from workbench.training.layout import Layout
+from workbench.training.resilience import Seating
 from workbench.training.worker import Part, Setup
 
 if TYPE_CHECKING:
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
     from workbench.training.cluster import Cluster
     from workbench.training.data import Source
     from workbench.training.job import Job
-    from workbench.training.layout import Layout
-    from workbench.training.optimizers import Recipe
     from workbench.training.plan import PipelinePlan
+    from workbench.training.resilience import Programs
 
-__all__ = ["planned", "setups"]
+__all__ = ["Terms", "enough", "fewer", "planned", "workers"]
+
+FLUSH_EVERY = 16  # microbatches for each stage between two drained pipes of the schedules that keep it full
 
 
 def planned(
@@ -33,7 +37,7 @@ def planned(
     *,
     plan: PipelinePlan | None,
     cluster: Cluster | None,
-    workers: int | None,
+    count: int | None,
     schedule: str,
     microbatches: int | None,
     seed: int,
@@ -47,15 +51,15 @@ def planned(
     NoProgress
         If there are fewer workers than the plan needs.
     """
-    wanted = workers
+    wanted = count
     if plan is not None:
         needed = sum(len(stage.ranks) for stage in plan.stages)
         if wanted is not None and wanted < needed:
             raise _too_few(wanted, plan)
         wanted = needed
-    addresses = _workers(wanted)
-    if plan is not None and len(addresses) < needed:
-        raise _too_few(len(addresses), plan)
+    addresses = workers(wanted)
+    if plan is not None:
+        enough(plan, len(addresses))
     if plan is None:
         plan, schedule = _made(
             model, source, batch_size, loss, cluster, len(addresses), schedule, microbatches, seed, compression, rate
@@ -65,46 +69,153 @@ def planned(
     return plan, schedule, addresses[: sum(len(stage.ranks) for stage in plan.stages)]
 
 
-def setups(
-    model: nn.Module, plan: PipelinePlan, layout: Layout, job: Job, recipe: Recipe, source: Source, device: Any
-) -> list[bytes]:
-    """Return what each rank is given, pickled.
+@dataclass(frozen=True)
+class Terms:
+    """What stays the same in a run whatever plan it has.
+
+    Parameters
+    ----------
+    model : Module
+        Its weights are those that a seating begins with.
+    optimizer : Optimizer
+        Its state too.
+    source : Source
+    job : Job
+    schedule : str
+    redundancy : None, "eager" or "lazy"
+        Whether stages are also held by the neighbours.
+    flush_every : int or None
+        Microbatches between two drained pipes; None: 16 for each stage.
+    vertical_sync : bool
+    total : int
+        Batches of the run.
+    device : str or None
+        Of the workers.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    source: Source
+    job: Job
+    schedule: str
+    redundancy: str | None
+    flush_every: int | None
+    vertical_sync: bool
+    total: int
+    device: str | None
+
+    def flush(self, layout: Layout) -> int:
+        """Return the batches between two commits."""
+        if self.schedule in programs.FLUSHING:
+            return 1
+        return max(1, (self.flush_every or FLUSH_EVERY * len(layout.stages)) // self.job.batches.microbatches)
+
+    def flush_every_of(self, plan: PipelinePlan) -> int | None:
+        """Return the microbatches between two drained pipes, of a schedule that keeps it full."""
+        if self.schedule in programs.FLUSHING:
+            return None
+        return self.flush(Layout.of(plan, self.schedule)) * self.job.batches.microbatches
+
+    def programs(self, plan: PipelinePlan, layout: Layout) -> Programs:
+        """Return what gives the programs of a plan for a number of batches.
+
+        Raises
+        ------
+        ScheduleError
+            For what the schedule does not allow.
+        """
+        made: dict[int, Any] = {}
+
+        def found(count: int) -> Any:
+            if count not in made:
+                made[count] = programs.program(
+                    plan, self.schedule, self.job.batches.microbatches, steps=count, vertical_sync=self.vertical_sync,
+                    redundancy=self.redundancy if layout.ranks > 1 else None,
+                )  # fmt: skip
+            return made[count]
+
+        found(min(self.flush(layout), self.total))
+        return found
+
+    def seating(self, plan: PipelinePlan, addresses: Sequence[str], batches: int = 0) -> Seating:
+        """Return the seating of a plan on workers, to go on from a commit that is in the model and the optimizer.
+
+        Raises
+        ------
+        ScheduleError
+            For what the schedule does not allow.
+        NotPipelinableError
+            If the model cannot be traced, or not be cut as the plan says.
+        """
+        layout = Layout.of(plan, self.schedule)
+        made, flush = self.programs(plan, layout), self.flush(layout)
+        return Seating(plan, layout, made, addresses, self._setups(plan, layout, made, flush, batches), flush, batches)
+
+    def _setups(self, plan: PipelinePlan, layout: Layout, made: Programs, flush: int, batches: int) -> list[bytes]:
+        """Return what each rank is given, pickled."""
+        import cloudpickle
+        import torch
+
+        from workbench.training.cut import cut
+        from workbench.training.optimizers import recipe_of
+        from workbench.training.tracing import trace
+
+        graph = trace(self.model, self.source.inputs(self.job.batches.seed))
+        places = {}
+        if len(layout.stages) > 1:
+            places = {name: part.index for part in plan.stages for name in part.nodes}
+            _check_plan(plan, places, graph)
+        specs = cut(graph, self.model, places)
+        specs = [dataclasses.replace(spec, tree=_on_host(spec.tree)) for spec in specs]
+        recipe, setups = recipe_of(self.optimizer, self.model), []
+
+        def part(rank: int) -> Part:
+            index, replica = layout.place(rank)
+            replicas = len(layout.stages[index])
+            scale = replicas / len(layout.stages[0]) if self.job.rounds else 1.0
+            return Part(specs[index], replica, replicas, scale, _updates(made, layout, index, flush, batches))
+
+        held: dict[int, list[Part]] = {}
+        if self.redundancy is not None:
+            for stage in range(len(layout.stages)):
+                for holder, owner in layout.copies(stage).items():
+                    held.setdefault(holder, []).append(part(owner))
+        for rank in range(layout.ranks):
+            own, copies = part(rank), held.get(rank, [])
+            indices = {known.spec.index for known in (own, *copies)}
+            names = [name for known in (own, *copies) for name, _ in known.spec.tree.named_parameters()]
+            setup = Setup(
+                rank, self.job, (own,), recipe.only(names),
+                self.source.only(inputs=0 in indices, target=len(specs) - 1 in indices), torch.get_num_threads(),
+                self.device, batches, tuple(copies), heeds=self.redundancy is not None,
+            )  # fmt: skip
+            setups.append(cloudpickle.dumps(setup, protocol=5))
+        return setups
+
+
+def fewer(plan: PipelinePlan, schedule: str, ranks: int) -> PipelinePlan:
+    """Return a plan for another number of workers, cut from the same profile.
 
     Raises
     ------
-    NotPipelinableError
-        If the model cannot be traced, or not be cut as the plan says.
+    StageMemoryError
+        If it does not fit into their memory.
+    PartitionError
+        If the model cannot be cut into so many stages.
     """
-    import cloudpickle
-    import torch
+    from workbench.training.cluster import Cluster
+    from workbench.training.partition import partition
 
-    from workbench.training.cut import cut
-    from workbench.training.tracing import trace
-
-    graph = trace(model, source.inputs(job.batches.seed))
-    places = {}
-    if len(layout.stages) > 1:
-        places = {name: part.index for part in plan.stages for name in part.nodes}
-        _check_plan(plan, places, graph)
-    specs = cut(graph, model, places)
-    specs = [dataclasses.replace(spec, tree=_on_host(spec.tree)) for spec in specs]
-    made = []
-    for rank in range(layout.ranks):
-        index, replica = layout.place(rank)
-        replicas = len(layout.stages[index])
-        scale = replicas / len(layout.stages[0]) if job.rounds else 1.0
-        part = Part(specs[index], replica, replicas, scale)
-        own = source.only(inputs=index == 0, target=index == len(specs) - 1)
-        names = [name for name, _ in specs[index].tree.named_parameters()]
-        setup = Setup(
-            rank, job, (part,), recipe.only(names), own, torch.get_num_threads(),
-            None if device is None else str(device),
-        )  # fmt: skip
-        made.append(cloudpickle.dumps(setup, protocol=5))
-    return made
+    memory = plan.options.memory if plan.options.memory is not None else plan.cluster.memory
+    return partition(
+        plan.profile, Cluster([ranks], [min(plan.cluster.bandwidth)], memory=memory),
+        straight=schedule != "ddp" and all(stage.replicas == 1 for stage in plan.stages),
+        schedule="pipedream" if schedule == "ddp" else schedule, redundant=plan.options.redundant,
+        activation_compression=plan.options.activation_compression,
+    )  # fmt: skip
 
 
-def _workers(wanted: int | None) -> list[str]:
+def workers(wanted: int | None = None) -> list[str]:
     """Return the addresses of as many workers as there are, or as are wanted: a local session starts more."""
     client = session.session()
     found = client.scheduler_info(n_workers=-1)["workers"]
@@ -113,6 +224,17 @@ def _workers(wanted: int | None) -> list[str]:
         found = client.scheduler_info(n_workers=-1)["workers"]
     ordered = sorted(found, key=lambda address: (str(type(found[address]["name"])), found[address]["name"]))
     return ordered if wanted is None else ordered[:wanted]
+
+
+def enough(plan: PipelinePlan, count: int) -> None:
+    """See that a plan has the workers that it needs.
+
+    Raises
+    ------
+    NoProgress
+    """
+    if count < sum(len(stage.ranks) for stage in plan.stages):
+        raise _too_few(count, plan)
 
 
 def _too_few(count: int, plan: PipelinePlan) -> errors.NoProgress:
@@ -180,6 +302,17 @@ def _check_plan(plan: PipelinePlan, places: dict[str, int], graph: Any) -> None:
         raise errors.NotPipelinableError(
             f'The plan has a node "{strange[0]}" that this model has not.', "Profile this model and partition that."
         )
+
+
+def _updates(made: Programs, layout: Layout, stage: int, flush: int, batches: int) -> int:
+    """Return the updates of a stage in so many batches."""
+    spans, rest = divmod(batches, flush)
+    rank = layout.stages[stage][0]
+    return sum(
+        times * sum(op.kind == "step" and op.stage == stage for op in made(count)[rank])
+        for times, count in ((spans, flush), (1, rest))
+        if times and count
+    )
 
 
 def _on_host(tree: nn.Module) -> nn.Module:

@@ -156,7 +156,7 @@ class _Writer:
         """Run the forwards of the copy that wait: all, so many, or those up to a microbatch."""
         while self.ahead and (until is None or self.ahead[0][1] <= until) and (most is None or most > 0):
             stage, microbatch = self.ahead.pop(0)
-            if stage == 0:
+            if stage in (0, len(self.span.layout.stages) - 1):
                 self.ops.append(Op("load", stage, microbatch, step))
             self.ops.append(Op("frc", stage, microbatch, step))
             most = None if most is None else most - 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workbench.training.op import Op
     from workbench.training.plan import PipelinePlan
 
-__all__ = ["Loss", "Programs", "Recovery", "Restore", "Seating", "decide", "hosts_of"]
+__all__ = ["Loss", "Programs", "Recovery", "Restore", "Seating", "decide", "hosts_of", "slower"]
 
 #: batches in a span -> the program of each rank
 Programs = Callable[[int], Mapping[int, "list[Op]"]]
@@ -107,7 +107,7 @@ class Seating:
 
 
 #: gives the seating to go on with from the last complete checkpoint; None if there is no such checkpoint. It is called
-#: in the thread of the run, waits for workers if there are too few, and notes the incident
+#: in the thread of the run, and waits for workers if there are too few; the driver notes the incident
 Restore = Callable[[Loss], "Seating | None"]
 
 
@@ -139,3 +139,17 @@ def decide(resilience: str, programs: Mapping[int, Sequence[Op]], plan: Pipeline
 def hosts_of(layout: Layout, lost: Collection[int]) -> dict[int, int]:
     """Return rank that is gone -> rank that does its work."""
     return {rank: layout.holder(*layout.place(rank)) for rank in sorted(lost)}
+
+
+def slower(plan: PipelinePlan, stages: Mapping[int, Sequence[int]]) -> float:
+    """Return how many times longer a step takes when ranks run these stages.
+
+    Parameters
+    ----------
+    plan : PipelinePlan
+    stages : mapping of int to sequence of int
+        Rank -> stages that it runs.
+    """
+    times = [stage.time for stage in plan.stages]
+    most = max((sum(times[stage] for stage in run) for run in stages.values()), default=0.0)
+    return most / max(times) if max(times) > 0 else 1.0

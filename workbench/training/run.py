@@ -5,20 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine import render
 from workbench.engine.run import Run
+from workbench.engine.store import home
 from workbench.training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
-    from torch import nn
 
+    from workbench.training.checkpoint import Checkpoint
     from workbench.training.job import Report
     from workbench.training.plan import PipelinePlan
+    from workbench.training.prepare import Terms
+    from workbench.training.units import Interval
 
 __all__ = ["TABLES", "TrainRun"]
 
@@ -71,23 +73,26 @@ class TrainRun(Run["TrainRun"]):
     def __init__(
         self,
         *,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        terms: Terms,
         plan: PipelinePlan,
-        schedule: str,
         resilience: str,
-        microbatches: int,
-        batch_size: int,
-        per_epoch: int,
-        total: int,
         link: str = "",
-        flush_every: int | None = None,
+        interval: Interval | None = None,
+        resumed: Checkpoint | None = None,
     ) -> None:
-        self.plan, self.schedule, self.resilience = plan, schedule, resilience
-        super().__init__(kind="pipeline", title=f"Training {schedule} {self.config}", unit="steps", total=total)
-        self.model, self.optimizer = model, optimizer
-        self.microbatches, self.batch_size, self.per_epoch = microbatches, batch_size, per_epoch
-        self.link, self.flush_every = link, flush_every
+        from workbench.training.saver import Saver
+
+        batches = terms.job.batches
+        self.plan, self.schedule, self.resilience, self._terms = plan, terms.schedule, resilience, terms
+        super().__init__(
+            kind="pipeline", title=f"Training {self.schedule} {self.config}", unit="steps", total=terms.total
+        )
+        self.model, self.optimizer = terms.model, terms.optimizer
+        self.microbatches, self.batch_size, self.per_epoch = batches.microbatches, batches.batch_size, batches.per_epoch
+        self.link, self.flush_every = link, terms.flush_every_of(plan)
+        #: another plan that is to be gone on with
+        self.wish: PipelinePlan | None = None
+        self.saver = Saver(self, home() / "checkpoints" / self.run_id[:12], interval, self._described, resumed)
         self.reached = False
         self.validated = False
         self._table_lock = threading.Lock()
@@ -101,6 +106,9 @@ class TrainRun(Run["TrainRun"]):
         self._spent = self._spent_before = 0.0
         self._since = time.time()
         self._published = 0.0
+        if resumed is not None:
+            self.recall(resumed.tables(), float(resumed.facts["seconds"]), float(resumed.facts["spent"]))
+            self.update(done=resumed.step, skipped=resumed.step)
 
     # what it came to
 
@@ -190,26 +198,49 @@ class TrainRun(Run["TrainRun"]):
         watch(self)
 
     def replan(self, *, stages: int) -> None:
-        """Go on with another number of stages.
+        """Go on with another number of stages, from the next commit; nothing is lost.
 
         Raises
         ------
         TrainingError
-            It is not available yet.
+            If the run has ended, or the number is none.
+        StageMemoryError, PartitionError, ScheduleError
+            If the model cannot be cut so.
+        NoProgress
+            If there are fewer workers.
         """
-        raise TrainingError(
-            f"replan(stages={stages}) is not available yet.", "Cancel the run, and train run.model with another plan."
-        )
+        from workbench.training import prepare
+        from workbench.training.layout import Layout
+
+        if isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
+            raise TrainingError(f"stages is a whole number from 1; got {stages!r}.", "Write stages=3.")
+        if self.wait(0):
+            raise TrainingError("The run has ended.", "Train run.model with another plan.")
+        plan = prepare.fewer(self.plan, self.schedule, stages)
+        self._terms.programs(plan, Layout.of(plan, self.schedule))
+        prepare.enough(plan, len(prepare.workers(stages)))
+        self.wish = plan
 
     def checkpoint(self) -> str:
-        """Write a checkpoint and return its path.
+        """Write a checkpoint of the next commit, and return its path; of a run that has ended, of the last commit.
+
+        It stays until it is deleted. Training goes on meanwhile.
 
         Raises
         ------
-        TrainingError
-            It is not available yet.
+        CheckpointError
+            If it cannot be written.
         """
-        raise TrainingError("checkpoint() is not available yet.", "Save run.model.state_dict() when the run has ended.")
+        asked = self.saver.ask()
+        while not asked.done.wait(0.2):
+            if self.wait(0):
+                break
+        if asked.found is None:
+            self.wait()
+            return str(self.saver.save_ended())
+        if isinstance(asked.found, BaseException):
+            raise asked.found
+        return str(asked.found)
 
     # how it is told
 
@@ -248,6 +279,25 @@ class TrainRun(Run["TrainRun"]):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return render.mimebundle(self, include, exclude)
+
+    def _described(self, step: int) -> dict[str, Any]:
+        """Return what the manifest of a checkpoint says."""
+        batches = self._terms.job.batches
+        with self._table_lock:
+            samples = sum(row[3] for batch, row in self._rows["losses"].items() if batch < step)
+        epoch, batch = divmod(step, self.per_epoch)
+        return {
+            "step": step, "epoch": epoch, "batch": batch, "samples": samples, "seconds": self.seconds,
+            "spent": self.spent, "schedule": self.schedule, "microbatches": self.microbatches,
+            "flush_every": self._terms.flush_every, "plan": {
+                "config": self.plan.config, "stages": [list(stage.nodes) for stage in self.plan.stages],
+            },
+            # where the data stand: the samples' order, and all random numbers, follow from these and the step
+            "seed": batches.seed, "batch_size": batches.batch_size, "samples_of_data": batches.samples,
+            "shuffle": batches.shuffle, "drop_last": batches.drop_last,
+            "optimizer": type(self.optimizer).__name__,
+            "parameters": [name for name, _ in self.model.named_parameters()],
+        }  # fmt: skip
 
     # for the driver
 
@@ -341,6 +391,22 @@ class TrainRun(Run["TrainRun"]):
         with self._table_lock:
             self._rows["incidents"].append(row)
         self.event(kind, worker=worker, stage=stage, step=step, message=message)
+
+    def seconds_since(self, batches: int) -> float:
+        """Return the seconds since so many batches were committed."""
+        with self._table_lock:
+            row = self._rows["losses"].get(batches - 1)
+        return time.time() - self._since - (row[4] if row is not None else 0.0)
+
+    def add_pause(
+        self, stages: Mapping[int, Sequence[int]], begin: float, end: float, step: int, generation: int
+    ) -> None:
+        """Note that ranks found each other anew, between two Unix times."""
+        with self._table_lock:
+            for rank, run in stages.items():
+                self._rows["timeline"].append(
+                    (rank, run[0], "rebuild", step, -1, begin - self._since, end - self._since, generation, 0)
+                )
 
     def rows(self, name: str) -> list[tuple[Any, ...]]:
         """Return a copy of a table's rows."""

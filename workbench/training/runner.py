@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Runner"]
 
-TAGS = {"send_act": 0, "recv_act": 0, "send_grad": 2, "recv_grad": 2}
+#: kinds of messages: a rank may send the same kind for two stages
+FAMILIES = ("send_act", "send_grad", "send_replica")
+#: operations by which a rank is at work again
+WAKES = ("load", "forward")
 TOLD = 0.1  # seconds between reports of what has no hurry
 
 
@@ -39,6 +43,10 @@ class _Flight:
     outputs: tuple[Any, ...] = ()
     loss: torch.Tensor | None = None
     scale: float = 1.0
+    #: the loss as a number, what the output is compared with, and the buffers after a forward that was run ahead
+    value: float = 0.0
+    target: Any = None
+    buffers: dict[str, torch.Tensor] | None = None
 
 
 class Runner:
@@ -59,6 +67,12 @@ class Runner:
         Whether to leave at the next operation.
     committed : callable
         Called with the number of batches at each commit.
+    wire : dtype, optional
+        What float32 travels as: two stages on one rank see the same values as on two.
+    woken : callable
+        Called with the Unix time of the first operation that works on a microbatch.
+    ahead : dict, optional
+        Forwards that were run ahead for a copy, kept over a failover.
     """
 
     def __init__(
@@ -72,11 +86,24 @@ class Runner:
         stopped: Callable[[], bool] = lambda: False,
         device: torch.device | None = None,
         committed: Callable[[int], object] = lambda batches: None,
+        wire: torch.dtype | None = None,
+        woken: Callable[[float], object] = lambda when: None,
+        ahead: dict[tuple[int, int, int], _Flight] | None = None,
     ) -> None:
         self.job, self.stages, self._source = job, stages, source
         self._transport, self._groups, self._tell, self._stopped = transport, groups, tell, stopped
-        self._device, self._committed = device, committed
+        self._device, self._committed, self._wire = device, committed, wire
+        self._woken = woken
         self._first = 0
+        #: what was begun last, in batches; and when the first operation was
+        self.begun, self.woke = 0, 0.0
+        #: (stage, batch, microbatch) -> forward of a copy
+        self.ahead = {} if ahead is None else ahead
+        self._own: set[tuple[int, int]] = set()
+        self._copied: set[int] = set()
+        self._flows = False
+        self._upkeep: dict[int, dict[str, torch.Tensor]] = {}
+        self._records: list[tuple[int, int, float, float]] = []
         self._loaded: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._values: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._gradients: dict[tuple[int, int], Sequence[Any]] = {}
@@ -87,6 +114,7 @@ class Runner:
             "load": self._load, "recv_act": self._receive, "recv_grad": self._receive, "forward": self._forward,
             "send_act": self._send_values, "backward": self._backward, "send_grad": self._send_gradients,
             "reduce": self._reduce, "step": self._step, "stash": self._stash, "drop": self._drop,
+            "send_replica": self._send_upkeep, "recv_replica": self._receive_upkeep, "frc": self._forward_ahead,
             "commit": self._commit,
         }  # fmt: skip
 
@@ -100,8 +128,12 @@ class Runner:
             At the first value that is not finite; nothing of that step is committed.
         """
         self._first = first
-        for known in (self._loaded, self._values, self._gradients, self._flights):
+        for known in (self._loaded, self._values, self._gradients, self._flights, self._upkeep):
             known.clear()
+        self._records.clear()
+        self._own = {(op.stage, op.microbatch) for op in ops if op.kind == "forward"}
+        self._copied = {op.stage for op in ops if op.kind == "send_replica"}
+        self._flows = any(op.kind == "stash" for op in ops)
         for state in self.stages.values():
             state.begin()
         self._expect(ops)
@@ -111,6 +143,11 @@ class Runner:
             if op.microbatch >= 0 and not self._samples(op):
                 continue
             started = time.time()
+            if op.microbatch >= 0:
+                self.begun = max(self.begun, self._batch(op) + 1)
+            if not self.woke and op.kind in WAKES:
+                self.woke = started
+                self._woken(started)
             found = self._do[op.kind](op)
             if found is not None:
                 size, begun = found
@@ -125,6 +162,12 @@ class Runner:
         report, self._report = self._report, Report(self._report.batches)
         self._reported = time.monotonic()
         self._tell(report)
+
+    def part(self) -> None:
+        """Let go of the others; what was run ahead for a copy stays."""
+        self._transport, self._groups = None, {}
+        for known in (self._loaded, self._values, self._gradients, self._flights, self._upkeep):
+            known.clear()
 
     # below: where an operation is in the run
 
@@ -155,35 +198,75 @@ class Runner:
 
     def _receive(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
-        values, size, sent = self._transport.receive(op.peer, TAGS[op.kind])
+        values, size, sent = self._transport.receive(op.peer, _tag(op))
         kept = self._values if op.kind == "recv_act" else self._gradients
         kept[op.stage, op.microbatch] = values
         return size, min(sent, time.time())  # before that there was nothing to receive: the worker was idle
 
     def _forward(self, op: Op) -> tuple[int, float]:
-        state = self.stages[op.stage]
-        spec, key = state.spec, (op.stage, op.microbatch)
+        state, key = self.stages[op.stage], (op.stage, op.microbatch)
+        flight = self.ahead.pop((op.stage, *self._place(op)), None)
+        if flight is None or self._flows:
+            flight = self._begin(op, state, state.versions[op.version], op.version)
+            self._run(op, state, flight, state.buffers)
+        else:
+            # The copy was a forward ahead when its stage was lost: what it came to stands.
+            self._loaded.pop(key, None), self._values.pop(key, None)
+            flight.version = op.version
+            for name, buffer in (flight.buffers or {}).items():
+                state.buffers[name].copy_(buffer)
+        if flight.loss is not None:
+            record = (*self._place(op), flight.value, time.time())
+            self._report.losses.append(record)
+            self._records.append(record)
+        self._flights[key] = flight
+        return 0, 0.0
+
+    def _forward_ahead(self, op: Op) -> tuple[int, float]:
+        """Run a copy's forward, as its stage does elsewhere; buffers follow on from the microbatch before."""
+        state, place = self.stages[op.stage], self._place(op)
+        if (op.stage, *place) in self.ahead:
+            return 0, 0.0
+        before = [flight for (index, batch, _), flight in self.ahead.items() if (index, batch) == (op.stage, place[0])]
+        known = before[-1].buffers if before else None
+        buffers = {name: buffer.clone() for name, buffer in (known or state.buffers).items()}
+        flight = self._begin(op, state, state.versions[state.newest], state.newest)
+        # What is not finite is its stage's to say; should that be lost before, the forward is run again, and says it.
+        with contextlib.suppress(errors.LossNaN):
+            self._run(op, state, flight, buffers)
+            flight.buffers = buffers
+            self.ahead[op.stage, *place] = flight
+        return 0, 0.0
+
+    def _begin(self, op: Op, state: StageState, weights: Mapping[str, torch.Tensor], version: int) -> _Flight:
+        """Return a microbatch before its forward: what came from the data, another rank, or the stage before."""
+        spec, key, before = state.spec, (op.stage, op.microbatch), (op.stage - 1, op.microbatch)
         loaded = self._loaded.pop(key, ())
         if spec.index == 0:
             values = stage.bind_inputs(spec, loaded[:-1])
+        elif before in self._flights and key not in self._values:
+            handed = pytree.tree_map(self._handed, self._flights[before].outputs)
+            values = dict(zip(spec.receives, handed, strict=True))
         else:
             values = dict(zip(spec.receives, self._values.pop(key), strict=True))
-        weights = state.versions[op.version]
-        flight = _Flight(weights, op.version, values)
+        flight = _Flight(weights, version, values)
+        if spec.index == spec.last:
+            flight.target = loaded[-1]
         begin, end = self.job.batches.piece(*self._place(op))
         flight.scale = (end - begin) / self.job.batches.size(self._batch(op))
-        target = loaded[-1] if spec.index == spec.last else None
-        self._compute(op, state, flight, state.buffers, target)
+        return flight
+
+    def _run(self, op: Op, state: StageState, flight: _Flight, buffers: Mapping[str, torch.Tensor]) -> None:
+        """Run a forward, and see that what it gives is finite."""
+        self._compute(op, state, flight, buffers, flight.target)
         if flight.loss is not None and not math.isfinite(value := flight.loss.item()):
             raise self._not_finite(op, state, flight, value)
         if not stage.finite(flight.outputs) and _has_nan(flight.outputs):
             raise self._not_finite(op, state, flight, math.nan)
         if flight.loss is not None:
-            self._report.losses.append((*self._place(op), value, time.time()))
-        if self.job.recompute and spec.index != spec.last:
+            flight.value, flight.target = value, None
+        if self.job.recompute and state.spec.index != state.spec.last:
             flight.outputs = pytree.tree_map(_without_graph, flight.outputs)
-        self._flights[key] = flight
-        return 0, 0.0
 
     def _compute(
         self, op: Op, state: StageState, flight: _Flight, buffers: Mapping[str, torch.Tensor], target: Any
@@ -226,20 +309,24 @@ class Runner:
                 (op.stage, state.replica, self._number(op), base + flight.version, base + op.version)
             )
         flight.outputs, flight.loss = (), None
-        if state.spec.index == 0:
+        before = (op.stage - 1, op.microbatch)
+        if before in self._own:
+            del self._flights[key]
+            self._gradients[before] = [self._sent(leaf.grad) for leaf in _needing(flight.values)]
+        elif state.spec.index == 0:
             del self._flights[key]
         return 0, 0.0
 
     def _send_values(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
         outputs = self._flights[op.stage, op.microbatch].outputs
-        return self._transport.send(op.peer, TAGS[op.kind], self._samples(op), outputs), 0.0
+        return self._transport.send(op.peer, _tag(op), self._samples(op), outputs), 0.0
 
     def _send_gradients(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
         flight = self._flights.pop((op.stage, op.microbatch))
         gradients = [leaf.grad for leaf in _needing(flight.values)]
-        return self._transport.send(op.peer, TAGS[op.kind], self._samples(op), gradients), 0.0
+        return self._transport.send(op.peer, _tag(op), self._samples(op), gradients), 0.0
 
     def _reduce(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
@@ -263,7 +350,43 @@ class Runner:
                 state.gradients[name] = found.to(parameter.dtype)
             place += parameter.numel()
         state.averaged = round(float(flags[-1]))
+        if self.job.redundant and not self._flows:
+            size += self._share(op, state)
         return size, 0.0
+
+    def _share(self, op: Op, state: StageState) -> int:
+        """Let all who take part in a reduce know the losses, and holders the buffers of the replica they copy."""
+        assert self._transport is not None
+        group, size, batch = self._groups[op.stage], 0, self._batch(op)
+        if state.spec.index == state.spec.last:
+            counts = [self.job.batches.count(batch, piece) for piece in range(self.job.batches.microbatches)]
+            block = torch.zeros(len(counts), 2, dtype=torch.float64)
+            for _, piece, value, when in (known := [record for record in self._records if record[0] == batch]):
+                block[piece, 0], block[piece, 1] = value, when
+            size += self._transport.all_reduce(group, block)
+            mine = {piece for _, piece, _, _ in known}
+            self._report.losses += [
+                (batch, piece, *block[piece].tolist())
+                for piece, count in enumerate(counts)
+                if count and piece not in mine
+            ]
+            self._records.clear()
+        if state.buffers and state.spec.last:
+            # As bytes, of which only one rank's are not zero, so that the sum is what was there.
+            parts = [
+                buffer.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for buffer in state.buffers.values()
+            ]
+            block = torch.zeros(state.replicas, sum(len(part) for part in parts), dtype=torch.uint8)
+            if not state.copy:
+                block[state.replica] = torch.cat(parts)
+            size += self._transport.all_reduce(group, block)
+            if state.copy:
+                place = 0
+                for part, buffer in zip(parts, state.buffers.values(), strict=True):
+                    found = block[state.replica, place : place + len(part)].clone().view(buffer.dtype)
+                    buffer.copy_(found.view(buffer.shape))
+                    place += len(part)
+        return size
 
     def _step(self, op: Op) -> tuple[int, float]:
         state = self.stages[op.stage]
@@ -275,8 +398,32 @@ class Runner:
                 value = "NaN" if bool(torch.isnan(gradient).any()) else "Inf"
                 place = name.rpartition(".")[0] or name
                 raise errors.loss_nan(value, self._batch(op), op.stage, place, state.updates, 0, "backward")
+        if op.stage in self._copied:
+            self._upkeep[op.stage] = state.summed()
         state.update()
         return 0, 0.0
+
+    def _send_upkeep(self, op: Op) -> tuple[int, float]:
+        """Send what the update was made from, the buffers, and the losses that only this rank has."""
+        assert self._transport is not None
+        state = self.stages[op.stage]
+        records: list[tuple[int, int, float, float]] = []
+        if state.spec.index == state.spec.last:
+            records, self._records = self._records, []
+        told = torch.tensor(records, dtype=torch.float64).reshape(-1, 4)
+        # A structure of its own each time: a parameter without a gradient is left alone by the copy's optimizer too.
+        values = (self._upkeep.pop(op.stage), list(state.buffers.values()), told)
+        return self._transport.send(op.peer, _tag(op), 0, values, exact=True), 0.0
+
+    def _receive_upkeep(self, op: Op) -> tuple[int, float]:
+        assert self._transport is not None
+        (gradients, buffers, told), size, sent = self._transport.receive(op.peer, _tag(op))
+        state = self.stages[op.stage]
+        state.gradients = gradients
+        for own, theirs in zip(state.buffers.values(), buffers, strict=True):
+            own.copy_(theirs)
+        self._report.losses += [(int(batch), int(piece), value, when) for batch, piece, value, when in told.tolist()]
+        return size, min(sent, time.time())
 
     def _stash(self, op: Op) -> None:
         self.stages[op.stage].stashed.add(op.version)
@@ -288,6 +435,7 @@ class Runner:
         batches = self._report.batches = self._first + op.step + 1
         for state in self.stages.values():
             state.snapshot(batches)
+        self.ahead.clear()
         if self._report.losses or time.monotonic() - self._reported > TOLD:
             self.tell()
         self._committed(batches)
@@ -298,11 +446,24 @@ class Runner:
         """Say what will be received on each channel, so that receives are posted before they are waited for."""
         channels: dict[tuple[int, int], list[int]] = {}
         for op in ops:
-            if op.kind in ("recv_act", "recv_grad") and (samples := self._samples(op)):
-                channels.setdefault((op.peer, TAGS[op.kind]), []).append(samples)
+            if op.kind == "recv_replica":
+                channels.setdefault((op.peer, _tag(op)), []).append(0)
+            elif op.kind in ("recv_act", "recv_grad") and (samples := self._samples(op)):
+                channels.setdefault((op.peer, _tag(op)), []).append(samples)
         for (peer, tag), sizes in channels.items():
             assert self._transport is not None
             self._transport.expect(peer, tag, sizes)
+
+    def _handed(self, value: Any) -> Any:
+        """Return a value as the next stage would receive it."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        return self._sent(value.detach()).requires_grad_(value.requires_grad)
+
+    def _sent(self, value: Any) -> Any:
+        if self._wire is None or not isinstance(value, torch.Tensor) or value.dtype is not torch.float32:
+            return value
+        return value.to(self._wire).to(torch.float32)
 
     def _moved(self, value: Any) -> Any:
         return value.to(self._device) if self._device is not None and isinstance(value, torch.Tensor) else value
@@ -315,6 +476,11 @@ class Runner:
         base = state.updates - state.newest
         behind = state.newest - op.version
         return errors.loss_nan(name, self._batch(op), op.stage, node or "the loss", base + op.version, behind)
+
+
+def _tag(op: Op) -> int:
+    kind, sender = op.boundary()
+    return 2 * (FAMILIES.index(kind) + len(FAMILIES) * sender)
 
 
 def _needing(values: Any) -> list[torch.Tensor]:

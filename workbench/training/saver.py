@@ -109,6 +109,26 @@ class Saver:
         self._asked.put(asked)
         return asked
 
+    def save_ended(self) -> Path:
+        """Write what a run that has ended came to: the commit that is in its model.
+
+        Raises
+        ------
+        CheckpointError
+        """
+        run = self._run
+        names = {parameter: name for name, parameter in run.model.named_parameters()}
+        kept = {names[parameter]: dict(state) for parameter, state in run.optimizer.state.items() if parameter in names}
+        state = checkpoint.contents(dict(run.model.named_parameters()), dict(run.model.named_buffers()), kept)
+        folder, tables = self._fresh(run.steps), run.saved_tables(run.steps)
+        try:
+            folder.mkdir(parents=True)
+            shard = checkpoint.write(folder, 0, state)
+            return checkpoint.finish(folder, [shard], self._describe(run.steps), tables or {}).path
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _unwritten(run.steps, one_line(error)) from None
+
     # for the driver
 
     def tick(self, order: Order, ends: Sequence[int], committed: int) -> None:
@@ -240,19 +260,25 @@ class Saver:
 
     def _failed(self, save: _Save, why: str) -> None:
         self._forget(save)
-        message = f"The checkpoint of step {save.step} could not be written: {why}."
-        hint = "Make room, or set WORKBENCH_HOME to a folder that all workers can write; training goes on."
+        error = _unwritten(save.step, why)
         for asked in save.asked:
-            asked.answer(CheckpointError(message, hint))
+            asked.answer(error)
         if save.asked:
             return
         self._begun = True
         self._plan_next(save.step)
-        self._run.add_incident("checkpoint", message, step=save.step)
+        self._run.add_incident("checkpoint", error.message, step=save.step)
         if not self._warned:
             self._warned = True
-            warn(message, hint)
+            warn(error.message, error.hint)
 
     def _forget(self, save: _Save) -> None:
         self._saves.pop(str(save.folder), None)
         shutil.rmtree(save.folder, ignore_errors=True)
+
+
+def _unwritten(step: int, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint of step {step} could not be written: {why}.",
+        "Make room, or set WORKBENCH_HOME to a folder that all workers can write; training goes on.",
+    )

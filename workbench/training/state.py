@@ -83,6 +83,8 @@ class StageState:
         self.gradients: dict[str, torch.Tensor] = {}
         self.averaged = 0
         self.snapshots: dict[int, Snapshot] = {}
+        #: whether another rank runs the stage, and this one only follows
+        self.copy = False
         self._shared = False
         self.snapshot(batches)
 
@@ -104,6 +106,12 @@ class StageState:
                 else:
                     known.add_(tensor.grad)
                 tensor.grad = None
+
+    def summed(self) -> dict[str, torch.Tensor]:
+        """Return the gradients of the next update, which stay as they are."""
+        if type(self.optimizer).__module__.startswith("torch.optim"):
+            return self.gradients
+        return {name: gradient.clone() for name, gradient in self.gradients.items()}  # others may write to them
 
     def update(self) -> None:
         """Let the optimizer step in new storage, and make its weights the newest version."""

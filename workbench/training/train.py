@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.errors import suggest
 from workbench.training import errors, programs
 from workbench.training.layout import Layout
-from workbench.training.units import as_bandwidth
+from workbench.training.units import Interval, as_bandwidth, as_interval
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Target", "train"]
 
 RESILIENCE = ("none", "checkpoint", "redundant")
-FLUSH_EVERY = 16  # microbatches for each stage between two drained pipes of the schedules that keep it full
+CHECKPOINT = 60.0  # seconds between two checkpoints, if nothing is said
 _TARGET = re.compile(r"\s*([^\W\d]\w*)\s*(>=|<=)\s*(\S+)\s*\Z")
 
 
@@ -98,6 +98,14 @@ def train(
         Epochs.
     target : str, optional
         "top1>=94" or "loss<=0.1": reaching it ends training at that commit.
+    resilience : {"none", "checkpoint", "redundant"}
+        What is done about a lost worker: the run ends; it goes on from the last checkpoint; the neighbour, which holds
+        a copy, takes over.
+    redundancy : {"lazy", "eager"}
+        Whether the neighbour computes along only after a loss, or its forwards before.
+    checkpoint : str or float, optional
+        Between two checkpoints: "60s", a number of seconds, or "100steps". Every 60 s, if there is a `resilience`.
+        They stand in `WORKBENCH_HOME`, which all workers have to see, and two are kept.
     flush_every : int, optional
         Microbatches between two commits of pipedream and 2bw; 16 for each stage.
     vertical_sync : bool
@@ -110,6 +118,10 @@ def train(
         Emulated bandwidth of each machine: "100mbit", or bytes per second.
     device : str, optional
         Of the workers, such as "cuda".
+    chaos : str or Chaos, optional
+        Stops workers of a local session: "kill=2@10s,stall=1@5s".
+    resume : path, optional
+        A checkpoint, from which training goes on as if it had never ended; also with another plan.
     tracker : object, optional
         Told of spans and evaluations, if it has `span` and `eval`.
     wait : bool
@@ -129,18 +141,22 @@ def train(
         For data without samples, or without length and index.
     NoProgress
         For fewer workers than the plan needs.
-    WorkerLost, LossNaN
+    CheckpointError
+        For what cannot be resumed from: no checkpoint, a damaged one, or one of another model.
+    WorkerLost, ReplicaLost, LossNaN
         From `result()`.
     """
+    from workbench.engine import session
+    from workbench.training import checkpoint as checkpoints
     from workbench.training import data as data_module
+    from workbench.training.chaos import Chaos
     from workbench.training.job import Job
     from workbench.training.optimizers import as_optimizer, recipe_of
-    from workbench.training.prepare import planned, setups
+    from workbench.training.prepare import Terms, planned
     from workbench.training.run import TrainRun
     from workbench.training.work import Work
 
     _check_names(schedule, resilience, redundancy)
-    _check_missing(resilience=resilience, checkpoint=checkpoint, chaos=chaos, resume=resume)
     for name, number in (
         ("microbatches", microbatches), ("batch_size", batch_size), ("epochs", epochs), ("steps", steps),
         ("workers", workers), ("evaluate_every", evaluate_every), ("flush_every", flush_every),
@@ -148,21 +164,42 @@ def train(
         _check_whole(name, number)
     if backend not in (None, "gloo"):
         raise errors.unknown("backend", backend, ("gloo",))
+    interval = None if checkpoint is None else as_interval(checkpoint, "checkpoint")
+    if interval is None and resilience != "none":
+        interval = Interval(CHECKPOINT)
+    unrest = Chaos.of(chaos)
+    if unrest is not None and session.is_remote():
+        raise errors.chaos_elsewhere()
     goal = None if target is None else Target.parse(target)
     rate = None if link is None else as_bandwidth(link, "link")
     half = _check_compression(activation_compression)
     source, batch_size = data_module.source_of(data, batch_size)
     checking = None if validation is None else data_module.source_of(validation, batch_size)[0]
     made = as_optimizer(optimizer, model)
-    recipe = recipe_of(made, model)
+    recipe_of(made, model)  # an optimizer of something else is said now
     if not model.training:
         model.train()
+    resumed = None
+    if resume is not None:
+        resumed = checkpoints.read(resume)
+        options = {
+            "samples_of_data": source.length, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last,
+            "seed": seed,
+        }  # fmt: skip
+        resumed.check(model, made, options)
+        resumed.load(model, made)
+        schedule = resumed.facts["schedule"] if schedule == "auto" else schedule
 
     plan, schedule, addresses = planned(
-        model, source, batch_size, loss, plan=plan, cluster=cluster, workers=workers, schedule=schedule,
+        model, source, batch_size, loss, plan=plan, cluster=cluster, count=workers, schedule=schedule,
         microbatches=microbatches, seed=seed, compression=activation_compression, rate=rate,
     )  # fmt: skip
     layout = Layout.of(plan, schedule)
+    same = resumed is not None and resumed.facts["schedule"] == schedule
+    if resumed is not None and microbatches is None and same:
+        microbatches = int(resumed.facts["microbatches"])
+    if resumed is not None and flush_every is None and same:
+        flush_every = resumed.facts["flush_every"]
     micro = microbatches or _default_microbatches(schedule, layout, min(batch_size, source.length))
     if micro > min(batch_size, source.length):
         raise errors.too_many_microbatches(min(batch_size, source.length), micro)
@@ -173,28 +210,21 @@ def train(
             "Use a smaller batch_size, or drop_last=False.",
         )
     total = steps if steps is not None else epochs * batches.per_epoch
-    flush = 1
-    if schedule not in programs.FLUSHING:
-        flush = max(1, (flush_every or FLUSH_EVERY * len(layout.stages)) // micro)
-    made_programs: dict[int, Any] = {}
-
-    def program(count: int) -> Any:
-        if count not in made_programs:
-            made_programs[count] = programs.program(plan, schedule, micro, steps=count, vertical_sync=vertical_sync)
-        return made_programs[count]
-
-    program(min(flush, total))  # what the schedule does not allow is said now
-    job = Job(loss, batches, seed, recompute, rounds=schedule == "pipedream")
-    made_setups = setups(model, plan, layout, job, recipe, source, device)
+    copies = resilience == "redundant"
+    job = Job(loss, batches, seed, recompute, rounds=schedule == "pipedream", redundant=copies)
+    terms = Terms(
+        model, made, source, job, schedule, redundancy if copies else None, flush_every, vertical_sync, total,
+        None if device is None else str(device),
+    )  # fmt: skip
+    terms.programs(plan, layout)  # what the schedule does not allow is said now
     run = TrainRun(
-        model=model, optimizer=made, plan=plan, schedule=schedule, resilience=resilience, microbatches=micro,
-        batch_size=batch_size, per_epoch=batches.per_epoch, total=total, link="" if link is None else str(link),
-        flush_every=flush * micro if schedule not in programs.FLUSHING else None,
+        terms=terms, plan=plan, resilience=resilience, link="" if link is None else str(link), interval=interval,
+        resumed=resumed,
     )  # fmt: skip
     work = Work(
-        setups=made_setups, addresses=addresses, layout=layout, program=program, flush=flush, batches=batches,
-        total=total, goal=goal, checking=checking, evaluate=evaluate, every=evaluate_every, tracker=tracker,
-        loss=loss, rate=rate, half=half,
+        terms=terms, seating=terms.seating(plan, addresses, 0 if resumed is None else resumed.step),
+        resilience=resilience, interval=interval, resumed=resumed, goal=goal, checking=checking, evaluate=evaluate,
+        every=evaluate_every, tracker=tracker, chaos=unrest, rate=rate, half=half,
     )  # fmt: skip
     run.launch(work)
     return run.result() if wait else run
@@ -253,12 +283,6 @@ def _check_names(schedule: str, resilience: str, redundancy: str) -> None:
         raise errors.unknown("resilience", resilience, RESILIENCE)
     if redundancy not in programs.REDUNDANCY:
         raise errors.unknown("redundancy", redundancy, programs.REDUNDANCY)
-
-
-def _check_missing(**options: Any) -> None:
-    for name, value in options.items():
-        if value not in (None, "none"):
-            raise errors.TrainingError(f"{name}={value!r} is not available yet.", f"Leave {name} out.")
 
 
 def _check_whole(name: str, value: Any) -> None:

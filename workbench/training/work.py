@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine import session
-from workbench.training import errors
+from workbench.training.changes import Changes, put_back
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workbench.training.data import Batches, Source
-    from workbench.training.layout import Layout
+    from workbench.training.chaos import Chaos
+    from workbench.training.checkpoint import Checkpoint
+    from workbench.training.data import Source
+    from workbench.training.driver import Driver
+    from workbench.training.prepare import Terms
+    from workbench.training.resilience import Seating
     from workbench.training.run import TrainRun
     from workbench.training.train import Target
+    from workbench.training.units import Interval
 
 __all__ = ["Work", "validated"]
 
@@ -26,50 +31,56 @@ __all__ = ["Work", "validated"]
 class Work:
     """What the thread of a run does.
 
-    Parameters are those of `train`, checked.
+    Parameters
+    ----------
+    terms : Terms
+    seating : Seating
+        Where the run begins.
+    resilience : {"none", "checkpoint", "redundant"}
+    interval : Interval or None
+        Between two checkpoints.
+    resumed : Checkpoint or None
+        What the run goes on from; it is in the model already.
+    others
+        Those of `train`, checked.
     """
 
-    setups: list[bytes]
-    addresses: list[str]
-    layout: Layout
-    program: Callable[[int], Any]
-    flush: int
-    batches: Batches
-    total: int
+    terms: Terms
+    seating: Seating
+    resilience: str
+    interval: Interval | None
+    resumed: Checkpoint | None
     goal: Target | None
     checking: Source | None
     evaluate: Callable[[nn.Module], Mapping[str, float]] | None
     every: int
     tracker: Any
-    loss: Callable[[Any, Any], torch.Tensor]
+    chaos: Chaos | None
     rate: float | None
     half: bool
 
     def __call__(self, run: TrainRun) -> TrainRun:
-        from workbench.training.driver import Cancelled, Driver, Lost
+        from workbench.training.chaos import Unrest
+        from workbench.training.crew import Crew
+        from workbench.training.driver import Cancelled, Driver
 
         run.publish(lambda: run)
+        client, seating = session.session(), self.seating
+        changes = Changes(run, self.terms, seating, client, self.resilience)
         driver = Driver(
-            run, session.session(), self.addresses, self.setups, self.layout, self.program, self.flush, self._sizes,
-            rate=self.rate, half=self.half,
+            run, Crew(client, run.run_id), seating, self._sizes, resilience=self.resilience, restore=changes.restore,
+            chaos=None if self.chaos is None else Unrest(self.chaos, self.terms.job.seed), saver=run.saver,
+            change=changes.wanted, rate=self.rate, half=self.half,
         )  # fmt: skip
-        self.setups = []
-        committed = 0
+        committed = seating.batches
         try:
             try:
                 with self._span("data"):
                     driver.start()
-                committed = self._train(run, driver)
+                committed = self._train(run, driver, changes)
+                driver.finish_saves()
             except Cancelled:
                 committed = driver.halt()
-            except Lost as lost:
-                committed = driver.halt()
-                rank = min(lost.ranks)
-                error = errors.worker_lost(rank, self.layout.place(rank)[0], committed)
-                run.add_incident(
-                    "lost", error.message, worker=rank, stage=self.layout.place(rank)[0], step=committed
-                )  # fmt: skip
-                raise error from None
             except BaseException:
                 committed = driver.halt()
                 raise
@@ -80,37 +91,44 @@ class Work:
                 driver.close()
                 run.forget(committed)
                 run.publish(lambda: run)
+                run.saver.close()
         return run
 
     # below: training, evaluating, and when to stop
 
-    def _train(self, run: TrainRun, driver: Any) -> int:
+    def _train(self, run: TrainRun, driver: Driver, changes: Changes) -> int:
         """Train to the end, the target or the tracker's word; return the batches that are committed."""
-        at = 0
+        from workbench.training.driver import Change
+
+        at, total = self.seating.batches, self.terms.total
         told = self.evaluate is not None or self.checking is not None or self.goal is not None or bool(self.tracker)
-        step = self.every * self.batches.per_epoch if told else self.total
-        while at < self.total:
-            until = min(self.total, at + step)
-            with self._span("train"):
-                driver.go(at, until)
-            at = until
-            if told and (stop := self._evaluate(run, driver, at)):
+        step = self.every * self.terms.job.batches.per_epoch if told else total
+        while at < total:
+            until = min(total, (at // step + 1) * step)
+            try:
+                with self._span("train"):
+                    driver.go(at, until)
+                at = until
+            except Change:
+                at = changes.carry_out(driver)
+                continue
+            if told and (stop := self._evaluate(run, driver, changes, at)):
                 run.reached = run.reached or stop == "reached"
                 break
         return at
 
-    def _evaluate(self, run: TrainRun, driver: Any, at: int) -> str:
+    def _evaluate(self, run: TrainRun, driver: Driver, changes: Changes, at: int) -> str:
         """Evaluate the weights of a commit; say whether to stop."""
-        self._load(run, driver, at)
+        changes.load(driver, at)
         with self._span("eval"):
             if self.evaluate is not None:
                 metrics = {name: float(value) for name, value in self.evaluate(run.model).items()}
-                count = self.batches.samples
+                count = self.terms.source.length
             elif self.checking is not None:
-                metrics = validated(run.model, self.checking, self.loss, self.batches.batch_size)
+                metrics = validated(run.model, self.checking, self.terms.job.loss, self.terms.job.batches.batch_size)
                 count = self.checking.length
             else:
-                metrics, count = run.recent_loss(at), self.batches.samples
+                metrics, count = run.recent_loss(at), self.terms.source.length
         run.model.train()
         run.validated = self.evaluate is not None or self.checking is not None
         run.add_metrics(at, metrics)
@@ -121,26 +139,13 @@ class Work:
             return "reached"
         return "stopped" if getattr(answer, "stop", False) else ""
 
-    def _keep(self, run: TrainRun, driver: Any, committed: int) -> None:
+    def _keep(self, run: TrainRun, driver: Driver, committed: int) -> None:
         """Put the last commit into the user's model and optimizer, as far as it is to be had."""
-        self._load(run, driver, committed, optimizer=True)
-
-    def _load(self, run: TrainRun, driver: Any, committed: int, *, optimizer: bool = False) -> None:
-        import torch
-
-        from workbench.training.optimizers import give_back
-
-        found = driver.weights(committed)
-        own = {**dict(run.model.named_parameters()), **dict(run.model.named_buffers())}
-        with torch.no_grad():
-            for weights, buffers, state in found.values():
-                for name, tensor in (*weights.items(), *buffers.items()):
-                    own[name].copy_(tensor)
-                if optimizer:
-                    give_back(run.optimizer, run.model, state)
+        put_back(run, driver.weights(committed))
 
     def _sizes(self, batch: int) -> list[int]:
-        return [self.batches.count(batch, microbatch) for microbatch in range(self.batches.microbatches)]
+        batches = self.terms.job.batches
+        return [batches.count(batch, microbatch) for microbatch in range(batches.microbatches)]
 
     def _span(self, name: str) -> Any:
         span = getattr(self.tracker, "span", None)

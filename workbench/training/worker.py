@@ -1,4 +1,4 @@
-"""A rank at work on a Dask worker: one long task that waits for commands, runs its programs, and reports.
+"""A run's place on a Dask worker, and what the driver calls there.
 
 The state is kept on the Worker object, so that it outlives a generation, and so that calls from the driver find it
 while the task is busy. Tensors go by gloo; commands and reports go by Dask; the store serves rendezvous alone.
@@ -6,22 +6,21 @@ while the task is busy. Tensors go by gloo; commands and reports go by Dask; the
 
 from __future__ import annotations
 
-import datetime
+import os
 import pickle
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import one_line
 
 if TYPE_CHECKING:
-    from torch import distributed
-
     from workbench.training.data import Source
-    from workbench.training.job import Job, Report
+    from workbench.training.job import Job
     from workbench.training.op import Op
     from workbench.training.optimizers import Recipe
     from workbench.training.runner import Runner
@@ -29,25 +28,22 @@ if TYPE_CHECKING:
     from workbench.training.state import StageState
 
 __all__ = [
-    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "fetch", "install", "interrupt", "leave",
-    "save", "serve",
+    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "cut_off", "fetch", "hold", "install",
+    "interrupt", "leave", "pid", "save", "serve", "settle",
 ]  # fmt: skip
 
 #: topic of all reports
 TOPIC = "workbench-training"
-#: seconds that ranks may take to find each other
-RENDEZVOUS = 30.0
-#: seconds between two signs of life in the store
-HEARTBEAT = 1.0
-#: seconds that the end of a generation may take before it is left to itself
-GOODBYE = 5.0
+#: seconds after a notice in which the run may take its stage elsewhere
+GRACE = 20.0
 
 _ATTRIBUTE = "_workbench_training"
+_BEFORE, _ENDING = "_workbench_before", "_workbench_ending"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stage that a rank runs."""
+    """A stage that a rank runs, or keeps a copy of."""
 
     spec: StageSpec
     replica: int
@@ -61,7 +57,8 @@ class Setup:
     """What a rank is given once.
 
     `threads` are those of the user's process: sums come out the same only with as many. `batches` are those committed
-    before.
+    before. `copies` are stages that other ranks run. Who `heeds` notices keeps working after a SIGTERM until its stage
+    is elsewhere.
     """
 
     rank: int
@@ -72,6 +69,8 @@ class Setup:
     threads: int
     device: str | None = None
     batches: int = 0
+    copies: tuple[Part, ...] = ()
+    heeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,9 @@ class Join:
 
     Parameters
     ----------
-    generation, ranks : int
+    generation : int
+    ranks : dict of int to tuple of int
+        Those that take part, and the stages that each of them runs.
     host, port : str, int
         Of the store.
     groups : dict of int to list of int
@@ -94,7 +95,7 @@ class Join:
     """
 
     generation: int
-    ranks: int
+    ranks: dict[int, tuple[int, ...]]
     host: str
     port: int
     groups: dict[int, list[int]]
@@ -107,6 +108,7 @@ class Join:
 class Go:
     """Run spans: `(first batch, batches)` each, and the program for each number of batches."""
 
+    generation: int
     spans: tuple[tuple[int, int], ...]
     programs: dict[int, list[Op]]
 
@@ -118,12 +120,35 @@ class Seat:
     run: str
     setup: Setup
     inbox: queue.Queue[Any] = field(default_factory=queue.Queue)
-    stop: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    left: bool = False
+    #: drops all traffic, as if its network were gone
+    cut: bool = False
+    #: newest generation that is to end at the next operation
+    halted: int = -1
+    #: batches that are begun, and up to which they may be; whether what is beyond is given up, or waits
+    begun: int = 0
+    limit: int | None = None
+    settled: bool = False
     states: dict[int, StageState] = field(default_factory=dict)
     runner: Runner | None = None
     generation: int = -1
     #: commit -> where its stages are to be written
     saves: dict[int, Save] = field(default_factory=dict)
+
+    def stopped(self) -> bool:
+        """Whether to leave at the next operation."""
+        while self.cut and not self.left:
+            time.sleep(0.01)
+        return self.left or self.halted >= self.generation
+
+    def may_begin(self, batches: int) -> bool | None:
+        """Whether the batches up to a number may be begun; None: not yet."""
+        with self.lock:
+            if self.limit is not None and batches > self.limit:
+                return False if self.settled else None
+            self.begun = batches
+            return True
 
 
 @dataclass(frozen=True)
@@ -140,8 +165,18 @@ class Save:
 
 def install(run: str, setup: bytes, dask_worker: Any = None) -> None:
     """Put a rank's setup on its worker."""
+    # Here, as the task and the calls would import them at once, each waiting for the other's half.
+    from workbench.training import rank, runner, state, transport  # noqa: F401
+
     seats = _seats(dask_worker)
     seats[run] = Seat(run, pickle.loads(setup))
+    if seats[run].setup.heeds:
+        _heed(dask_worker)
+
+
+def pid(run: str) -> int:
+    """Return the worker's process."""
+    return os.getpid()
 
 
 def clock(run: str) -> float:
@@ -150,25 +185,54 @@ def clock(run: str) -> float:
 
 
 def command(run: str, messages: dict[int, bytes], dask_worker: Any = None) -> None:
-    """Give a rank its command."""
+    """Give a rank its commands."""
     seat = _seats(dask_worker)[run]
-    seat.inbox.put(pickle.loads(messages[seat.setup.rank]))
+    for order in pickle.loads(messages[seat.setup.rank]):
+        if isinstance(order, Go):
+            with seat.lock:
+                seat.begun, seat.limit, seat.settled = order.spans[0][0] if order.spans else 0, None, False
+        seat.inbox.put(order)
 
 
-def interrupt(run: str, dask_worker: Any = None) -> None:
-    """End what a rank is doing at its next operation."""
+def interrupt(run: str, generation: int, dask_worker: Any = None) -> None:
+    """End what a rank is doing in a generation at its next operation."""
     seat = _seats(dask_worker).get(run)
     if seat is not None:
-        seat.stop = True
+        seat.halted = max(seat.halted, generation)
 
 
-def fetch(run: str, batches: int, dask_worker: Any = None) -> bytes | None:
-    """Return the weights, buffers and optimizer state of a commit, pickled; None if it is not kept."""
+def hold(run: str, dask_worker: Any = None) -> int:
+    """Have a rank begin no other span, and return the batches that it has begun."""
+    seat = _seats(dask_worker)[run]
+    with seat.lock:
+        seat.limit, seat.settled = seat.begun, False
+        return seat.begun
+
+
+def settle(run: str, batches: int, dask_worker: Any = None) -> None:
+    """Have a rank go on up to a commit, and pause there."""
+    seat = _seats(dask_worker)[run]
+    with seat.lock:
+        seat.limit, seat.settled = batches, True
+
+
+def cut_off(run: str, dask_worker: Any = None) -> None:
+    """Drop all that a rank sends and receives, as if its network were gone."""
     seat = _seats(dask_worker).get(run)
-    if seat is None or not all(batches in state.snapshots for state in seat.states.values()):
+    if seat is not None:
+        seat.cut = True
+
+
+def fetch(run: str, batches: int, stages: Sequence[int], dask_worker: Any = None) -> bytes | None:
+    """Return the weights, buffers and optimizer state of stages at a commit, pickled; None if it is not kept."""
+    seat = _seats(dask_worker).get(run)
+    if seat is None:
+        return None
+    states = [seat.states[stage] for stage in stages if stage in seat.states]
+    if len(states) < len(stages) or not all(batches in state.snapshots for state in states):
         return None
     found = {}
-    for state in list(seat.states.values()):
+    for state in states:
         kept = state.snapshots[batches]
         weights = {name: tensor.detach().cpu() for name, tensor in kept.weights.items()}
         buffers = {name: tensor.cpu() for name, tensor in kept.buffers.items()}
@@ -182,20 +246,22 @@ def save(run: str, batches: int, folder: str, stages: dict[int, tuple[int, ...]]
     if seat is None:
         return False
     seat.saves[batches] = Save(
-        folder, stages[seat.setup.rank], lambda message: dask_worker.log_event(TOPIC, {**_signed(seat), **message})
+        folder, stages[seat.setup.rank], lambda message: dask_worker.log_event(TOPIC, {**signed(seat), **message})
     )
-    if _save(seat, batches):
+    if save_due(seat, batches):
         return True
     # Either the commit is still to come, and finds the order; or it is over, and may have found it.
-    return batches > _newest(seat) or seat.saves.pop(batches, None) is None
+    return batches > newest(seat) or seat.saves.pop(batches, None) is None
 
 
 def leave(run: str, dask_worker: Any = None) -> None:
     """Let the task end, and forget the run."""
     seat = _seats(dask_worker).pop(run, None)
     if seat is not None:
-        seat.stop = True
+        seat.left = True
         seat.inbox.put(None)
+    if not _seats(dask_worker):
+        _heed_no_more(dask_worker)
 
 
 def _seats(worker: Any) -> dict[str, Seat]:
@@ -206,15 +272,17 @@ def _seats(worker: Any) -> dict[str, Seat]:
     return found
 
 
-def _signed(seat: Seat) -> dict[str, Any]:
+def signed(seat: Seat) -> dict[str, Any]:
+    """Return what every message of a rank begins with."""
     return {"run": seat.run, "rank": seat.setup.rank, "generation": seat.generation}
 
 
-def _newest(seat: Seat) -> int:
+def newest(seat: Seat) -> int:
+    """Return the newest commit of a rank."""
     return min((max(state.snapshots, default=0) for state in list(seat.states.values())), default=0)
 
 
-def _save(seat: Seat, batches: int) -> bool:
+def save_due(seat: Seat, batches: int) -> bool:
     """Write what is to be written for a commit, beside the training, whose tensors of a commit nobody changes."""
     order = seat.saves.get(batches)
     if order is None:
@@ -249,6 +317,7 @@ def serve(run: str) -> None:
     import distributed
 
     from workbench.training.blocks import kept_blocks
+    from workbench.training.rank import Rank
 
     worker = distributed.get_worker()
     distributed.secede()  # the worker has one thread: others may use it, and calls get in
@@ -256,205 +325,42 @@ def serve(run: str) -> None:
     if seat is None:  # the run was over before the task began
         return
     with kept_blocks():
-        _Rank(seat, lambda message: worker.log_event(TOPIC, message)).run()
+        Rank(seat, lambda message: worker.log_event(TOPIC, message)).run()
 
 
-class _Rank:
-    """The loop of a rank."""
-
-    def __init__(self, seat: Seat, send: Any) -> None:
-        self._seat, self._send = seat, send
-        self._group: distributed.ProcessGroup | None = None
-        self._groups: dict[int, distributed.ProcessGroup] = {}
-        self._pulse: _Pulse | None = None
-
-    def run(self) -> None:
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self._seat.setup.threads)
-        try:
-            self._prepare()
-            while (order := self._seat.inbox.get()) is not None:
-                if isinstance(order, Join):
-                    self._attempt(self._join, order)
-                else:
-                    self._attempt(self._go, order)
-        finally:
-            torch.set_num_threads(threads)
-            self._part()
-            self._seat.states.clear()
-            self._seat.runner = None
-
-    # below: the commands
-
-    def _prepare(self) -> None:
-        import torch
-
-        from workbench.training.state import StageState
-
-        setup = self._seat.setup
-        device = None if setup.device is None else torch.device(setup.device)
-        for part in setup.parts:
-            self._seat.states[part.spec.index] = StageState(
-                part.spec, part.replica, part.replicas, setup.recipe, part.scale, setup.batches, device, part.updates
-            )
-
-    def _join(self, order: Join) -> None:
-        from workbench.training.runner import Runner
-
-        self._part()
-        seat = self._seat
-        seat.stop, seat.generation = False, order.generation
-        transport = None
-        if order.ranks > 1:
-            transport = self._connect(order)
-        for state in seat.states.values():
-            state.restore(order.batches)
-        setup = seat.setup
-        device = None
-        if setup.device is not None:
-            import torch
-
-            device = torch.device(setup.device)
-        seat.runner = Runner(
-            setup.job, seat.states, setup.source, transport, self._groups, self._report, lambda: seat.stop, device,
-            lambda batches: _save(seat, batches),
-        )  # fmt: skip
-        self._tell("joined")
-
-    def _connect(self, order: Join) -> Any:
-        import torch
-        from torch import distributed
-
-        from workbench.training.transport import Link, Transport
-
-        store = distributed.TCPStore(
-            order.host, order.port, None, False, timeout=datetime.timedelta(seconds=RENDEZVOUS)
-        )
-        prefix = f"{self._seat.run}/g{order.generation}"
-        self._pulse = _Pulse(store, f"{self._seat.run}/alive/{self._seat.setup.rank}")
-        rank = self._seat.setup.rank
-        self._group = _group(distributed.PrefixStore(prefix, store), rank, order.ranks, order.host)
-        for stage, members in sorted(order.groups.items()):
-            if rank in members:
-                inner = distributed.PrefixStore(f"{prefix}/s{stage}", store)
-                self._groups[stage] = _group(inner, members.index(rank), len(members), order.host)
-        return Transport(
-            self._group,
-            lambda: self._seat.stop,
-            None if self._seat.setup.device is None else torch.device(self._seat.setup.device),
-            torch.float16 if order.half else None,
-            None if order.rate is None else Link(order.rate),
-        )
-
-    def _go(self, order: Go) -> None:
-        runner = self._seat.runner
-        assert runner is not None
-        for first, count in order.spans:
-            runner.span(order.programs[count], first)
-        self._tell("paused")
-
-    def _attempt(self, action: Any, order: Any) -> None:
-        """Do what was ordered, and say what became of it."""
-        from workbench.training.transport import Interrupted, PeerError
-
-        told: tuple[str, dict[str, Any]] | None = None
-        try:
-            action(order)
-        except Interrupted:
-            told = "stopped", {}
-        except PeerError as error:
-            told = "peer", {"peer": error.peer, "reason": error.reason}
-        except Exception as error:
-            told = "error", {"error": _pickled(error)}
-        if told is None:
-            return
-        # Only now, as an exception's frames hold the connections: the sockets are closed at once, so that the whole
-        # ring notices.
-        if told[0] != "stopped":
-            self._part()
-        self._tell(told[0], batches=_newest(self._seat), **told[1])
-
-    def _part(self) -> None:
-        """Leave the others: close all connections."""
-        if self._seat.runner is not None:
-            self._seat.runner = None
-        pulse, self._pulse = self._pulse, None
-        if pulse is not None:
-            pulse.stop()
-        # Closing waits for a collective that a silent peer holds up: then it is left behind.
-        held = [self._groups, [self._group]]
-        self._groups, self._group = {}, None
-        closer = threading.Thread(target=_forget, args=(held,), name="workbench-training-close", daemon=True)
-        del held
-        closer.start()
-        closer.join(GOODBYE)
-
-    # below: what is told
-
-    def _report(self, report: Report) -> None:
-        self._tell("progress", report=pickle.dumps(report, protocol=5), batches=report.batches)
-
-    def _tell(self, kind: str, **data: Any) -> None:
-        self._send({**_signed(self._seat), "kind": kind, **data})
+# notices
 
 
-class _Pulse:
-    """A sign of life in the store, once a second."""
-
-    def __init__(self, store: distributed.Store, key: str) -> None:
-        self._store, self._key = store, key
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="workbench-training-pulse", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join(GOODBYE)
-
-    def _beat(self) -> None:
-        while True:
-            try:
-                self._store.add(self._key, 1)
-            except RuntimeError:
-                return  # the driver has gone, and its worker will end too
-            if self._over.wait(HEARTBEAT):
-                return
+def _heed(worker: Any) -> None:
+    """Tell the run of a SIGTERM, instead of ending at once."""
+    if threading.current_thread() is not threading.main_thread() or getattr(worker, _BEFORE, None) is not None:
+        return
+    setattr(worker, _BEFORE, signal.signal(signal.SIGTERM, lambda *_: _noticed(worker)))
 
 
-def _group(store: distributed.Store, rank: int, size: int, host: str) -> distributed.ProcessGroup:
-    """Return a gloo group of its own: the process's default one is left to the user."""
-    from torch import distributed
+def _noticed(worker: Any) -> None:
+    def tell() -> None:
+        for seat in list(_seats(worker).values()):
+            worker.log_event(TOPIC, {**signed(seat), "kind": "notice"})
 
-    options = distributed.ProcessGroupGloo._Options()
-    options._devices = [distributed.ProcessGroupGloo.create_device(hostname=_own_host(host))]
-    options._timeout = datetime.timedelta(seconds=RENDEZVOUS)
-    return distributed.ProcessGroupGloo(store, rank, size, options)
-
-
-def _own_host(store: str) -> str:
-    """Return the address of this machine on the network that leads to the store."""
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((store, 9))  # sends nothing
-        return str(probe.getsockname()[0])
+    if getattr(worker, _ENDING, None) is None:
+        worker.loop.add_callback_from_signal(tell)
+        timer = threading.Timer(GRACE, _end, (worker,))
+        timer.daemon = True
+        timer.start()
+        setattr(worker, _ENDING, timer)
 
 
-def _forget(held: list[Any]) -> None:
-    held.clear()
+def _end(worker: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _pickled(error: BaseException) -> bytes:
-    """Return an error that the driver can raise; one that cannot travel is told in words."""
-    import cloudpickle
-
-    try:
-        made = cloudpickle.dumps(error)
-        pickle.loads(made)
-        return bytes(made)
-    except Exception:
-        from workbench.training.errors import TrainingError
-
-        return pickle.dumps(TrainingError(one_line(error)))
+def _heed_no_more(worker: Any) -> None:
+    before = getattr(worker, _BEFORE, None)
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+        setattr(worker, _BEFORE, None)
+    timer = getattr(worker, _ENDING, None)
+    if timer is not None:
+        timer.cancel()
+        os.kill(os.getpid(), signal.SIGTERM)  # now as it was meant

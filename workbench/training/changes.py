@@ -1,0 +1,246 @@
+"""When a run goes on with other workers or another plan, and from which commit: what gives it another seating."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.engine import session
+from workbench.engine.errors import warn
+from workbench.training import checkpoint, errors, prepare
+from workbench.training.failover import should_reconfigure
+
+if TYPE_CHECKING:
+    import torch
+    from distributed import Client
+
+    from workbench.training.driver import Driver
+    from workbench.training.plan import PipelinePlan
+    from workbench.training.prepare import Terms
+    from workbench.training.resilience import Loss, Seating
+    from workbench.training.run import TrainRun
+
+__all__ = ["Changes", "put_back"]
+
+LOOK = 1.0  # seconds between looks at who has joined
+NAP = 0.1  # seconds between looks while there are too few
+
+
+class Changes:
+    """Decides when a run goes on with other workers, and makes the seating; used by the thread of the run.
+
+    Parameters
+    ----------
+    run : TrainRun
+    terms : Terms
+    seating : Seating
+        Where the run begins; its plan is the one that is gone back to when there are workers enough.
+    client : distributed.Client
+    resilience : {"none", "checkpoint", "redundant"}
+    """
+
+    def __init__(self, run: TrainRun, terms: Terms, seating: Seating, client: Client, resilience: str) -> None:
+        self._run, self._terms, self._client, self._resilience = run, terms, client, resilience
+        self._wanted, self._seating = seating.plan, seating
+        #: batches whose weights and optimizer state are in the user's model and optimizer; None: some others
+        self._held: int | None = seating.batches
+        self._gone: set[str] = set()
+        #: newcomers that were told to load what they will need, and those that have
+        self._asked: set[str] = set()
+        self._ready: set[str] = set()
+        self._looked = 0.0
+
+    def wanted(self, overloaded: int) -> bool:
+        """Whether the run should go on with another seating.
+
+        Parameters
+        ----------
+        overloaded : int
+            Ranks that run two stages.
+        """
+        if self._run.wish is not None:
+            return True
+        now = time.monotonic()
+        if self._resilience == "none" or now - self._looked < LOOK:
+            return False
+        self._looked = now
+        needed = ranks_of(self._wanted)
+        present = self._present()
+        if ranks_of(self._seating.plan) < needed:
+            # The whole pipeline is still to be formed: all who are there wait for it.
+            return len(present) >= needed and self._warm(present) and should_reconfigure(0, len(present), 0, needed)
+        spare = [address for address in present if address not in self._seating.addresses]
+        if not overloaded or len(spare) < overloaded:
+            return False  # with nobody to take it over, who runs two stages goes on
+        return self._warm(spare) and should_reconfigure(overloaded, min(len(spare), overloaded), 1, needed)
+
+    def carry_out(self, driver: Driver) -> int:
+        """Have all stop at a commit and go on from there, seated anew; return the commit."""
+        from workbench.training.driver import Lost
+
+        begun = time.time()
+        try:
+            at = driver.pause()
+            if not self.load(driver, at, optimizer=True):
+                return driver.committed  # a worker is lost, which `go` sees to
+        except Lost:
+            return driver.committed
+        wish, self._run.wish = self._run.wish, None
+        if wish is not None:
+            self._wanted = wish
+        before, plan = self._seating, self._wanted
+        self._gone |= driver.lost_addresses()
+        joined = [address for address in self._present() if address not in before.addresses]
+        seating = self._seat(plan, at)
+        driver.reseat(seating)
+        for address in joined:
+            if address in seating.addresses:
+                rank = list(seating.addresses).index(address)
+                stage = seating.layout.place(rank)[0]
+                self._run.add_incident(
+                    "join", f"worker {rank} (stage {stage}) has joined", worker=rank, stage=stage, step=at
+                )
+        self._run.add_incident(
+            "reconfigure", f"{before.plan.config} became {plan.config} at step {at}; nothing is replayed", step=at,
+            pause=time.time() - begun,
+        )  # fmt: skip
+        return at
+
+    def restore(self, loss: Loss) -> Seating | None:
+        """Return the seating to go on with from the last checkpoint; None if there is none.
+
+        Raises
+        ------
+        Cancelled
+            While it waits for workers.
+        """
+        self._gone |= {self._seating.addresses[rank] for rank in loss.lost}
+        at = self._go_back()
+        if at is None:
+            return None
+        plan = self._plan()
+        return self._seat(plan, at)
+
+    def load(self, driver: Driver, batches: int, *, optimizer: bool = False) -> bool:
+        """Put the weights of a commit into the user's model, with the optimizer's state if asked to.
+
+        Returns
+        -------
+        bool
+            Whether all of it was to be had.
+        """
+        found = driver.weights(batches)
+        self._held = None
+        whole = len(found) == len(self._seating.layout.stages)
+        put_back(self._run, found, optimizer=optimizer)
+        if whole and optimizer:
+            self._held = batches
+        return whole
+
+    # below: what there is
+
+    def _present(self) -> list[str]:
+        """Return the addresses of the session's workers, but those that the run has lost."""
+        return [address for address in prepare.workers() if address not in self._gone]
+
+    def _warm(self, addresses: list[str]) -> bool:
+        """Have newcomers load what they will need, beside the training; return whether all have."""
+        cold = [
+            address for address in addresses if address not in self._ready and address not in self._seating.addresses
+        ]
+        fresh = [address for address in cold if address not in self._asked]
+        self._asked.update(fresh)
+
+        def load() -> None:
+            self._client.run(_import, workers=fresh, on_error="return")
+            self._ready.update(fresh)
+
+        if fresh:
+            threading.Thread(target=load, name="workbench-training-standby", daemon=True).start()
+        return not cold
+
+    # below: another seating
+
+    def _go_back(self) -> int | None:
+        """Put the newest whole checkpoint into the user's model and optimizer; return its step."""
+        for path in self._run.saver.complete:
+            try:
+                found = checkpoint.read(path)
+            except errors.CheckpointError as error:
+                warn(error.message, "An older one is taken.")
+                continue
+            found.load(self._run.model, self._run.optimizer)
+            self._held = found.step
+            return found.step
+        return self._held
+
+    def _plan(self) -> PipelinePlan:
+        """Return the plan for the workers that there are; wait for some if they are too few for any.
+
+        Raises
+        ------
+        Cancelled
+        """
+        from workbench.training.driver import Cancelled
+
+        told = False
+        while True:
+            count, needed = len(self._present()), ranks_of(self._wanted)
+            if count >= needed:
+                return self._wanted
+            for ranks in range(count, 0, -1):
+                try:
+                    return prepare.fewer(self._wanted, self._terms.schedule, ranks)
+                except errors.PartitionError:
+                    continue
+                except errors.StageMemoryError:
+                    break  # with fewer workers each needs more
+            if not told:
+                told = True
+                total = sum(stage.memory_bytes * stage.replicas for stage in self._wanted.stages)
+                error = errors.no_progress(count, len(self._wanted.stages), total, needed - count, None)
+                self._run.add_incident("stall", f"{error.message} {error.hint}", step=self._held or 0)
+            session.heal()
+            if self._run.cancelled.wait(NAP):
+                raise Cancelled
+
+    def _seat(self, plan: PipelinePlan, at: int) -> Seating:
+        """Return the seating of a plan, its ranks where they were as far as can be."""
+        present, count = self._present(), ranks_of(plan)
+        kept = [address for address in self._seating.addresses if address in present]
+        addresses = [*kept, *(address for address in present if address not in kept)][:count]
+        self._seating = self._terms.seating(plan, addresses, at)
+        self._run.replanned(plan)
+        return self._seating
+
+
+def put_back(
+    run: TrainRun,
+    found: Mapping[int, tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], Any]],
+    *,
+    optimizer: bool = True,
+) -> None:
+    """Put stages' weights and buffers into the user's model, and optimizer state into the optimizer."""
+    import torch
+
+    from workbench.training.optimizers import give_back
+
+    own = {**dict(run.model.named_parameters()), **dict(run.model.named_buffers())}
+    with torch.no_grad():
+        for weights, buffers, state in found.values():
+            for name, tensor in (*weights.items(), *buffers.items()):
+                own[name].copy_(tensor)
+            if optimizer:
+                give_back(run.optimizer, run.model, state)
+
+
+def ranks_of(plan: PipelinePlan) -> int:
+    """Return how many workers a plan has."""
+    return sum(len(stage.ranks) for stage in plan.stages)
+
+
+def _import() -> None:
+    import workbench.training.rank
+    import workbench.training.runner  # noqa: F401
