@@ -191,6 +191,40 @@ def test_c13_vecmerger_with_every_op(key: str) -> None:
             run_all(program, data, {"n": length, "k": groups}, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("groups", [1, 40, 100_000])
+def test_tables_of_one_size_lie_together_whatever_their_types(groups: int) -> None:
+    maker = Maker()
+    n, k = maker.size("n"), maker.size("k")
+    kinds = {"any": ("bool", "or"), "low": ("int8", "min"), "high": ("uint16", "max"), "sum": ("float64", "+")}
+    kinds |= {"wide": ("int64", "+"), "head": ("int32", "first"), "product": ("float32", "*")}
+    maker.buffer("key", "int64", (n,))
+    for name, (dtype, _) in kinds.items():
+        maker.buffer(f"x_{name}", dtype, (n,))
+    body, inner = maker.body(), maker.body()
+    at = body.load("key", "i")
+    some = body.v(body.load("x_sum", "i")) > 0.8
+    for number, (name, (dtype, op)) in enumerate(kinds.items()):
+        names = [maker.buffer(f"o_{name}", dtype, (k,), "out")]
+        if op == "first":
+            names.append(maker.buffer("o_place", "int64", (k,), "out"))
+        made = body.builder("vecmerge", ops=(op,), dtypes=(dtype,), buffers=tuple(names), size=k)
+        # those in the branch come first: what is taken apart there is not there for those after it
+        where = inner if number % 2 == 0 else body
+        where.merge(made, [where.load(f"x_{name}", "i")], [at], some.id if where is inner else None)
+        if where is inner:
+            body.where(some.id, inner)
+            inner = maker.body()
+    maker.loop([("i", n)], body)
+    program = maker.program()
+    for length in (0, 1, 7, 9, 70_001):
+        data = {f"x_{name}": numbers(dtype, length, 3) for name, (dtype, _) in kinds.items()}
+        data["x_product"] = np.sign(data["x_product"]) * np.float32(1)
+        data["key"] = np.random.default_rng(5).integers(0, groups, length)
+        if length > 9:
+            data["x_sum"][::1000] = [np.nan, np.inf, -0.0][length % 3]
+        run_all(program, data, {"n": length, "k": groups}, rtol=1e-9, atol=1e-9)
+
+
 def test_positions_by_key_are_those_of_rows() -> None:
     maker = Maker()
     n, k = maker.size("n"), maker.size("k")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.cpu.layout import parts_of
+from workbench.fusion.cpu.layout import Row
 from workbench.fusion.cpu.tables import COPIES
-from workbench.fusion.loop import PARTS, Builder
+from workbench.fusion.loop import PARTS
 
 __all__ = ["GROUPS", "MOST_BYTES", "copies", "dtypes", "merge", "tables", "word"]
 
@@ -37,11 +37,9 @@ def dtypes(op: str, dtype: str) -> list[str]:
     return [dtype, "int64"] if op in PARTS else [dtype]
 
 
-def copies(builder: Builder, size: int) -> int:
-    """Return how many interleaved copies a table has: one where order counts, or where copies leave the cache."""
-    if any(op in PARTS and op != "moments" for op in builder.ops):
-        return 1
-    return COPIES if (size + 1) * 8 * COPIES * len(parts_of(builder)) <= _CACHED else 1
+def copies(row: Row, size: int) -> int:
+    """Return how many copies of tables there are: one where order counts, or where copies leave the cache."""
+    return COPIES if not row.ordered and (size + 1) * COPIES * row.dtype.itemsize <= _CACHED else 1
 
 
 def word(value: Any, dtype: str) -> int:
@@ -73,16 +71,13 @@ def merge(op: str, dtype: str, records: np.ndarray) -> list[int]:
 
 
 def tables(op: str, dtype: str, parts: list[np.ndarray]) -> list[np.ndarray]:
-    """Return private tables (groups, keys, copies) as one."""
+    """Return private tables (sets, copies, keys) as one."""
     with np.errstate(all="ignore"):
         if op in _SIMPLE:
-            inner = parts[0] if parts[0].shape[2] > 1 else parts[0][:, :, 0]
-            if inner.ndim == 3:
-                inner = _SIMPLE[op].reduce(inner, axis=2, dtype=inner.dtype)
+            found = parts[0]
+            inner = _SIMPLE[op].reduce(found, axis=1, dtype=found.dtype) if found.shape[1] > 1 else found[:, 0]
             return _merged(op, dtype, [inner])
-        groups, size, count = parts[0].shape
-        flat = [np.moveaxis(each, 2, 1).reshape(groups * count, size) for each in parts]
-        return _merged(op, dtype, flat)
+        return _merged(op, dtype, [each.reshape(-1, each.shape[2]) for each in parts])
 
 
 def _merged(op: str, dtype: str, parts: list[np.ndarray]) -> list[np.ndarray]:

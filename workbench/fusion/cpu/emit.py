@@ -16,9 +16,9 @@ from workbench.fusion.cpu.access import Access
 from workbench.fusion.cpu.builders import State, Vectors
 from workbench.fusion.cpu.exact import ExactLanes, ExactState
 from workbench.fusion.cpu.ir import BITS, Code, Value, llvm_type
-from workbench.fusion.cpu.layout import BLOCK, LANES, Layout, LoopPlan, plan_loops
+from workbench.fusion.cpu.layout import BLOCK, LANES, Layout, LoopPlan, Row, plan_loops
 from workbench.fusion.cpu.machine import Host
-from workbench.fusion.cpu.tables import Append, Table
+from workbench.fusion.cpu.tables import COPIES, Append, Table
 from workbench.fusion.loop import Builder, Dim, For, If, Instr, Merge, Program, Statement, Store, statements
 
 __all__ = ["Emitter", "emit"]
@@ -85,6 +85,8 @@ class Emitter(Access):
         self.loops: dict[int, For] = {}  # builder -> its loop
         self.vectors: dict[tuple[int, int], Vectors | ExactLanes] = {}
         self.labels = 0
+        self.rows_at: dict[int, list[Value]] = {}  # slot of a row of tables -> its copies, then bytes between them
+        self.lanes_of: dict[tuple[str, int], list[Value]] = {}  # a vector and its factor -> its lanes, taken apart
         #: key -> a predicate, the lanes that were there, and the key of each lane that may be merged at
         self.safe_keys: dict[int, tuple[int, Value | None, Value]] = {}
 
@@ -188,6 +190,30 @@ class Emitter(Access):
     def at(self, address: Value, offset: Value, by: str = "i8") -> Value:
         """Return an address `offset` elements of `by` further."""
         return self.code.value("ptr", 0, f"getelementptr {by}, ptr {address.ref}, i64 {offset.ref}")
+
+    def apart(self, x: Value, times: int = 1) -> list[Value]:
+        """Return the lanes of a vector, times a number; from registers: what was just stored is slow to come back."""
+        if self.along is None:
+            return [self.first(x * times if times != 1 else x)]
+        if (x.ref, times) not in self.lanes_of:
+            whole = x * times if times != 1 else x
+            self.lanes_of[x.ref, times] = [self.lane(whole, self.int64(k)) for k in range(self.lanes)]
+        return self.lanes_of[x.ref, times]
+
+    def copies(self, row: Row) -> list[Value]:
+        """Return the addresses of the copies of tables."""
+        if row.slot not in self.rows_at:
+            base, between = (
+                self.code.value("i64", 0, f"load i64, ptr {at.ref}, align 8")
+                for at in [self.at(Value(self.code, "%p", "ptr", 0), self.int64(row.slot + k), "i64") for k in (0, 1)]
+            )
+            count = 1 if row.ordered else COPIES
+            self.rows_at[row.slot] = [(base + between * k).cast("inttoptr", "ptr") for k in range(count)] + [between]
+        return self.rows_at[row.slot][:-1]
+
+    def between(self, row: Row) -> Value:
+        """Return how many bytes there are between copies."""
+        return self.rows_at[row.slot][-1]
 
     @contextmanager
     def counting(self, start: Value, end: Value, step: int) -> Iterator[Value]:
@@ -324,7 +350,7 @@ class Emitter(Access):
         with self.counting(start, end, self.lanes) as j:
             self.scalars[last.name] = j
             self.live = self.splat(end - j).compare("ugt", self.iota()) if masked else None
-            self.safe_keys = {}
+            self.safe_keys, self.lanes_of = {}, {}
             self.block(loop.body)
             for vectors in self.vectors.values():
                 vectors.turn()
@@ -353,11 +379,11 @@ class Emitter(Access):
         assert mask is not None
         some = self.code.call("i1", 0, f"llvm.vector.reduce.or.v{self.lanes}i1", mask)
         before, live = dict(self.values), self.live
-        keys = self.safe_keys
+        keys, lanes = self.safe_keys, self.lanes_of
         with self.only_if(some):
-            self.live, self.safe_keys = mask, {}
+            self.live, self.safe_keys, self.lanes_of = mask, {}, dict(lanes)
             self.block(each.body)
-        self.values, self.live, self.safe_keys = before, live, keys
+        self.values, self.live, self.safe_keys, self.lanes_of = before, live, keys, lanes
 
     def here(self, pred: int | None) -> Value | None:
         """Return the lanes that are there and for which a value is true; None for all."""

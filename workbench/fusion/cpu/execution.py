@@ -168,11 +168,9 @@ class Execution:
         carried = [plan.record[b.id, 0] for b in facts.appends] if on and not plan.ordered else []
         few = max(1, min(TAKEN, TAKEN * CHUNK * len(chunks) // max(1, points)))
         taken = max(1, len(chunks) if on else min(few, len(chunks) // (TURNS * workers)))
-        tables = {}
         if facts.tables and chunks:
             taken = rooms.chunks_of_a_set(plan, len(chunks), self.size)
-        for builder in facts.tables:
-            tables[builder.id] = rooms.tables(plan, builder, self.size(builder.size or 0), taken, records)
+        tables = rooms.Tables(plan, self.size, taken, records)
         if chunks:
             driver = Driver(facts.address, self.table.buffer_info()[0], records, chunks, carried, few)
 
@@ -190,7 +188,7 @@ class Execution:
             for name, (column, step) in zip(builder.buffers, appends[builder.id], strict=True):
                 self.bind(name, rooms.gathered(column, step, counts[-1:] if on else counts, workers))
         for builder in facts.tables:
-            self.merged(plan, builder, tables[builder.id])
+            self.merged(builder, tables.merged(builder))
 
     def once(self, facts: Facts, chunk: tuple[int, int, int, int]) -> None:
         """Run a loop of a single chunk: what it merged is the result."""
@@ -247,10 +245,10 @@ class Execution:
             most *= max([1, *self.inner(plan.loop)])
         return most, points
 
-    def merged(self, plan: LoopPlan, builder: Builder, made: list[np.ndarray]) -> None:
-        """Merge private tables into the builder's buffers."""
+    def merged(self, builder: Builder, parts: list[np.ndarray]) -> None:
+        """Put what private tables came to into the builder's buffers."""
         size = self.size(builder.size or 0)
-        for name, part in zip(builder.buffers, rooms.merged(plan, builder, size, made), strict=True):
+        for name, part in zip(builder.buffers, parts, strict=True):
             buffer = self.program.buffer(name)
             shape = tuple([self.size(d) if not isinstance(d, str) or d in self.sizes else size for d in buffer.shape])
             self.bind(name, np.ascontiguousarray(part.astype(buffer.dtype, copy=False).reshape(shape)))

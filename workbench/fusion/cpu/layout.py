@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from workbench.fusion.loop import PARTS, Builder, For, Instr, Merge, Program, statements
 
-__all__ = ["BLOCK", "CHUNK", "LANES", "WORDS", "Layout", "LoopPlan", "Unsupported", "parts_of", "plan_loops"]
+__all__ = ["BLOCK", "CHUNK", "LANES", "WORDS", "Layout", "LoopPlan", "Row", "Unsupported", "parts_of", "plan_loops"]
 
 #: rows of a chunk, which is what a thread takes at a time
 CHUNK = 65_536
@@ -74,6 +76,43 @@ class Layout:
 
 
 @dataclass
+class Row:
+    """What the tables of one size hold for a key: next to each other, so that a key is looked up once for all of them.
+
+    Attributes
+    ----------
+    size : int or str
+        How many keys.
+    ordered : bool
+        Whether what comes first counts: then there is one copy.
+    fields : dict of (int, int) to (int, str)
+        Builder and part -> where it stands in the row, in bytes, and its dtype.
+    slot : int
+        In the record of a chunk: the address of its tables; then bytes between copies.
+    """
+
+    size: int | str
+    ordered: bool
+    fields: dict[tuple[int, int], tuple[int, str]] = field(default_factory=dict)
+    slot: int = 0
+
+    def add(self, builder: Builder) -> None:
+        """Give the parts of a builder their places."""
+        for part, (_, dtype, _) in enumerate(parts_of(builder)):
+            end = max([at + np.dtype(kind).itemsize for at, kind in self.fields.values()], default=0)
+            item = np.dtype(dtype).itemsize
+            self.fields[builder.id, part] = -(-end // item) * item, dtype
+
+    @property
+    def dtype(self) -> np.dtype:
+        """A row as NumPy sees it; its fields are called "builder.part"."""
+        names = [f"{builder}.{part}" for builder, part in self.fields]
+        offsets, formats = zip(*self.fields.values(), strict=True)
+        end = max(at + np.dtype(kind).itemsize for at, kind in self.fields.values())
+        return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": -(-end // 8) * 8})
+
+
+@dataclass
 class LoopPlan:
     """How one outermost loop runs.
 
@@ -88,9 +127,10 @@ class LoopPlan:
         Whether its chunks go one after another.
     record : dict of (int, int) to int
         Builder and part -> slot in the record of a chunk: a merged value; of an append the count, then the addresses
-        of its columns; of a table for each part its address, the
-        bits that a key is shifted by, and bytes between copies.
+        of its columns; of a table in `columns` or `exact` the address.
     slots : int
+    rows : list of Row
+        The other tables.
     columns : set of int
         Tables whose keys follow one another along the vectors.
     exact : set of int
@@ -103,6 +143,7 @@ class LoopPlan:
     ordered: bool
     record: dict[tuple[int, int], int] = field(default_factory=dict)
     slots: int = 0
+    rows: list[Row] = field(default_factory=list)
     columns: set[int] = field(default_factory=set)
     exact: set[int] = field(default_factory=set)
 
@@ -111,6 +152,28 @@ class LoopPlan:
         for part in range(count):
             self.record[builder, part] = self.slots
             self.slots += 1
+
+    def table(self, builder: Builder) -> None:
+        """Give a table its place: alone, or beside others of its size."""
+        if builder.id in self.exact:
+            self.take(builder.id, 1)
+            return
+        if _neighbours(self.loop, builder):
+            self.columns.add(builder.id)
+            self.take(builder.id, len(parts_of(builder)))
+            return
+        ordered = any(op in PARTS and op != "moments" for op in builder.ops)
+        assert builder.size is not None
+        row = next((each for each in self.rows if (each.size, each.ordered) == (builder.size, ordered)), None)
+        if row is None:
+            row = Row(builder.size, ordered, slot=self.slots)
+            self.slots += 2
+            self.rows.append(row)
+        row.add(builder)
+
+    def row(self, builder: Builder) -> Row | None:
+        """Return the row that a table is part of."""
+        return next((each for each in self.rows if (builder.id, 0) in each.fields), None)
 
     @property
     def tables(self) -> list[Builder]:
@@ -143,9 +206,7 @@ def plan_loops(program: Program) -> list[LoopPlan]:
             elif builder.kind == "merge":
                 plan.take(builder.id, WORDS if builder.id in plan.exact else len(parts_of(builder)))
             elif builder.kind in ("vecmerge", "dictmerge") and builder.size is not None and builder.ids is None:
-                plan.take(builder.id, 3 * len(parts_of(builder)))
-                if builder.id not in plan.exact and _neighbours(loop, builder):
-                    plan.columns.add(builder.id)
+                plan.table(builder)
             else:
                 raise Unsupported(builder.kind)
         for each in inside:

@@ -11,7 +11,7 @@ from workbench.fusion.cpu.builders import identity
 from workbench.fusion.cpu.layout import CHUNK, WORDS, LoopPlan, parts_of
 from workbench.fusion.loop import Builder
 
-__all__ = ["chunks_of_a_set", "columns", "gathered", "merged", "tables"]
+__all__ = ["Tables", "chunks_of_a_set", "columns", "gathered"]
 
 #: rows for each key that make a set of private tables worth it
 ROWS_PER_KEY = 8
@@ -73,51 +73,70 @@ def chunks_of_a_set(plan: LoopPlan, count: int, size: Callable[[int | str], int]
     return -(-count // min(most, count))
 
 
-def tables(plan: LoopPlan, builder: Builder, size: int, share: int, records: np.ndarray) -> list[np.ndarray]:
-    """Make private tables of a builder and put them into the records; return for each part (sets, keys, copies).
+class Tables:
+    """The private tables of a loop, one set of them for several chunks.
 
     Parameters
     ----------
     plan : LoopPlan
-    builder : Builder
-    size : int
-        How many keys.
+    size : callable
+        Gives the number of a symbol.
     share : int
         How many chunks share a set.
     records : ndarray of int64, (chunks or 1, words)
+        Told where the tables are.
     """
-    sets = -(-len(records) // share) if len(records) else 1
-    which = np.arange(len(records)) // share
-    made = []
-    if builder.id in plan.exact:
-        sums = memory.zeros((sets, size + 1, WORDS), np.int64)
-        records[:, plan.record[builder.id, 0]] = sums.ctypes.data + which * sums.strides[0]
-        return [sums]
-    copies = 1 if builder.id in plan.columns else combine.copies(builder, size)
-    for k, (op, dtype, part) in enumerate(parts_of(builder)):
-        table = memory.empty((sets, size + 1, copies), dtype)
-        table[...] = (
-            np.asarray(identity(op, dtype, part)).astype(dtype)
-            if dtype != "uint64"
-            else np.uint64(identity(op, dtype, part))
-        )
-        records[:, plan.record[builder.id, 3 * k]] = table.ctypes.data + which * table.strides[0]
-        records[:, plan.record[builder.id, 3 * k + 1]] = table.strides[1].bit_length() - 1
-        records[:, plan.record[builder.id, 3 * k + 2]] = table.itemsize if copies > 1 else 0
-        made.append(table)
-    return made
+
+    def __init__(self, plan: LoopPlan, size: Callable[[int | str], int], share: int, records: np.ndarray) -> None:
+        self.plan, self.size = plan, size
+        self.sets = -(-len(records) // share) if len(records) else 1
+        self.which, self.records = np.arange(len(records)) // share, records
+        self.made: dict[tuple[int, int], np.ndarray] = {}
+        kinds = {(b.id, k): (op, dtype, part) for b in plan.tables for k, (op, dtype, part) in enumerate(parts_of(b))}
+        for row in plan.rows:
+            count = size(row.size)
+            width = row.dtype.itemsize
+            raw = memory.empty((self.sets, combine.copies(row, count), count + 1, width), np.uint8)
+            table = raw.view(row.dtype)[..., 0]
+            for key in row.fields:
+                self.made[key] = table[f"{key[0]}.{key[1]}"]
+                self.made[key][...] = _identity(*kinds[key])
+            self.tell(row.slot, table)
+            records[:, row.slot + 1] = table.strides[1] if table.shape[1] > 1 else 0
+        for builder in plan.tables:
+            count = size(builder.size or 0)
+            if builder.id in plan.exact:
+                sums = self.made[builder.id, 0] = memory.zeros((self.sets, count + 1, WORDS), np.int64)
+                self.tell(plan.record[builder.id, 0], sums)
+            elif builder.id in plan.columns:
+                for part in range(len(parts_of(builder))):
+                    alone = memory.empty((self.sets, 1, count + 1), kinds[builder.id, part][1])
+                    alone[...] = _identity(*kinds[builder.id, part])
+                    self.made[builder.id, part] = alone
+                    self.tell(plan.record[builder.id, part], alone)
+
+    def tell(self, slot: int, table: np.ndarray) -> None:
+        """Write a table's address into the records: that of the set of each chunk."""
+        self.records[:, slot] = table.ctypes.data + self.which * table.strides[0]
+
+    def merged(self, builder: Builder) -> list[np.ndarray]:
+        """Return what the tables of a builder come to, for each of its buffers."""
+        size = self.size(builder.size or 0)
+        found = []
+        if builder.id in self.plan.exact:
+            found.append(exact.rounded(exact.merged(self.made[builder.id, 0][:, :size])))
+        else:
+            part = 0
+            for op, dtype in zip(builder.ops, builder.dtypes, strict=True):
+                count = len(combine.dtypes(op, dtype))
+                tables = [self.made[builder.id, part + k][:, :, :size] for k in range(count)]
+                found += combine.tables(op, dtype, tables)
+                part += count
+        if builder.kind == "dictmerge":
+            found.insert(0, np.arange(size))
+        return found
 
 
-def merged(plan: LoopPlan, builder: Builder, size: int, made: list[np.ndarray]) -> list[np.ndarray]:
-    """Return what private tables come to, for each buffer of the builder."""
-    found: list[np.ndarray] = []
-    start = 0
-    if builder.id in plan.exact:
-        found.append(exact.rounded(exact.merged(made.pop()[:, :size])))
-    for op, dtype in zip(builder.ops, builder.dtypes, strict=True) if made else ():
-        count = len(combine.dtypes(op, dtype))
-        found += combine.tables(op, dtype, [each[:, :size] for each in made[start : start + count]])
-        start += count
-    if builder.kind == "dictmerge":
-        found.insert(0, np.arange(size))
-    return found
+def _identity(op: str, dtype: str, part: int) -> np.ndarray:
+    value = identity(op, dtype, part)
+    return np.array(value, np.uint64) if dtype == "uint64" else np.asarray(value).astype(dtype)

@@ -68,8 +68,10 @@ class Table(Recorded):
 
     def __init__(self, emitter: Emitter, builder: Builder) -> None:
         super().__init__(emitter, builder)
-        self.parts = parts_of(builder)
-        self.places = [[self._record(3 * k + j) for j in range(3)] for k in range(len(self.parts))]
+        self.row = emitter.plan.row(builder)
+        alone_ = 1 if builder.id in emitter.plan.exact else len(parts_of(builder))
+        self.places = [self._record(k) for k in range(alone_)] if self.row is None else []
+        self.copies = emitter.copies(self.row) if self.row is not None else []
         assert builder.size is not None
         self.size = emitter.size(builder.size)
 
@@ -88,17 +90,24 @@ class Table(Recorded):
         if self.builder.id in emitter.plan.exact:
             self.exactly(key, emitter.values[each.values[0]], pred)
             return
+        xs = []
+        for k, op in enumerate(self.builder.ops):
+            x = emitter.values[each.values[k]] if each.values else key
+            if shared and pred is not None:
+                x = pred.where(x, identity(op, self.builder.dtypes[k]))
+            elif each.values and emitter.instrs[each.values[k]].op == "const":
+                xs.append([emitter.first(x)] * emitter.lanes)
+                continue
+            xs.append(emitter.apart(x))
+        assert self.row is not None
+        offsets = emitter.apart(key, self.row.dtype.itemsize)
         for lane in range(1 if emitter.along is None else emitter.lanes):
-            at = emitter.lane(key, emitter.int64(lane))
-            start = 0
+            part = 0
             for k, op in enumerate(self.builder.ops):
-                x = emitter.values[each.values[k]] if each.values else key
-                if shared and pred is not None:
-                    x = pred.where(x, identity(op, self.builder.dtypes[k]))
-                place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else at
-                new = alone(op, emitter.lane(x, emitter.int64(lane)), place)
-                self.update(op, self.builder.dtypes[k], start, (key, lane), new)
-                start += len(new)
+                place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else offsets[lane]
+                new = alone(op, xs[k][lane], place)
+                self.update(op, self.builder.dtypes[k], part, (offsets[lane], lane), new)
+                part += len(new)
 
     def _safe(self, each: Merge, key: Value, pred: Value | None) -> tuple[Value, bool]:
         """Return keys within the table, and whether some of them are of lanes that must not change anything.
@@ -121,28 +130,29 @@ class Table(Recorded):
             emitter.safe_keys[each.keys[0]] = (each.pred, emitter.live, safe)
         return safe, False
 
-    def _copy(self, lane: int) -> Value | int:
-        """Return which copy a lane merges into: by its position, so that it does not depend on the width of vectors."""
+    def _copy(self, lane: int) -> Value:
+        """Return the copy that a lane merges into: by its position, so whatever the width of vectors."""
         emitter = self.emitter
+        assert self.row is not None
+        if self.row.ordered:
+            return self.copies[0]
         if emitter.along is None or emitter.lanes >= COPIES:
-            return lane % COPIES
-        return (emitter.scalars[emitter.along] + lane) & (COPIES - 1)
+            return self.copies[lane % COPIES]
+        which = (emitter.scalars[emitter.along] + lane) & (COPIES - 1)
+        base = self.copies[0].cast("ptrtoint", "i64") + emitter.between(self.row) * which
+        return base.cast("inttoptr", "ptr")
 
-    def update(self, op: str, dtype: str, start: int, at: tuple[Value, int], new: list[Value]) -> None:
-        """Merge into the element of a lane's key."""
-        emitter, code, where, before = self.emitter, self.emitter.code, [], []
-        key, lane = at
-        copy = self._copy(lane)
-        for k in range(start, start + len(new)):
-            base, shift, apart = self.places[k]
-            # Shifted as a vector: a multiplication for each lane would take as long as the merge.
-            offset = emitter.lane(key << emitter.splat(shift), emitter.int64(lane))
-            address = base + offset
-            if isinstance(copy, Value) or copy:
-                address = address + apart * copy
-            pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
+    def update(self, op: str, dtype: str, part: int, at: tuple[Value, int], new: list[Value]) -> None:
+        """Merge into the parts of a lane's key."""
+        assert self.row is not None
+        offset, lane = at
+        row = self.emitter.at(self._copy(lane), offset)
+        where, before = [], []
+        for k, value in enumerate(new, part):
+            field = self.row.fields[self.builder.id, k][0]
+            pointer = self.emitter.at(row, self.emitter.int64(field)) if field else row
             where.append(pointer)
-            before.append(self._read(pointer, new[k - start].kind, 0))
+            before.append(self._read(pointer, value.kind, 0))
         for pointer, value in zip(where, merged(op, dtype, before, new), strict=True):
             self._write(pointer, value)
 
@@ -153,7 +163,7 @@ class Table(Recorded):
             x = pred.where(x, 0.0)
         for lane in range(1 if emitter.along is None else emitter.lanes):
             k = emitter.int64(lane)
-            address = self.places[0][0] + emitter.lane(key, k) * (8 * WORDS)
+            address = self.places[0] + emitter.lane(key, k) * (8 * WORDS)
             exact.add(emitter, code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr"), emitter.lane(x, k))
 
     def neighbours(self, each: Merge, key: Value, pred: Value | None, position: Value) -> None:
@@ -167,7 +177,7 @@ class Table(Recorded):
             where, before = [], []
             for j, part in enumerate(new):
                 item = 1 if part.kind == "i1" else BITS[part.kind] // 8
-                address = self.places[start + j][0] + begin * item
+                address = self.places[start + j] + begin * item
                 pointer = code.value("ptr", 0, f"inttoptr i64 {address.ref} to ptr")
                 where.append(pointer)
                 kind = "i8" if part.kind == "i1" else part.kind
