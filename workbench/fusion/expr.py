@@ -404,12 +404,15 @@ def sort(
     return Expr("Sort", "argsort", tuple(keys), attrs, np.dtype(np.int64), keys[0].shape, where)
 
 
-def concat(xs: Sequence[Expr], axis: int = 0, where: Any = None, name: str = "concatenate") -> Expr:
-    """Return arrays joined along an axis."""
+def concat(
+    xs: Sequence[Expr], axis: int = 0, where: Any = None, name: str = "concatenate", size: Dim | None = None
+) -> Expr:
+    """Return arrays joined along an axis; `size` is how long it is then, one object for all columns of a table."""
     dtype = np.result_type(*[each.dtype for each in xs])
     along = [each.shape[axis] for each in xs]
     known = [d for d in along if isinstance(d, int)]
-    total: Dim = sum(known) if len(known) == len(along) else Size(f"concat#{xs[0].number}")
+    total: Dim | None = sum(known) if len(known) == len(along) else size
+    total = Size(f"concat#{xs[0].number}") if total is None else total
     shape = (*xs[0].shape[:axis], total, *xs[0].shape[axis + 1 :])
     return Expr("Concat", name, tuple(xs), (("axis", axis),), dtype, shape, where)
 

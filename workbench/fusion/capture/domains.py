@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.columns import Column
     from workbench.fusion.expr import Dim, Expr
 
-__all__ = ["Counted", "Domain", "Keyed", "Known", "Labels", "Taken", "same_expr"]
+__all__ = ["Counted", "Domain", "Keyed", "Known", "Labels", "Taken", "default_positions", "same_expr"]
 
 
 class Labels:
@@ -370,6 +370,20 @@ class _Picked(Labels):
 
         found = values[0]
         return pd.RangeIndex(int(found.max()) + 1 if len(found) else 0).take(found)
+
+
+def default_positions(labels: Labels, like: Expr | None) -> Expr | None:
+    """Return labels as numbers, if they are those of rows counted from 0; `like` is over as many rows."""
+    import pandas as pd
+
+    if isinstance(labels, _Picked):
+        return labels.positions
+    if isinstance(labels, Counted):
+        return None if like is None else ir.rows(like)
+    index: Any = getattr(labels, "index", None)
+    if type(index) is not pd.RangeIndex or index.start != 0 or index.step != 1 or index.name is not None:
+        return None
+    return labels.positions if isinstance(labels, Taken) else ir.leaf(np.arange(len(index)))
 
 
 def _where(mask: Expr, size: Dim) -> Expr:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.capture.fallback import forced, is_lazy, run_in_pandas
+from workbench.fusion.capture.fallback import forced, is_lazy
 
 __all__ = ["Router", "concrete_type"]
 
@@ -132,13 +132,11 @@ def _form_of(function: Any) -> Callable[..., Any] | None:
     name = getattr(function, "__name__", "")
     if not name or (getattr(function, "__module__", None) or "").split(".")[0] != "pandas":
         return None
-    if name not in _PLAIN and name not in _IN_PANDAS:
+    if name not in _FORMS:
         return None
     import pandas as pd
 
-    if getattr(pd, name, None) is not function:
-        return None
-    return _PLAIN[name] if name in _PLAIN else _in_pandas(function)
+    return _FORMS[name] if getattr(pd, name, None) is function else None
 
 
 def _merge(left: Any, right: Any, *args: Any, **kwargs: Any) -> Any:
@@ -160,18 +158,22 @@ def _notna(obj: Any) -> Any:
     return not found if isinstance(found, bool) else ~found
 
 
-def _in_pandas(function: Any) -> Callable[..., Any]:
+def _assembled(name: str) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        return run_in_pandas(function.__name__, function, *args, **kwargs)
+        from workbench.fusion.capture import assembling
+
+        return getattr(assembling, name)(*args, **kwargs)
 
     return run
 
 
-_PLAIN: dict[str, Callable[..., Any]] = {
+_FORMS: dict[str, Callable[..., Any]] = {
+    "concat": _assembled("concat"),
+    "DataFrame": _assembled("data_frame"),
+    "Series": _assembled("series"),
     "merge": _merge,
     "isna": _isna,
     "isnull": _isna,
     "notna": _notna,
     "notnull": _notna,
 }
-_IN_PANDAS = frozenset({"concat", "Series", "DataFrame"})
