@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workbench.engine.errors import WorkbenchError
 from workbench.training import errors
 from workbench.training.errors import TrainingError
 from workbench.training.units import as_duration
@@ -157,7 +158,7 @@ def _when(kind: str, target: int | str, when: str) -> tuple[float | None, int | 
         return None, int(step[1])
     try:
         return as_duration(when, "chaos"), None
-    except TrainingError:
+    except WorkbenchError:
         raise _wrong(f"{kind}={target}@{when}", 'The time is "10s" or "step120".') from None
 
 
