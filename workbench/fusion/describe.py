@@ -58,11 +58,13 @@ def described(
             read, written = _traffic(step, plan, lengths, volume)
             ns = sum(cost * max(volume(space), 1) for space, cost in step.work)
             chunks = max(volume(space) // _CHUNK for space, _ in step.work)
-            predicted = predicted_ms(model, read + written, ns, max(1, min(threads, chunks)))
+            again = sum(volume(shape) * size for shape, size in step.again) if isinstance(step, KernelStep) else 0
+            predicted = predicted_ms(model, read + written + again, ns, max(1, min(threads, chunks)))
             program = text(step.lowered.program if form is step else form.program)
             kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
             kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)
             kernel.compile_ms, kernel.cache, kernel.ir = compile_ms, cached, program
+            kernel.pattern = step.pattern
             kernel.asm = getattr(form.compiled, "asm", "") or ""
             kernels.append(kernel)
         elif step.node.kind != "Item":

@@ -30,23 +30,24 @@ def explain_plan(plan: FusionPlan, form: Literal["text", "html"] = "text") -> st
 
 
 def kernel_lines(plan: FusionPlan) -> list[str]:
-    """Return `name kind scheme ops read written predicted measured` of each kernel, in columns."""
+    """Return `name kind scheme ops read written predicted measured pattern` of each kernel, in columns."""
     from workbench.fusion.result import bytes_text
 
     if not plan.kernels:
         return []
-    rows = [("kernel", "kind", "scheme", "ops", "read", "written", "predicted", "measured")]
+    rows = [("kernel", "kind", "scheme", "ops", "read", "written", "predicted", "measured", "pattern")]
     for kernel in plan.kernels:
         rows.append(
             (
                 kernel.name, kernel.kind, kernel.scheme, str(len(kernel.ops)), bytes_text(kernel.bytes_read),
                 bytes_text(kernel.bytes_written), _ms(kernel.predicted_ms), _ms(kernel.measured_ms),
+                kernel.pattern,
             )
         )  # fmt: skip
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if k < 3 else cell.rjust(width)
+            cell.ljust(width) if k < 3 or k == 8 else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

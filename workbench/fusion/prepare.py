@@ -17,7 +17,7 @@ from workbench.fusion.passes import optimise
 from workbench.fusion.plan.beam import search
 from workbench.fusion.plan.branch import branch_of
 from workbench.fusion.plan.cost import work
-from workbench.fusion.plan.kernels import Partition
+from workbench.fusion.plan.kernels import Group, Partition
 from workbench.fusion.plan.model import device_model
 from workbench.fusion.plan.pack import pack, packs
 from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
@@ -25,9 +25,6 @@ from workbench.fusion.structure import Structure
 
 __all__ = ["prepare", "resolve", "run_call", "volume"]
 
-
-#: nanoseconds of finding the entry of a key
-_FIND_NS = 4.0
 #: kinds of nodes that are no calls of their own
 UNCOUNTED = ("Leaf", "Const", "View", "Broadcast", "Item")
 
@@ -64,6 +61,7 @@ class _Preparing:
             self.slot[id(self.became[id(leaf)])] = k
         plan.slots = len(self.form.leaves)
         parts = search(self.roots, device_model())
+        refused = {id(node): reason for node, reason in parts.refused}
         work: list[tuple[int, int, Any]] = [(group.level, 1 + group.pack, group) for group in parts.groups]
         work += [(level, 0, node) for level, node in parts.calls]
         work.sort(key=lambda each: each[:2])
@@ -75,7 +73,7 @@ class _Preparing:
             else:
                 self.add(self.kernel(each, parts), each.pack)
         plan.results = [self.reference(root) for root in self.roots]
-        self.describe()
+        self.describe(refused)
         self.uses()
         return plan
 
@@ -122,12 +120,14 @@ class _Preparing:
         ops = [node.name for node in inside.values() if node.kind not in UNCOUNTED for _ in range(node.calls)]
         lowered.inputs, lowered.outputs = [], []
         step = KernelStep(name, _kind(group, inside.values()), lowered.scheme, lowered, inputs, outputs, tuple(ops))
-        return self.costed(step, list(inside.values()), group.space)
+        step.again = [(each.shape, each.dtype.itemsize) for each in group.again(parts)]
+        return self.costed(step, list(inside.values()), group)
 
-    def costed(self, step: Any, inside: list[Expr], space: tuple[Any, ...], more: float = 0.0) -> Any:
+    def costed(self, step: Any, inside: list[Expr], group: Group) -> Any:
         """Give a step what it costs, and its other form if it has one."""
         model = device_model()
-        step.work.append((space, work(inside, model) + more))
+        step.work.append((group.space, work(inside, model)))
+        step.pattern = group.pattern
         step.branch = branch_of(step.lowered.program, model)
         return step
 
@@ -149,7 +149,7 @@ class _Preparing:
         outputs = [(node.shape, dtype.itemsize) for dtype in _group_dtypes(node)]
         slot, bare = self.new_slot(node), _bare(node)
         step = GroupStep(name, found, inputs, keys, slot, tuple(ops), bare, originals, outputs, node.shape)
-        return self.costed(step, inside, group.space, _FIND_NS)
+        return self.costed(step, inside, group)
 
     def call(self, node: Expr) -> CallStep:
         name = f"k{self.named()}_{node.name}"
@@ -180,8 +180,8 @@ class _Preparing:
             node = node.inputs[0]
         return ("slot", self.slot[id(node)], tuple(reversed(views)))
 
-    def describe(self) -> None:
-        """Note the captured calls: what the plan tells of before."""
+    def describe(self, refused: dict[int, str]) -> None:
+        """Note the captured calls: what the plan tells of before, and why some were not fused."""
         plan = self.plan
         number = {id(node): k for k, node in enumerate(self.form.order)}
         plan.nodes = [(node.kind, node.name, node.dtype) for node in self.form.order]
@@ -194,8 +194,9 @@ class _Preparing:
             sizes = [(each.shape, each.dtype.itemsize) for each in node.inputs if each.kind != "Const"]
             plan.before.append((node.calls, [*sizes, (node.shape, node.dtype.itemsize)]))
             step = next((each for each in plan.steps if each.name == name and isinstance(each, CallStep)), None)
-            if step is not None:
-                plan.reasons.append((node.name, step.reason, k))
+            reason = step.reason if step is not None else refused.pop(id(self.became[id(node)]), None)
+            if reason is not None:
+                plan.reasons.append((node.name, reason, k))
 
     def uses(self) -> None:
         """Find after which step each slot is free."""

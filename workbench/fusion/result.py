@@ -88,6 +88,7 @@ class Kernel:
     bandwidth: float = 10.0
     compile_ms: float = 0.0
     cache: str = "miss"
+    pattern: str = ""
     ir: str = field(default="", repr=False)
     asm: str = field(default="", repr=False)
 
@@ -112,6 +113,7 @@ class Kernel:
         return {
             **found,
             "ops": list(self.ops),
+            "pattern": self.pattern,
             "gbps": _finite(self.gbps),
             "bandwidth_pct": _finite(self.bandwidth_pct),
         }

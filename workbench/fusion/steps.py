@@ -30,6 +30,10 @@ class KernelStep:
         Of the captured calls inside.
     work : list of (tuple, float)
         For each loop's space the nanoseconds an element.
+    again : list of (tuple, int)
+        Shape and itemsize of what later loops read once more.
+    pattern : str
+        What the loops leave behind, one after another.
     branch : Branch or None
         The form that jumps over rows that a filter leaves out; `jumped` tells whether it ran last.
     sized : (list of int, dict) or None
@@ -44,6 +48,8 @@ class KernelStep:
     outputs: list[tuple[Output, int, tuple[Any, ...]]]
     ops: tuple[str, ...]
     work: list[tuple[tuple[Any, ...], float]] = field(default_factory=list)
+    again: list[tuple[tuple[Any, ...], int]] = field(default_factory=list)
+    pattern: str = ""
     branch: Branch | None = None
     jumped: bool = False
     compiled: Any = None
@@ -91,6 +97,7 @@ class GroupStep:
     outputs: list[tuple[Any, int]]
     shape: tuple[Any, ...]
     work: list[tuple[tuple[Any, ...], float]] = field(default_factory=list)
+    pattern: str = ""
     branch: Branch | None = None
     jumped: bool = False
     compiled: Any = None

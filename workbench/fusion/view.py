@@ -38,7 +38,9 @@ def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str,
         )
     blocks += _switch(drawing.before(plan), drawing.after(plan))
     lines = "\n".join(kernel_lines(plan))
-    blocks.append({"kind": "table", "name": "kernels", "frame": plan.to_pandas(), "text": lines})
+    kernels = plan.to_pandas()
+    kernels.insert(3, "pattern", [kernel.pattern for kernel in plan.kernels])
+    blocks.append({"kind": "table", "name": "kernels", "frame": kernels, "text": lines})
     if plan.reason_rows:
         rows = [f"{row.op}: {row.reason}{f' ({row.where})' if row.where else ''}" for row in plan.reason_rows]
         blocks.append({"kind": "note", "level": "info", "text": "\n".join(_lines("not fused:", rows))})

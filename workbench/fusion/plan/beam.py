@@ -8,7 +8,7 @@ The latency model picks among these plans and the one of kernels that are as lar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr
@@ -72,8 +72,10 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
     for plan in plans(evaluate, largest):
         best = _faster(plan, evaluate, best)
     _, plan, evaluate = best
-    settle(evaluate.parts, [list(bits(mask)) for mask in plan.kernels], plan.packs)
-    return evaluate.parts
+    parts = evaluate.parts
+    settle(parts, [list(bits(mask)) for mask in plan.kernels], plan.packs)
+    parts.refused = refused(plan, evaluate, {each for chosen in sets for each in chosen})
+    return parts
 
 
 def _faster(plan: Plan, evaluate: Costs, best: tuple[float, Plan, Costs] | None) -> tuple[float, Plan, Costs]:
@@ -81,6 +83,34 @@ def _faster(plan: Plan, evaluate: Costs, best: tuple[float, Plan, Costs] | None)
     pack(plan, evaluate)
     ms = evaluate.latency(plan.kernels, len(set(plan.packs)))
     return best if best is not None and ms >= best[0] * (1 - 1e-9) else (ms, plan, evaluate)
+
+
+def refused(plan: Plan, evaluate: Costs, stored: Collection[int]) -> list[tuple[Expr, str]]:
+    """Return what is not computed in the kernel that reads it though it could be, and why.
+
+    Parameters
+    ----------
+    plan : Plan
+        That was chosen.
+    evaluate : Costs
+    stored : collection of int
+        Ids of nodes that were candidates to be stored.
+    """
+    vertices = evaluate.parts.vertices
+    found = [(each.node, "predicted slower fused") for each in vertices if id(each.node) in stored]
+    home = {number: mask for mask in plan.kernels for number in bits(mask)}
+    for vertex in vertices:
+        for need in vertex.needs:
+            one, other = home[need], home[vertex.number]
+            if one == other or vertices[need].root is None or vertex.root is None or id(vertices[need].node) in stored:
+                continue
+            both, first, second = evaluate.tried(one | other), evaluate.kernel(one), evaluate.kernel(other)
+            if both is None or first is None or second is None:
+                continue
+            spilled = evaluate.penalty(both) - evaluate.penalty(first) - evaluate.penalty(second)
+            crowded = spilled > 0 and both.gain + spilled > first.gain + second.gain > both.gain
+            found.append((vertex.node, "registers over limit" if crowded else "predicted slower fused"))
+    return found
 
 
 def largest_of(roots: Sequence[Expr], chosen: Sequence[int] = ()) -> tuple[Partition, Plan]:

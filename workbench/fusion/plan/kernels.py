@@ -80,6 +80,25 @@ class Group:
     placed: bool = False
     later: bool = False
 
+    @property
+    def pattern(self) -> str:
+        """What it leaves behind, as it is shown: loop after loop."""
+        stages: dict[tuple[int, bool], list[str]] = {}
+        for root in self.roots:
+            stages.setdefault((root.stage, root.inner), []).append(root.node.name)
+        return " → ".join(", ".join(stages[each]) for each in sorted(stages, key=lambda each: (each[0], not each[1])))
+
+    def again(self, parts: Partition) -> list[Expr]:
+        """Return what its later loops read from memory once more; rows stay near the core."""
+        if self.rows:
+            return []
+        found: list[Expr] = []
+        for stage in range(1, 1 + max(root.stage for root in self.roots)):
+            roots = [root for root in self.roots if root.stage == stage and root.inner]
+            loads = {id(each): each for root in roots for each in parts.cone(root.node)[1]}
+            found += [each for each in loads.values() if each.shape and id(each) not in self.made]
+        return found
+
     def add(self, root: Root) -> None:
         """Have the kernel leave one more root behind."""
         self.roots.append(root)

@@ -41,6 +41,7 @@ def pack(first: KernelStep, second: KernelStep) -> KernelStep:
         (replace(each, buffer=names[each.buffer]), slot, shape) for each, slot, shape in second.outputs
     ]
     found.ops, found.work = first.ops + second.ops, first.work + second.work
+    found.again, found.pattern = first.again + second.again, f"{first.pattern} | {second.pattern}"
     return found
 
 
