@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -397,3 +398,41 @@ def test_large_searches_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     partition(chain(1, 2, 3, 4), Cluster([2, 2], ["10gbit", "2gbit"]))
     assert len(searched) == 4
     assert own.entries().kind.tolist() == ["plan"] * 4
+
+
+@pytest.mark.parametrize("compat", [True, False])
+@pytest.mark.parametrize("options", [{}, {"fewer": True}, {"straight": True}, {"memory": 1.5e9}], ids=str)
+@pytest.mark.parametrize("machines", [[9], [3, 2], [2, 4]], ids=str)
+def test_what_is_left_out_of_the_search_changes_nothing(
+    machines: list[int], options: dict[str, Any], compat: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.training import solve
+
+    made = random.Random(str((machines, options)))
+    nodes, edges = [], []
+    for number in range(40):
+        times = made.choice([0, 1, 1, 2, 30]) * made.random(), made.choice([1, 2]) * made.random()
+        nodes.append(Node(f"n{number}", "Linear", *times, (made.random() * 1e7,), made.choice([0, 1e5, 4e7])))
+        if number:
+            # now and then a branch of two nodes
+            edges.append((f"n{number - 1 - (number % 7 == 3)}", f"n{number}"))
+        if number % 7 == 4:
+            edges.append((f"n{number - 2}", f"n{number}"))
+    profile, cluster = Profile(tuple(nodes), tuple(edges), 8), Cluster(machines, [1e9, 2e8][: len(machines)])
+    found = partition(profile, cluster, compat=compat, activation_compression=1, **options)
+    monkeypatch.setattr(solve, "_SAMPLE", 4)
+    monkeypatch.setattr(solve, "_ROWS", 3)
+    assert partition(profile, cluster, compat=compat, activation_compression=1, **options) == found
+    monkeypatch.setattr(solve, "_SAMPLE", 10**6)
+    monkeypatch.setattr(solve, "_ROWS", 10**3)
+    assert partition(profile, cluster, compat=compat, activation_compression=1, **options) == found
+
+
+@needs_published
+def test_a_bound_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.training import solve
+
+    profile, cluster = read_profile(PUBLISHED / "densenet121.graph.txt"), Cluster([16], [1e9])
+    found = [partition(profile, cluster, **options) for options in ({}, {"memory": "8GB"}, {"compat": True})]
+    monkeypatch.setattr(solve, "_SAMPLE", 10**6)
+    assert [partition(profile, cluster, **options) for options in ({}, {"memory": "8GB"}, {"compat": True})] == found

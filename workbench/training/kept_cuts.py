@@ -15,7 +15,7 @@ __all__ = ["known_cuts"]
 VERSION = 1
 
 #: candidates below which searching again is quicker than looking up
-LARGE = 5_000_000
+LARGE = 20_000_000
 
 
 def known_cuts(costs: Costs, cluster: Cluster, *, straight: bool = False, fewer: bool = False) -> list[Cut]:

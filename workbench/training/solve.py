@@ -19,10 +19,13 @@ TIE = 1e-12
 #: how many numbers of units are worked on at once: more are fewer steps, but half of their candidates cannot be
 _UNITS = 4
 
+#: states that are looked at for a bound of a span's time, and what is left to rounding where it is used
+_SAMPLE, _SLACK = 40, 1e-9
+
 #: in place of the state before a segment: it begins its span, or it is that of one unit less
 _BEGINS, _FEWER = -1, -2
 
-#: rows of a table of candidates that are worked on at once, so that they stay in the processor's cache
+#: rows of a table of candidates that are worked on at once, or left out at once
 _ROWS = 24
 
 _Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -123,12 +126,13 @@ class Level:
                 found[used - 1] = self.segments(starts, end, used, self.count - used, place, begins=True)
         return found[:, 0] if len(starts) == 1 else found
 
-    def last(self, starts: _Ints, end: int, place: Place) -> Callable[[range], _Floats]:
+    def last(self, starts: _Ints, end: int, place: Place, largest: int | None = None) -> Callable[[range], _Floats]:
         """Return a function from units used to the seconds of the segments that come last of several.
 
-        By units used, replicas at the end (1, 2, …) and start; without a limit on memory, the same for all units used.
+        By units used, replicas at the end (1, 2, …; up to `largest`) and start; without a limit on memory, the same
+        for all units used.
         """
-        most = 1 if self.straight else self.count - 1
+        most = 1 if self.straight else min(self.count - 1, largest or self.count)
         if self.costs.memory is None:
             counts = np.arange(1, most + 1)[:, None]
             table = self.segments(starts, end, counts, 0, place, begins=False)[None]
@@ -157,31 +161,29 @@ class Level:
     def _all_spans(self, place: Place) -> _Floats:
         states = self.costs.states
         size = len(states)
-        best = np.full((self.count + 1, size, size), np.inf)
+        blocks = -(-size // _ROWS)
+        # ends are padded to whole blocks; of each block the least time is kept, by the units used and the start
+        best = np.full((self.count + 1, blocks * _ROWS, size), np.inf)
+        floor = np.full((self.count + 1, blocks, size), np.inf)
         scratch = np.empty((_ROWS, size))
         for end in range(size):
             before = np.flatnonzero(states.inside(end))
             starts = np.concatenate(([0], before + 1))
             best[1:, end, starts] = self.first(starts, end, place).reshape(self.count, -1)
             last = self.last(starts[1:], end, place)
+            height = end // _ROWS + 1
+            segments = np.full(height * _ROWS, np.inf)
             for used in range(1, self.count + 1):
                 row = best[used, end]
                 if self.fewer:
                     np.minimum(row, best[used - 1, end], out=row)
-                if used == 1 or not len(before):
-                    continue
-                for replicas, seconds in enumerate(last(range(used, used + 1))[0], 1):
-                    table = best[used - replicas]
-                    for top in range(0, len(before), _ROWS):
-                        cuts = before[top : top + _ROWS]
-                        # spans that start after the cut have no part in it
-                        width = int(cuts[-1]) + 1
-                        block = scratch[: len(cuts), :width]
-                        dense = width - int(cuts[0]) == len(cuts)
-                        rows = table[cuts[0] : width, :width] if dense else table[cuts, :width]
-                        np.maximum(rows, seconds[top : top + _ROWS, None], out=block)
-                        np.minimum(row[:width], block.min(axis=0), out=row[:width])
-        return best[self.count]
+                if used > 1 and len(before):
+                    for replicas, seconds in enumerate(last(range(used, used + 1))[0], 1):
+                        segments[before] = seconds
+                        left = used - replicas
+                        _lower(row, best[left], floor[left, :height], segments.reshape(height, _ROWS), scratch)
+                floor[used, height - 1] = np.minimum(floor[used, height - 1], row)
+        return best[self.count, :size]
 
     def solve(self, start: int, end: int, place: Place) -> tuple[float, list[tuple[int, int, int, int]]]:
         """Return the best time of one span, and its segments: start, end, replicas and units after them.
@@ -189,25 +191,51 @@ class Level:
         Of equal times: fewer segments, then the earliest cut, then the fewest replicas of the last one. There is no
         segment if none fit.
         """
-        states, count = self.costs.states, self.count
+        states = self.costs.states
+        reached = states.inside(end)
+        found = [state for state in range(start, end) if reached[state]]
+        if start:
+            found = [state for state in found if states.inside(state)[start - 1]]
+        visited = np.array([*found, end])
+        bound = np.inf
+        if len(visited) > 2 * _SAMPLE and self.count > 2:
+            # a plan that is cut at few of the states takes no less than the best one, and not much more
+            few = np.unique(np.linspace(0, len(visited) - 1, _SAMPLE).astype(np.int64))
+            bound = self._search(start, visited[few], place, np.inf)[0]
+        return self._search(start, visited, place, bound * (1 + _SLACK))
+
+    def _search(
+        self, start: int, visited: _Ints, place: Place, bound: float
+    ) -> tuple[float, list[tuple[int, int, int, int]]]:
+        """Solve one span over the states that are visited, its end last; what takes more than `bound` is left out.
+
+        Units compute no more than `bound` each: from that follows how many have to be used up to a state, and how many
+        after it.
+        """
+        states, count, end = self.costs.states, self.count, int(visited[-1])
+        compute = self.costs.compute[1 : end + 2] - self.costs.compute[start]
+        # without a bound one unit could do it all
+        share = bound * self.unit if 0 < bound < np.inf else float(compute.max()) + 1.0
+        fewest = np.maximum(np.ceil(compute / share - _SLACK), 1).astype(np.int64)
+        most = count - np.ceil((compute[-1] - compute) / share - _SLACK).astype(np.int64)
+        open_ = np.zeros(end + 1, dtype=bool)
+        open_[visited] = (fewest <= most)[visited]
         # row m: with m units used; row 0 stands for what cannot be
         best = np.full((count + 1, end + 1), np.inf)
         depth = np.zeros((count + 1, end + 1), dtype=np.int64)
         cut = np.full((count + 1, end + 1), _BEGINS, dtype=np.int64)
         replicas = np.zeros((count + 1, end + 1), dtype=np.int64)
-        reached = states.inside(end)
         begin = np.array([start])
-        for state in range(start, end + 1):
-            if state != end and not reached[state]:
-                continue
-            inside = states.inside(state)
-            if start and not inside[start - 1]:
-                continue
-            cuts = start + np.flatnonzero(inside[start:])
+        for state in np.flatnonzero(open_).tolist():
+            cuts = start + np.flatnonzero(states.inside(state)[start:] & open_[start:state])
+            room = most[state] - fewest[cuts]
+            cuts = cuts[(room > 0) & (compute[state] - compute[cuts] <= room * share * (1 + _SLACK))]
             least = self.first(begin, state, place)
             deep, source, number = np.ones(count, dtype=np.int64), np.full(count, _BEGINS), np.arange(1, count + 1)
             if len(cuts):
-                self._last_of_several(best, depth, state, cuts, place, (least, deep, source, number))
+                span = range(max(2, int(fewest[state])), int(most[state]) + 1)
+                largest = int(most[state] - fewest[cuts].min())
+                self._last_of_several(best, depth, state, cuts, place, span, largest, (least, deep, source, number))
             if self.fewer:
                 for used in range(1, count):
                     if least[used - 1] < least[used]:
@@ -223,14 +251,19 @@ class Level:
         state: int,
         cuts: _Ints,
         place: Place,
+        units: range,
+        largest: int,
         cell: tuple[_Floats, _Ints, _Ints, _Ints],
     ) -> None:
-        """Put into `cell`, one entry for each number of units used, what is better than a single segment."""
+        """Put into `cell`, one entry for each number of units used, what is better than a single segment.
+
+        Of these numbers `units` are looked at, and last segments on at most `largest` of them.
+        """
         least, deep, source, number = cell
-        last = self.last(cuts + 1, state, place)
-        for top in range(1, self.count, _UNITS):
+        last = self.last(cuts + 1, state, place, largest)
+        for top in range(0, len(units), _UNITS):
             # the numbers of units used that are worked on at once
-            span = range(top + 1, min(top + _UNITS, self.count) + 1)
+            span = units[top : top + _UNITS]
             used = np.array(span)
             seconds = last(span)
             left = np.maximum(used[:, None] - np.arange(1, seconds.shape[1] + 1), 0)
@@ -266,6 +299,31 @@ class Level:
                     Cut(cut.start, cut.end, (*cut.machines, replicas), (*cut.outer, outer), cut.place, cut.after)
                 )
         return found
+
+
+def _lower(row: _Floats, table: _Floats, floor: _Floats, segments: _Floats, scratch: _Floats) -> None:
+    """Lower the times of the spans to one end, by start, to those with a last segment: the best cut of each.
+
+    Parameters
+    ----------
+    row : array
+        Of each start; changed.
+    table : array
+        Times of what is before the last segment, by cut and start.
+    floor : array
+        The least of these in each block of cuts.
+    segments : array, shape (blocks, cuts of a block)
+        Seconds of the last segments, by cut.
+    scratch : array
+    """
+    least = np.maximum(floor, segments.min(axis=1)[:, None])
+    for block in np.flatnonzero((least < row).any(axis=1)).tolist():
+        starts = np.flatnonzero(least[block] < row)
+        if len(starts):
+            some = slice(int(starts[0]), int(starts[-1]) + 1)
+            within = scratch[:, : some.stop - some.start]
+            np.maximum(table[block * _ROWS : (block + 1) * _ROWS, some], segments[block][:, None], out=within)
+            np.minimum(row[some], within.min(axis=0), out=row[some])
 
 
 def best_cuts(costs: Costs, cluster: Cluster, *, straight: bool = False, fewer: bool = False) -> list[Cut]:

@@ -160,7 +160,9 @@ def states_of(graph: Graph, *, compat: bool = False, limit: int = 5000) -> State
                 f"{'outputs' if boundary > 1 else 'output'} left out"
             )
             found = _enumerate(graph, limit, boundary)
-    sets = sorted(found, key=lambda bits: (bits.bit_count(), list(each_bit(bits))))
+    width = len(graph.names)
+    # of sets of one size that one comes first which has the lower position where they differ: its bits, lowest first
+    sets = sorted(found, key=lambda bits: (bits.bit_count(), -int(f"{bits:0{width}b}"[::-1], 2)))
     size = -(-len(graph.names) // 64)
     packed = b"".join(bits.to_bytes(size * 8, "little") for bits in sets)
     words = np.frombuffer(packed, dtype="<u8").reshape(len(sets), size)
