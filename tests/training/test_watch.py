@@ -6,19 +6,23 @@ import threading
 from typing import Any
 
 import pytest
+from torch import nn
 
 from tests.training import nets
-from workbench.training import TrainingError, view
-from workbench.training.job import Report
+from workbench.training import TrainingError, checkpoint, view
+from workbench.training.data import Batches, source_of
+from workbench.training.job import Job, Report
+from workbench.training.prepare import Terms
 from workbench.training.run import TrainRun
 
 
 def run_of() -> TrainRun:
     model = nets.mlp()
-    return TrainRun(
-        model=model, optimizer=nets.momentum(model.parameters()), plan=nets.cut_after(model, 3), schedule="1f1b",
-        resilience="none", microbatches=1, batch_size=16, per_epoch=3, total=6,
-    )  # fmt: skip
+    source = source_of(nets.samples())[0]
+    batches = Batches(nets.SAMPLES, nets.BATCH, 1)
+    job = Job(nn.functional.cross_entropy, batches, nets.SEED)
+    terms = Terms(model, nets.momentum(model.parameters()), source, job, "1f1b", None, None, False, 6, None)
+    return TrainRun(terms=terms, plan=nets.cut_after(model, 3), resilience="none")
 
 
 def step(run: TrainRun, batch: int) -> None:
@@ -82,10 +86,20 @@ def test_one_display_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(shown) > 1 and "TrainRun 1f1b 1-1" in shown[-1][1] and "step 1/6" in shown[-1][1]
 
 
-def test_what_comes_later_says_so() -> None:
+def test_what_has_ended_is_saved_and_not_replanned() -> None:
+    def work(run: TrainRun) -> TrainRun:
+        step(run, 0)
+        return run
+
     run = run_of()
-    with pytest.raises(TrainingError, match=r"replan\(stages=1\) is not available yet\.") as caught:
+    with pytest.raises(TrainingError, match=r"stages is a whole number from 1; got 0\."):
+        run.replan(stages=0)
+    run.launch(work)
+    run.result()
+    with pytest.raises(TrainingError, match=r"The run has ended\."):
         run.replan(stages=1)
-    assert caught.value.hint
-    with pytest.raises(TrainingError, match=r"checkpoint\(\) is not available yet\."):
-        run.checkpoint()
+    found = checkpoint.read(run.checkpoint())
+    assert found.step == 1 and found.facts["samples"] == 16
+    model = nets.mlp()
+    found.load(model, nets.momentum(model.parameters()))
+    assert nets.same(model, run.model)

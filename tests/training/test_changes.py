@@ -1,0 +1,234 @@
+"""Runs that go on with other workers or another plan; ranks are threads of this process."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training import nets
+from tests.training.resilience.inprocess import Hub, Kill, ThreadCrew
+from workbench.training import changes, checkpoint, driver, errors, prepare
+from workbench.training import data as data_module
+from workbench.training.changes import Changes
+from workbench.training.driver import Change, Driver
+from workbench.training.job import Job
+from workbench.training.plan import PipelinePlan
+from workbench.training.prepare import Terms
+from workbench.training.resilience import Loss
+from workbench.training.run import TrainRun
+from workbench.training.units import Interval
+
+MICROBATCHES = 4
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Keep checkpoints here, and torch to one thread."""
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(changes, "LOOK", 0.0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+class Machines:
+    """The session's workers, of which some are lost."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+        self.present = [f"worker{number}" for number in range(count)]
+        monkeypatch.setattr(prepare, "workers", lambda wanted=None: list(self.present))
+
+    def run(self, function: Any, **options: Any) -> None:
+        """Load modules beside the training, as a client has its workers do."""
+
+
+class Crew(ThreadCrew):
+    """Threads that are seated anew, with nobody dead among them; kills are of the first seating."""
+
+    def seat(self, addresses: Sequence[str], made: Sequence[bytes]) -> list[int]:
+        if self.threads:
+            self.kills, self.hub = (), Hub()
+        self.addresses = list(addresses)
+        return super().seat(addresses, made)
+
+    def rank_of(self, address: str) -> int | None:
+        return int(address)
+
+    def missing(self, ranks: Any) -> list[int]:
+        return []
+
+
+class Ran:
+    """A run over threads, with what `Work` does around its driver."""
+
+    def __init__(
+        self, machines: Machines, plan: PipelinePlan, *, steps: int, kills: Sequence[Kill] = (), schedule: str = "1f1b",
+        resilience: str = "checkpoint", interval: Interval | None = None,
+    ) -> None:  # fmt: skip
+        self.model, self.machines = nets.mlp(0.25), machines
+        optimizer = nets.adam(self.model.parameters())
+        batches = data_module.Batches(nets.SAMPLES, nets.BATCH, MICROBATCHES, seed=nets.SEED)
+        copied = resilience == "redundant"
+        job = Job(nn.functional.cross_entropy, batches, nets.SEED, redundant=copied)
+        source = data_module.source_of(nets.samples())[0]
+        terms = Terms(
+            self.model, optimizer, source, job, schedule, "lazy" if copied else None, None, False, steps, None
+        )
+        self.run = TrainRun(terms=terms, plan=plan, resilience=resilience, interval=interval)
+        seating = terms.seating(plan, machines.present[: changes.ranks_of(plan)])
+        self.changes = Changes(self.run, terms, seating, machines, resilience)  # type: ignore[arg-type]
+        crew: Any = Crew(self.run.run_id, kills)
+        self.driver = Driver(
+            self.run, crew, seating, lambda batch: [batches.count(batch, piece) for piece in range(MICROBATCHES)],
+            resilience=resilience, restore=self.changes.restore, saver=self.run.saver, change=self.changes.wanted,
+        )  # fmt: skip
+        self.steps = steps
+
+    def train(self) -> None:
+        """Train to the end, and put the weights into the model."""
+        at = 0
+        try:
+            self.driver.start()
+            while at < self.steps:
+                try:
+                    self.driver.go(at, self.steps)
+                    at = self.steps
+                except Change:
+                    at = self.changes.carry_out(self.driver)
+            self.driver.finish_saves()
+            assert self.changes.load(self.driver, self.steps)
+        finally:
+            self.driver.halt()
+            self.driver.close()
+
+    def check(self) -> None:
+        """See that losses and weights are those of one process."""
+        reference = nets.mlp(0.25)
+        losses = nets.plain(reference, nets.adam, MICROBATCHES, -(-self.steps // 3))
+        assert self.steps % 3 == 0
+        assert self.run.losses.step.tolist() == list(range(self.steps))
+        assert self.run.losses.loss.tolist() == losses
+        assert nets.same(self.model, reference)
+
+
+def kinds(run: TrainRun) -> list[str]:
+    return [kind for kind in run.incidents.kind if kind != "checkpoint"]
+
+
+def test_a_loss_goes_back_to_the_checkpoint_with_fewer_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines(monkeypatch, 2)
+    plan = nets.cut_after(nets.mlp(), 3)
+    ran = Ran(machines, plan, steps=30, kills=[Kill(1, at=500)], interval=Interval(steps=4))
+    ran.train()
+    ran.check()
+    assert kinds(ran.run) == ["lost", "restore"]
+    row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
+    lost = ran.run.incidents[ran.run.incidents.kind == "lost"].iloc[0]
+    assert ran.run.plan.config == "1" and row.step % 4 == 0 and row.step >= 0
+    assert row.lost_steps == lost.step - row.step
+    assert row.lost_samples == sum(ran.run.losses.samples[row.step : lost.step])
+    assert row.message.startswith(f"worker 1 (stage 1) lost at step {lost.step}")
+    assert re.search(rf"Restored checkpoint step {row.step}; {row.lost_steps} steps? \(.+\) lost\.", row.message)
+
+
+def test_without_a_checkpoint_yet_it_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write", never)
+    machines = Machines(monkeypatch, 3)
+    plan = nets.cut_after(nets.mlp(), 3)
+    ran = Ran(machines, plan, steps=6, kills=[Kill(0, at=60)], interval=Interval(steps=2))
+    with pytest.warns(UserWarning, match="The checkpoint of step 0 could not be written: .*No space left on device"):
+        ran.train()
+    ran.check()
+    assert kinds(ran.run) == ["lost", "restore"]
+    row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
+    assert row.step == 0 and ran.run.plan is plan  # a third worker was there for it
+
+
+def test_neighbours_that_are_lost_go_back_to_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines(monkeypatch, 3)
+    plan = nets.cut_after(nets.mlp(), 3, 5)
+    kills = [Kill(1, at=400), Kill(2, at=400)]
+    ran = Ran(machines, plan, steps=30, kills=kills, resilience="redundant", interval=Interval(steps=4))
+    ran.train()
+    ran.check()
+    assert kinds(ran.run)[-1] == "restore" and ran.run.plan.config == "1"
+    row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
+    assert re.search(r"no copy of stage \d\. Restored checkpoint step \d+; \d+ steps? \(.+\) lost\.", row.message)
+
+
+@pytest.mark.parametrize("resilience", ["none", "redundant"])
+def test_replanned_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, resilience: str) -> None:
+    machines = Machines(monkeypatch, 3)
+    ran = Ran(machines, nets.cut_after(nets.mlp(), 3), steps=60, resilience=resilience)
+    wishes = iter([(10, 3), (25, 1), (40, 2)])
+    due = list(itertools.islice(wishes, 1))
+    wanted = ran.changes.wanted
+
+    def ask(overloaded: int) -> bool:
+        if due and ran.run.steps >= due[0][0]:
+            ran.run.replan(stages=due.pop()[1])
+            due.extend(itertools.islice(wishes, 1))
+        return wanted(overloaded)
+
+    monkeypatch.setattr(ran.driver, "_change", ask)
+    ran.train()
+    ran.check()
+    found = ran.run.incidents[ran.run.incidents.kind == "reconfigure"].message.tolist()
+    assert [message.partition(" at ")[0] for message in found] == [
+        "1-1 became 1-1-1", "1-1-1 became 1", "1 became 1-1",
+    ]  # fmt: skip
+    with pytest.raises(errors.PartitionError, match="9 stages wanted, the profile can be cut into 8"):
+        ran.run.replan(stages=9)
+    with pytest.raises(errors.NoProgress, match="3 workers left; 4 stages need"):
+        ran.run.replan(stages=4)
+
+
+def test_a_newcomer_takes_over_who_runs_two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines(monkeypatch, 2)
+    plan = nets.cut_after(nets.mlp(), 3)
+    ran = Ran(machines, plan, steps=60, kills=[Kill(1, at=200)], resilience="redundant")
+    wanted = ran.changes.wanted
+
+    def joins(overloaded: int) -> bool:
+        if overloaded and "worker2" not in machines.present and ran.run.steps > 20:
+            machines.present[:] = ["worker0", "worker2"]
+        return wanted(overloaded)
+
+    monkeypatch.setattr(ran.driver, "_change", joins)
+    ran.train()
+    ran.check()
+    assert kinds(ran.run) == ["lost", "failover", "join", "reconfigure"]
+    assert ran.run.incidents.replayed_steps.tolist()[-2:] == [0, 0]
+    assert ran.driver._seating.addresses == ["worker0", "worker2"]
+
+
+def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines(monkeypatch, 2)
+    ran = Ran(machines, nets.cut_after(nets.mlp(), 3), steps=6)
+
+    def refuse(*arguments: Any) -> Any:
+        raise errors.StageMemoryError("Too large.", "")
+
+    monkeypatch.setattr(prepare, "fewer", refuse)
+    monkeypatch.setattr(changes.session, "heal", lambda: machines.present.append("worker2"))
+    seating = ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
+    assert seating is not None and seating.addresses == ["worker0", "worker2"]
+    row = ran.run.incidents.iloc[0]
+    assert row.kind == "stall"
+    assert row.message.startswith("1 worker left; 2 stages need ")
+    assert row.message.endswith("Waiting for 1 more; no smaller plan fits into memory.")
+    machines.present[:] = ["worker0"]
+    monkeypatch.setattr(changes.session, "heal", lambda: ran.run.cancel())
+    with pytest.raises(driver.Cancelled):
+        ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
