@@ -69,14 +69,16 @@ class Crew:
 
     def unseat(self, ranks: Iterable[int]) -> None:
         """Let ranks go: their tasks end, and their workers forget the run."""
-        ranks = list(ranks)
+        ranks, there = list(ranks), []
         with contextlib.suppress(Exception):  # a session that has ended has nothing left to close
             present = self.present()
-            self.call(worker.leave, ranks=[rank for rank in ranks if self._addresses[rank] in present])
-        tasks = [self._tasks.pop(rank) for rank in ranks if rank in self._tasks]
+            there = [rank for rank in ranks if self._addresses[rank] in present]
+            self.call(worker.leave, ranks=there, patience=LEAVE)
+        ending = [self._tasks[rank] for rank in there if rank in self._tasks]
         until = time.monotonic() + LEAVE
-        while time.monotonic() < until and any(task.status == "pending" for task in tasks):
+        while time.monotonic() < until and any(task.status == "pending" for task in ending):
             time.sleep(0.01)
+        tasks = [self._tasks.pop(rank) for rank in ranks if rank in self._tasks]
         for task in tasks:
             with contextlib.suppress(Exception):  # a session that has ended has nothing left to release
                 task.cancel(force=True) if task.status == "pending" else task.release()

@@ -374,9 +374,8 @@ class Driver:
             return self.committed
         for rank in fresh:
             self._ranks[rank].state = "lost"
-        start = self._carry_out(loss)
-        self._crew.unseat(fresh)
-        return start
+        self._crew.tell(worker.leave, ranks=fresh)
+        return self._carry_out(loss)
 
     def _carry_out(self, loss: Loss) -> int:
         """Do what is decided about a loss; return the batches from which to go on."""

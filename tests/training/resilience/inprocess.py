@@ -128,7 +128,7 @@ class ThreadRank(Rank):
             met = self._hub.met[order.generation]
             met.add(rank)
         poll(lambda: len(met) == len(order.ranks), self._seat.stopped)
-        self._groups = {stage: (stage, tuple(members)) for stage, members in order.groups.items()}  # type: ignore[misc]
+        self._groups = {stage: (stage, tuple(members)) for stage, members in order.groups.items()}
         return Wire(self._hub, order.generation, rank, self._seat.stopped)
 
     def _part(self, patience: float) -> None:

@@ -1,0 +1,181 @@
+"""Workers lost at random: `python -m benchmarks.training_chaos [--threads N] [--processes N] [--seed S] [--trial]`.
+
+`--threads`: ranks as threads of this process, ended at any operation (first and last stage, between update and commit,
+while others recover): the protocol alone. `--processes`: workers of a local session, killed, stalled or cut off at
+random steps; the pause from the signal to the first operation after it is measured. Every run is compared bit by bit
+with plain torch in one process, and each stage's updates are counted. Each run is a line of
+`results/training_chaos.jsonl`; the figures go to `results/training_chaos.json`. With `--trial` nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+if __name__ == "__main__":
+    os.environ["WORKBENCH_HOME"] = tempfile.mkdtemp(prefix="workbench-benchmark-")
+
+from benchmarks.measure import RESULTS, Figure, write
+
+STEPS = 6
+EPOCHS = 10
+PLACES = (2, 4, 6)
+#: ranks that are lost together: no two are neighbours in a ring of four
+VICTIMS = ([0], [1], [2], [3], [0, 2], [1, 3])
+
+
+def in_threads(number: int) -> dict[str, Any]:
+    """Train once with threads, of which some end; return what became of it."""
+    from tests.training import nets
+    from tests.training.resilience.inprocess import Kill, train
+
+    generator = random.Random(number)
+    schedule, redundancy = generator.choice(["1f1b", "gpipe"]), generator.choice(["lazy", "eager"])
+    kills = [
+        Kill(rank, join=generator.choice([0, 1])) if generator.random() < 0.1
+        else Kill(rank, generator.randrange(25 * STEPS), generator.random() < 0.5)
+        for rank in generator.choice(VICTIMS)
+    ]  # fmt: skip
+    model = nets.mlp(0.25)
+    found = train(
+        model, nets.momentum, nets.cut_after(model, *PLACES), schedule, STEPS, redundancy=redundancy, kills=kills,
+        noticed=generator.choice([0.0, 0.02]),
+    )  # fmt: skip
+    losses, reference = _plain(STEPS // 3)
+    incidents = found.run.incidents
+    return {
+        "kind": "threads", "seed": number, "schedule": schedule, "redundancy": redundancy,
+        "kills": [vars(kill) for kill in kills], "lost": int((incidents.kind == "lost").sum()),
+        "replayed": int(incidents.replayed_steps.max()) if len(incidents) else 0,
+        "equal": found.losses == losses and nets.same(model, reference),
+        "once": found.updates == dict.fromkeys(range(4), STEPS),
+    }  # fmt: skip
+
+
+def in_processes(number: int) -> dict[str, Any]:
+    """Train once on four workers, of which some are stopped; return what became of it."""
+    import torch
+
+    import workbench as wb
+    from tests.training import nets
+    from workbench.training.chaos import Chaos
+
+    generator = random.Random(number)
+    victims = generator.choice(VICTIMS)
+    strikes = [(rank, f"step{generator.randrange(1, 3 * EPOCHS - 1)}") for rank in victims]
+    kind = generator.choice(["kill"] * 8 + ["stall", "cut"])
+    schedule, redundancy = generator.choice(["1f1b", "gpipe"]), generator.choice(["lazy", "eager"])
+    model = nets.mlp(0.25)
+    run = wb.training.train(
+        model, nets.samples(), torch.nn.functional.cross_entropy, nets.momentum, schedule=schedule, microbatches=4,
+        plan=nets.cut_after(model, *PLACES), batch_size=nets.BATCH, epochs=EPOCHS, seed=nets.SEED,
+        resilience="redundant", redundancy=redundancy, chaos=Chaos(**{kind: tuple(strikes)}), wait=True,
+    )  # fmt: skip
+    losses, reference = _plain(EPOCHS)
+    incidents = run.incidents
+    after = incidents[incidents.kind == "failover"]
+    return {
+        "kind": kind, "seed": number, "schedule": schedule, "redundancy": redundancy, "strikes": strikes,
+        "lost": int((incidents.kind == "lost").sum()), "pauses": sorted(set(after.pause_seconds.round(4))),
+        "replayed": int(after.replayed_steps.max()) if len(after) else 0,
+        "equal": run.losses.loss.tolist() == losses and nets.same(model, reference),
+        "once": run.losses.step.tolist() == list(range(3 * EPOCHS)),
+    }  # fmt: skip
+
+
+def _plain(epochs: int) -> tuple[list[float], Any]:
+    from tests.training import nets
+
+    if epochs not in _known:
+        model = nets.mlp(0.25)
+        _known[epochs] = nets.plain(model, nets.momentum, 4, epochs=epochs), model
+    return _known[epochs]
+
+
+_known: dict[int, tuple[list[float], Any]] = {}
+
+
+def several(work: Callable[[int], dict[str, Any]], seeds: range, log: Any) -> Iterator[dict[str, Any]]:
+    """Run one after the other, and log each; one that raises counts as unequal."""
+    for number in seeds:
+        begun = time.monotonic()
+        try:
+            row = work(number)
+        except Exception as error:
+            row = {
+                "seed": number,
+                "equal": False,
+                "once": False,
+                "lost": 0,
+                "error": f"{type(error).__name__}: {error}",
+            }
+        row["seconds"] = round(time.monotonic() - begun, 2)
+        if not (row["equal"] and row["once"]):
+            print(json.dumps(row), flush=True)
+        if log is not None:
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+        yield row
+
+
+def told(name: str, rows: list[dict[str, Any]]) -> list[Figure]:
+    """Return what the runs came to."""
+    wrong = sum(not (row["equal"] and row["once"]) for row in rows)
+    figures = [
+        Figure(f"{name}: workers lost", sum(row["lost"] for row in rows), "losses", note=f"in {len(rows)} runs"),
+        Figure(f"{name}: runs that differ", wrong, "runs", "0", wrong == 0),
+    ]
+    # What is silent is noticed after five seconds: those pauses say nothing of the others.
+    pauses = sorted(pause for row in rows if row.get("kind") == "kill" for pause in row.get("pauses", ()))
+    if pauses:
+        median, late = statistics.median(pauses), pauses[int(0.95 * (len(pauses) - 1))]
+        figures += [
+            Figure(f"{name}: pause, median", median, "s", "<= 0.5", median <= 0.5),
+            Figure(f"{name}: pause, 95 %", late, "s", "<= 2", late <= 2),
+        ]
+    return figures
+
+
+def main(arguments: list[str]) -> None:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1000, metavar="N")
+    parser.add_argument("--processes", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trial", action="store_true")
+    chosen = parser.parse_args(arguments)
+    import torch
+
+    from workbench.engine import session
+
+    torch.set_num_threads(1)
+    figures: list[Figure] = []
+    log = None if chosen.trial else (RESULTS / "training_chaos.jsonl").open("a")
+    if chosen.threads:
+        seeds = range(chosen.seed, chosen.seed + chosen.threads)
+        figures += told("threads", list(several(in_threads, seeds, log)))
+    if chosen.processes:
+        with session.local_workers(4) as client:
+            rows = []
+            for row in several(in_processes, range(chosen.seed, chosen.seed + chosen.processes), log):
+                rows.append(row)
+                client.wait_for_workers(4, timeout=120)
+            figures += told("processes", rows)
+    if log is not None:
+        log.close()
+        write("training_chaos", figures, ("torch", "distributed"))
+    else:
+        for figure in figures:
+            print(figure)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
