@@ -11,6 +11,7 @@ from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
     from workbench.training.auto import Choice, auto
+    from workbench.training.chaos import Chaos
     from workbench.training.cluster import Cluster
     from workbench.training.errors import (
         CheckpointError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from workbench.training.train import train
 
 __all__ = [
+    "Chaos",
     "CheckpointError",
     "Choice",
     "Cluster",
@@ -88,6 +90,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Chaos": "workbench.training.chaos",
     "CheckpointError": "workbench.training.errors",
     "Choice": "workbench.training.auto",
     "Cluster": "workbench.training.cluster",
