@@ -43,8 +43,8 @@ def array(x: Any, *, copy: bool = False, name: str | None = None) -> Any:
     """
     if isinstance(x, LazyArray):
         return x
-    if isinstance(x, (np.ndarray, bool | int | float | np.generic | list | tuple)):
-        data = np.asarray(x)
+    if isinstance(x, (np.ndarray, bool, int, float, np.generic, list, tuple)):
+        data = x if type(x) is np.ndarray else np.asarray(x)
     elif _is_tensor(x):
         from workbench.fusion.capture import tensor
 

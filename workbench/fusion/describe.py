@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.fusion.loop import text
@@ -11,7 +11,7 @@ from workbench.fusion.result import Kernel, OpRow, ReasonRow
 from workbench.fusion.steps import GroupStep, KernelStep, Prepared
 from workbench.fusion.telling import where_text
 
-__all__ = ["described"]
+__all__ = ["described", "predictions"]
 
 #: rows that a thread takes at a time
 _CHUNK = 65_536
@@ -42,24 +42,14 @@ def described(
     threads : int
         That may work.
     """
-    from workbench.fusion.plan.model import device_model, predicted_ms
+    from workbench.fusion.plan.model import device_model
 
-    def length(d: Any) -> int:
-        found = plan.length(d, lengths)
-        return found if isinstance(found, int) else 1000
-
-    def volume(shape: Any) -> int:
-        return math.prod([length(d) for d in shape])
-
+    length, volume = _measures(plan, lengths)
     kernels = []
     model = device_model()
-    for step, (compile_ms, cached, form), ms in zip(plan.steps, facts, measured, strict=True):
+    told = zip(plan.steps, facts, measured, predictions(plan, lengths, threads), strict=True)
+    for step, (compile_ms, cached, form), ms, (read, written, predicted) in told:
         if isinstance(step, KernelStep | GroupStep):
-            read, written = _traffic(step, plan, lengths, volume)
-            ns = sum(cost * max(volume(space), 1) for space, cost in step.work)
-            chunks = max(volume(space) // _CHUNK for space, _ in step.work)
-            again = sum(volume(shape) * size for shape, size in step.again) if isinstance(step, KernelStep) else 0
-            predicted = predicted_ms(model, read + written + again, ns, max(1, min(threads, chunks)))
             program = text(step.lowered.program if form is step else form.program)
             kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
             kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)
@@ -68,10 +58,7 @@ def described(
             kernel.asm = getattr(form.compiled, "asm", "") or ""
             kernels.append(kernel)
         elif step.node.kind != "Item":
-            read = sum(volume(shape) * size for shape, size in step_inputs(step, plan))
-            written = volume(step.shape) * step.node.dtype.itemsize
             kind = {"Sort": "sort", "Join": "join", "GroupReduce": "group"}.get(step.node.kind, "extern")
-            predicted = predicted_ms(model, read + written, _called_ns(step, volume))
             kernels.append(
                 Kernel(
                     step.name, kind, "none", (step.node.name,), read, written, predicted, ms, model.memory, 0.0, "hit"
@@ -108,6 +95,37 @@ def described(
         "reason_rows": [ReasonRow(op, reason, where_text(wheres[k])) for op, reason, k in plan.reasons],
         "graph": {"nodes": nodes, "edges": [{"from": a, "to": b} for a, b in plan.edges]},
     }
+
+
+def predictions(plan: Prepared, lengths: Sequence[Any], threads: int = 1) -> list[tuple[int, int, float]]:
+    """Return for each step the bytes that it reads and writes, and the milliseconds of the latency model."""
+    from workbench.fusion.plan.model import device_model, predicted_ms
+
+    _, volume = _measures(plan, lengths)
+    model, found = device_model(), []
+    for step in plan.steps:
+        if isinstance(step, KernelStep | GroupStep):
+            read, written = _traffic(step, plan, lengths, volume)
+            ns = sum(cost * max(volume(space), 1) for space, cost in step.work)
+            chunks = max(volume(space) // _CHUNK for space, _ in step.work)
+            again = sum(volume(shape) * size for shape, size in step.again) if isinstance(step, KernelStep) else 0
+            ms = predicted_ms(model, read + written + again, ns, max(1, min(threads, chunks)))
+        else:
+            read = sum(volume(shape) * size for shape, size in step_inputs(step, plan))
+            written = volume(step.shape) * step.node.dtype.itemsize
+            ms = predicted_ms(model, read + written, _called_ns(step, volume)) if step.node.kind != "Item" else 0.0
+        found.append((read, written, ms))
+    return found
+
+
+def _measures(plan: Prepared, lengths: Sequence[Any]) -> tuple[Callable[[Any], int], Callable[[Any], int]]:
+    """Return what gives a length, and the number of elements of a shape."""
+
+    def length(d: Any) -> int:
+        found = plan.length(d, lengths)
+        return found if isinstance(found, int) else 1000
+
+    return length, lambda shape: math.prod([length(d) for d in shape])
 
 
 def _traffic(step: Any, plan: Prepared, lengths: Sequence[Any], volume: Any) -> tuple[int, int]:

@@ -130,7 +130,7 @@ class Expr:
     """
 
     __slots__ = (
-        "__weakref__", "attrs", "call", "calls", "data", "dtype", "inputs", "kind", "name", "number", "rows",
+        "__weakref__", "_number", "attrs", "call", "calls", "data", "dtype", "inputs", "kind", "name", "rows",
         "shape", "valid", "where",
     )  # fmt: skip
 
@@ -157,7 +157,15 @@ class Expr:
         self.rows: Size | None = None
         self.calls = 1
         self.call: Any = None
-        self.number = next(_numbers)
+
+    @property
+    def number(self) -> int:
+        """What tells it from all others where it is named."""
+        try:
+            return self._number
+        except AttributeError:  # most are never asked
+            self._number: int = next(_numbers)
+            return self._number
 
     @property
     def ndim(self) -> int:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,14 @@ class _Scope:
         self.lines: dict[Any, Any] = {}
         self.told: set[Any] = set()
         #: what was forced, and what that was made of
-        self.seen: weakref.WeakSet[Expr] = weakref.WeakSet()
+        self._seen: weakref.WeakSet[Expr] | None = None
+
+    @property
+    def seen(self) -> weakref.WeakSet[Expr]:
+        """What was forced so far, and what that was made of; most code forces nothing before its end."""
+        if self._seen is None:
+            self._seen = weakref.WeakSet()
+        return self._seen
 
     def line(self, where: Any) -> Any:
         """Return the line of a position; spelled out once."""
@@ -60,18 +66,21 @@ _scopes: list[_Scope] = []
 _needs: list[bool] = []
 
 
-@contextmanager
-def scope(options: dict[str, Any]) -> Iterator[None]:
+class scope:
     """Run the code of a cell or call: what it forces takes its options, and lines are counted."""
-    before = dict(DEFAULTS)
-    DEFAULTS.update({name: value for name, value in options.items() if value != _NOT_SAID[name]})
-    _scopes.append(_Scope())
-    try:
-        yield
-    finally:
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = {name: value for name, value in options.items() if value != _NOT_SAID[name]}
+
+    def __enter__(self) -> None:
+        self._before = dict(DEFAULTS)
+        DEFAULTS.update(self._options)
+        _scopes.append(_Scope())
+
+    def __exit__(self, *error: object) -> None:
         _scopes.pop()
         DEFAULTS.clear()
-        DEFAULTS.update(before)
+        DEFAULTS.update(self._before)
 
 
 def chosen(**options: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import errors
-from workbench.fusion.capture.storage import share
+from workbench.fusion.capture.storage import forget, share
 from workbench.fusion.forcing import scope
 from workbench.fusion.ops import supported
 
@@ -58,15 +58,19 @@ def fuse(
         lazy_args = [_inside(each, lambda v: wrap(v, seen)) for each in args]
         lazy_kwargs = {key: _inside(each, lambda v: wrap(v, seen)) for key, each in kwargs.items()}
         share(seen.values())
-        with scope(options):
-            result = original(*lazy_args, **lazy_kwargs)
         from workbench.fusion.api import computed
 
         waiting: list[Any] = []
-        _inside(result, lambda v: waiting.append(v) if is_lazy(v) else None)
-        # writes to the arguments are part of what the call does
-        written = [each for each in seen.values() if is_written(each)]
-        values, plan = computed([*waiting, *written], **options)
+        try:
+            with scope(options):
+                result = original(*lazy_args, **lazy_kwargs)
+            _inside(result, lambda v: waiting.append(v) if is_lazy(v) else None)
+            # writes to the arguments are part of what the call does
+            written = [each for each in seen.values() if is_written(each)]
+            values, plan = computed([*waiting, *written], **options)
+        except KeyboardInterrupt:
+            forget(seen.values())
+            raise
         fused.plan = plan  # type: ignore[attr-defined]
         by_id = {id(each): value for each, value in zip(waiting, values, strict=False)}
         return _inside(result, lambda v: by_id.get(id(v), v))

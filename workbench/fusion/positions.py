@@ -14,12 +14,21 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 _TORCH = f"{os.sep}site-packages{os.sep}torch{os.sep}"
 
 
+#: whether files are of neither: each call that is captured asks
+_foreign: dict[str, bool] = {}
+
+
 def caller(depth: int = 2) -> FrameType:
     """Return the frame of the caller's caller, or the first one above it that is of neither this package nor torch."""
     frame = sys._getframe(depth)
     while frame.f_back is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and _TORCH not in name:
+        foreign = _foreign.get(name)
+        if foreign is None:
+            if len(_foreign) > 4096:  # each cell of a notebook is a file
+                _foreign.clear()
+            foreign = _foreign[name] = not name.startswith(_PACKAGE) and _TORCH not in name
+        if foreign:
             break
         frame = frame.f_back
     return frame

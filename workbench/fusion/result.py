@@ -160,7 +160,8 @@ class FusionPlan(Result):
     def deferred(cls, make: Callable[[], dict[str, Any]], **known: Any) -> FusionPlan:
         """Return a plan whose other fields `make` gives once one of them is asked for."""
         found = cls.__new__(cls)
-        found.__dict__.update(known, _make=make)
+        known["_make"] = make
+        found.__dict__ = known
         return found
 
     def __getattr__(self, name: str) -> Any:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion import cache, errors, forcing, whole
+from workbench.fusion import cache, errors, forcing, long, whole
 from workbench.fusion.capture.fallback import unreported
 from workbench.fusion.capture.storage import owned, sample
+from workbench.fusion.cpu.watch import watching
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr, Fallback, Size
 from workbench.fusion.graph import walk
@@ -33,9 +34,15 @@ DEVICES = ("auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager")
 MOST_NODES = 8_000
 #: milliseconds that a plan is to take before the machine is measured, and elements below which none takes so long
 WORTH_MEASURING, FEWEST = 50.0, 500_000
+#: the part of the time that computing takes at the least: the rest may be memory's
+MAYBE_LONG = 0.05
+#: nanoseconds an element of a library's call, at the least
+_CALL_NS = 5.0
 
 #: compile time, cache and form of a library's call
 _CALLED: tuple[float, str, Any] = (0.0, "hit", None)
+#: how many threads may work
+_THREADS = "WORKBENCH_FUSION_THREADS"
 
 
 def force(
@@ -113,7 +120,7 @@ def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False)
     start = time.perf_counter()
     form = structure(exprs)
     plan, how = _prepared(exprs, form, exact)
-    lengths = [d if type(d) is int else plan.rows_of.of(d, k) for k, d in enumerate(form.lengths)]
+    lengths = _estimated(plan, form.lengths)
     spent = 1e3 * (time.perf_counter() - start)
     shown = "cpu" if device == "auto" else device
     return _report(plan, form, lengths, shown, how, spent, [None] * len(plan.steps), _threads(None))
@@ -167,16 +174,35 @@ def _prepared(exprs: Sequence[Expr], form: Structure, exact: bool) -> tuple[Prep
     return plan, "miss"
 
 
-def _is_long(plan: Prepared, form: Structure) -> bool:
-    """Return whether a plan is predicted to take so long that better predictions are worth their time."""
-    if max([getattr(leaf.data, "size", 0) for leaf in form.leaves], default=0) < FEWEST:
-        return False
-    lengths = [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(form.lengths)]
+def _computing_ns(plan: Prepared, form: Structure) -> float:
+    """Return the nanoseconds that computing takes on one core, as planned; worked out once for the same lengths."""
+    known = plan.timed
+    if known is not None and known[0] == form.lengths:
+        return known[1]
+    told = all(type(d) is int for d in form.lengths)
+    if not told and max([getattr(leaf.data, "size", 0) for leaf in form.leaves], default=0) < FEWEST:
+        return 0.0  # to estimate lengths takes longer
+    lengths = _estimated(plan, form.lengths)
     ns = 0.0
     for step in plan.steps:
-        if not isinstance(step, CallStep):
+        if isinstance(step, CallStep):
+            shapes = [step.shape, *[shape for shape, _ in step.sizes]]
+            ns += _CALL_NS * max([math.prod([plan.length(d, lengths) for d in shape]) for shape in shapes])
+        else:
             ns += sum(cost * math.prod([plan.length(d, lengths) for d in space]) for space, cost in step.work)
-    return ns > 1e6 * WORTH_MEASURING
+    if told:
+        plan.timed = form.lengths, ns
+    return ns
+
+
+def _predicted_s(plan: Prepared, form: Structure, threads: int) -> float:
+    from workbench.fusion.describe import predictions
+
+    return sum(ms for _, _, ms in predictions(plan, _estimated(plan, form.lengths), threads)) / 1e3
+
+
+def _estimated(plan: Prepared, lengths: Sequence[Any]) -> list[int]:
+    return [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(lengths)]
 
 
 def _compiled(
@@ -196,23 +222,30 @@ def _compiled(
         if leaf.attrs:
             _look_again(leaf)
     plan, how = _prepared(exprs, form, exact)
-    if not calibrated() and _is_long(plan, form) and measured_here():
+    ns = _computing_ns(plan, form)
+    if ns > 1e6 * WORTH_MEASURING and not calibrated() and measured_here():
         plan, how = _prepared(exprs, form, exact)
     planned = time.perf_counter()
     threads = _threads(threads)
     running = Running(plan, form, device, threads, exact)
-    measured = _stepped(running, form, placed)
+    if ns > MAYBE_LONG * 1e9 * long.LONG and long.is_long(_predicted_s(plan, form, threads)):
+        rows = sum(running.rows(step) for step in plan.steps)
+        measured = long.followed(lambda: _stepped(running, form, placed), rows)
+    else:
+        measured = _stepped(running, form, placed)
     results = [running.result(each) for each in plan.results]
-    results = owned(exprs, results, form.leaves)
-    for root, value in zip(exprs, results, strict=True):
-        for size, known in zip(root.shape, np.shape(value), strict=False):
+    if not plan.fresh:
+        results = owned(exprs, results, form.leaves)
+    known = all(type(d) is int for d in form.lengths)
+    for root, value in () if known else zip(exprs, results, strict=True):
+        for size, length in zip(root.shape, np.shape(value), strict=False):
             if type(size) is Size and size.value is None:
-                size.value = known
+                size.value = length
     end = time.perf_counter()
     found = _report(
         plan,
         form,
-        [plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(running.lengths)],
+        running.lengths if known else _estimated(plan, running.lengths),
         device,
         how,
         1e3 * (planned - start),
@@ -230,9 +263,12 @@ def _stepped(running: Running, form: Structure, placed: list[tuple[Expr, Any]] |
     """Go through the steps of a plan; return how many milliseconds each took, without compiling."""
     plan, values = running.plan, running.values
     measured: list[float] = []
+    watch = watching.get()
     for step, free in zip(plan.steps, plan.last_use, strict=True):
         begin = time.perf_counter()
         compiling = 0.0
+        if watch is not None:
+            watch.step(step.name, running.rows(step), running.loops(step))
         if isinstance(step, KernelStep):
             running.kernel(step)
             compiling = step.compile_ms
@@ -261,7 +297,8 @@ def _look_again(leaf: Expr) -> None:
 
 
 def _threads(threads: int | None) -> int:
-    asked = os.environ.get("WORKBENCH_FUSION_THREADS")
+    # a name that is not there costs its lookup an exception
+    asked = os.environ[_THREADS] if _THREADS in os.environ else ""  # noqa: SIM401
     if asked:
         return max(1, int(asked))
     if threads is not None:
@@ -285,8 +322,7 @@ def _report(
     """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
     wheres = [node.where for node in form.order]
     facts = [
-        (s.compile_ms, s.cache, s.branch if s.jumped else s) if isinstance(s, KernelStep | GroupStep) else _CALLED
-        for s in plan.steps
+        _CALLED if type(s) is CallStep else (s.compile_ms, s.cache, s.branch if s.jumped else s) for s in plan.steps
     ]
 
     def make() -> dict[str, Any]:
@@ -294,7 +330,7 @@ def _report(
 
         return described(plan, lengths, wheres, plan.nodes, facts, measured, threads)
 
-    compile_ms = sum(ms for ms, _, _ in facts)
+    compile_ms = sum([ms for ms, _, _ in facts])
     if how == "miss" and facts and all(cached == "disk" for _, cached, _ in facts):
         how = "disk"
     return FusionPlan.deferred(

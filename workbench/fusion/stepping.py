@@ -72,6 +72,18 @@ class Running:
         value = resolve(reference, self.values, self.length)
         return value[()] if isinstance(value, np.ndarray) and not value.ndim else value
 
+    # how far it is
+
+    def rows(self, step: Any) -> int:
+        """Return how many rows a step goes over, as far as lengths are known."""
+        lengths = [self.plan.rows_of.of(d, k) if type(d) is Size else d for k, d in enumerate(self.lengths)]
+        shapes = [step.shape, *[shape for shape, _ in step.sizes]] if type(step) is CallStep else _spaces(step)
+        return max([int(self.plan.length(shape[0], lengths)) for shape in shapes if shape], default=0)
+
+    def loops(self, step: Any) -> int:
+        """Return how many loops over rows a step has."""
+        return 1 if type(step) is CallStep else sum(bool(loop.dims) for loop in step.lowered.program.loops)
+
     # the steps
 
     def kernel(self, step: KernelStep) -> None:
@@ -151,6 +163,10 @@ class Running:
         else:
             step.compile_ms, step.cache = 0.0, "hit"
         return form.compiled
+
+
+def _spaces(step: KernelStep | GroupStep) -> list[Any]:
+    return [space for space, _ in step.work]
 
 
 def _wrong(what: str) -> Exception:

@@ -177,6 +177,15 @@ class Prepared:
     last_use: list[list[int]] = field(default_factory=list)
     rows_of: Rows = field(default_factory=Rows)
     cacheable: bool = True
+    #: lengths of the last run, and the nanoseconds of computing for them
+    timed: tuple[list[int], float] | None = None
+
+    @functools.cached_property
+    def fresh(self) -> bool:
+        """Whether each result is an array that a kernel makes for it alone."""
+        made = {slot for step in self.steps if isinstance(step, KernelStep) for _, slot, _ in step.outputs}
+        slots = [each[1] for each in self.results if each[0] == "slot" and not each[2] and each[1] in made]
+        return len(set(slots)) == len(self.results)
 
     def length(self, d: Any, lengths: Sequence[Any]) -> int:
         """Return the length of a dimension in a run whose lengths by number are given."""

@@ -14,9 +14,10 @@ import numpy as np
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.columns import NAT, Column, plain
 from workbench.fusion.expr import Expr
-from workbench.fusion.ops import COMPARISONS
+from workbench.fusion.ops import COMPARISONS, call_dtype
+from workbench.fusion.positions import here
 
-__all__ = ["ARITHMETIC", "LOGIC", "METHODS", "as_constant", "binary", "fits", "invert", "there", "unary"]
+__all__ = ["ARITHMETIC", "LOGIC", "METHODS", "as_constant", "binary", "fits", "invert", "shortly", "there", "unary"]
 
 #: name of a pandas method -> operation of the table
 ARITHMETIC = {
@@ -47,8 +48,14 @@ def as_constant(value: Any) -> Expr | None:
 
 def fits(value: int, dtype: np.dtype) -> bool:
     """Return whether an integer is in the range of an integer dtype."""
-    info = np.iinfo(dtype)
-    return bool(info.min <= value <= info.max)
+    known = _ranges.get(dtype)
+    if known is None:
+        info = np.iinfo(dtype)
+        known = _ranges[dtype] = int(info.min), int(info.max)
+    return known[0] <= value <= known[1]
+
+
+_ranges: dict[np.dtype, tuple[int, int]] = {}
 
 
 def there(column: Column) -> Expr | None:
@@ -112,6 +119,52 @@ def binary(op: str, first: Column | Expr | Any, second: Column | Expr | Any) -> 
     except (TypeError, ValueError):
         return None
     return Column(found.dtype, mine.domain, found)
+
+
+def shortly(op: str, mine: Column, other: Any, reflected: bool) -> Column | None:
+    """Return what `binary` does for columns of numbers over one domain, and numbers of Python, where dtypes decide.
+
+    Most operations are of this kind, and to record one has to cost next to nothing; None: ask `binary`.
+    """
+    how = type(other)
+    if how is Column:
+        if other.domain is not mine.domain or other.picked:
+            return None
+        how = other.dtype
+    elif how is not float and how is not int:
+        return None
+    if not isinstance(mine.dtype, np.dtype) or mine.picked:
+        return None
+    key = (op, mine.dtype, how)
+    dtype = _decided.get(key)
+    if dtype is None:
+        dtype = _decided[key] = _decides(*key)
+    if not dtype or (how is int and not (fits(other, _I8) and (mine.dtype.kind == "f" or fits(other, mine.dtype)))):
+        return None
+    a, b = mine.expr, ir.const(other) if how is float or how is int else other.expr
+    if b.shape and b.shape != a.shape:
+        return None
+    pair = (b, a) if reflected else (a, b)
+    return Column(dtype, mine.domain, Expr("Map", op, pair, (), dtype, a.shape, here()))
+
+
+#: (op, dtypes) -> dtype of the result, False where dtypes do not decide it
+_decided: dict[tuple[str, Any, Any], Any] = {}
+
+
+def _decides(op: str, mine: Any, other: Any) -> Any:
+    """Return the dtype of an operation where it, and that pandas does as NumPy, depend on nothing but dtypes."""
+    dtypes = [each for each in (mine, other) if each is not int and each is not float]
+    if not all(plain(each) for each in dtypes):
+        return False
+    kinds, known = {each.kind for each in dtypes}, op in ("add", "subtract", "multiply", "divide", *_MIRRORED)
+    if kinds == {"b"}:
+        fine = op in LOGIC.values() and len(dtypes) == 2
+    elif kinds == {"f"}:
+        fine = known or (other is not int and op not in LOGIC.values())
+    else:
+        fine = known and "b" not in kinds and {mine, other} != {_I8, _U8}
+    return call_dtype(op, (mine, other)) if fine else False
 
 
 def _as_python(value: Expr, dtype: np.dtype) -> Expr | None:

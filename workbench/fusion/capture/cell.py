@@ -12,7 +12,7 @@ from workbench.engine.result import Result
 from workbench.fusion.capture.fallback import is_lazy, warn_anew
 from workbench.fusion.capture.rewriting import ROUTER, VALUE, CellCode, prepared
 from workbench.fusion.capture.routing import Router
-from workbench.fusion.capture.storage import share
+from workbench.fusion.capture.storage import forget, share
 from workbench.fusion.expr import noted
 from workbench.fusion.forcing import scope
 
@@ -191,6 +191,7 @@ class _Cell:
             yield
         finally:
             self._unwrap(self._original)
+            forget(lazy for lazy, _ in self.originals.values())
             self.namespace.pop(VALUE, None)
 
     def run(self, compare: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from workbench.fusion.positions import here, line_of
 __all__ = ["combine", "elementwise"]
 
 _PLAIN = (int, float, bool)
+const, _frame = ir.const, sys._getframe
 
 
 def combine(name: str, inputs: tuple[Any, ...], where: Any = None) -> Any:
@@ -166,32 +167,37 @@ def _matmul(x: Any, y: Any) -> Any:
 
 
 def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    dtypes: dict[Any, np.dtype] = {}
+    #: dtypes of the results, by those of two arrays, and by that of one beside a number of Python
+    pairs: dict[Any, np.dtype] = {}
+    singles: dict[type, dict[np.dtype, np.dtype]] = {float: {}, int: {}}
+    beside = singles[float]
 
     def forward(self: LazyArray, other: Any) -> Any:
         # the common cases by the shortest way: capture has to cost next to nothing
         kind = type(other)
         a = self._expr if self._store is None else now(self)
-        how: Any
-        if kind is LazyArray:
+        shape = a.shape
+        dtype: Any
+        if kind is float:
+            b = const(other)
+            dtype = beside.get(a.dtype)
+        elif kind is LazyArray:
             b = other._expr if other._store is None else now(other)
-            how = b.dtype
-            shape = a.shape
-            plain = shape == b.shape
-        elif kind is float or (kind is int and a.dtype.kind == "f"):
-            b, how, shape = ir.const(other), kind, a.shape
-            plain = True
+            dtype = pairs.get((a.dtype, b.dtype)) if b.shape == shape else None
+        elif kind is int and a.dtype.kind == "f":
+            b = const(other)
+            dtype = singles[int].get(a.dtype)
         else:
             return combine(name, (self, other), here(2))
-        frame = sys._getframe(1)
-        where = (frame.f_code, frame.f_lasti)
-        dtype = dtypes.get((a.dtype, how))
-        if dtype is None or not plain or _error_state() is not _calm:
-            found = elementwise(name, (a, b), where)
-            if a.kind != "Const" and (kind is not LazyArray or b.kind != "Const"):
-                dtypes[a.dtype, how] = found.dtype
-            return found
-        return LazyArray(Expr("Map", name, (a, b), (), dtype, shape, where))
+        frame = _frame(1)
+        if dtype is not None and _error_state() is _calm:
+            return LazyArray(Expr("Map", name, (a, b), (), dtype, shape, (frame.f_code, frame.f_lasti)))
+        found = elementwise(name, (a, b), (frame.f_code, frame.f_lasti))
+        if a.kind != "Const" and kind is not LazyArray:
+            singles[kind][a.dtype] = found.dtype
+        elif a.kind != "Const" and b.kind != "Const":
+            pairs[a.dtype, b.dtype] = found.dtype
+        return found
 
     def reflected(self: LazyArray, other: Any) -> Any:
         return combine(name, (other, self), here(2))

@@ -127,6 +127,10 @@ def frame_item(frame: LazyFrame, key: Any) -> Any:
     from workbench.fusion.capture.series import LazySeries
     from workbench.fusion.errors import no_column
 
+    if type(key) is str and frame._labels.nlevels == 1 and key in frame._labels:
+        place = frame._labels.get_loc(key)
+        if isinstance(place, int):
+            return LazySeries(frame._column(place), key, frame._notes)
     if isinstance(key, (LazySeries, np.ndarray)) or type(key).__name__ in ("LazyArray", "Series"):
         from workbench.fusion.capture.frame import lazily
 

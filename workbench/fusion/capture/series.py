@@ -271,6 +271,11 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
 
     def _binary(self, method: Any, other: Any, reflected: bool = False) -> Any:
         """Return `self method other`; pandas does it where columns do not meet or the dtype depends on values."""
+        lazy = type(other) is LazySeries
+        short = arithmetic.shortly(OPERATIONS[method], self._column, other._column if lazy else other, reflected)
+        if short is not None:
+            same = not lazy or same_name(self._name, other._name)
+            return LazySeries(short, self._name if same else None, self._notes + other._notes if lazy else self._notes)
         python: Any = f"__r{method}__" if reflected else f"__{method}__"
         if _frame(other) or _outranks(other):
             return NotImplemented

@@ -12,7 +12,7 @@ import numpy as np
 from workbench.fusion import expr as ir
 from workbench.fusion.expr import Expr
 
-__all__ = ["Store", "leaf_of", "look", "owned", "sample", "share", "store_of"]
+__all__ = ["Store", "forget", "leaf_of", "look", "owned", "sample", "share", "store_of"]
 
 #: id of the array that owns memory -> stores over it; and leaves over it
 _stores: dict[int, list[weakref.ref[Store]]] = {}
@@ -80,6 +80,13 @@ class Store:
         for other in _others(self):
             other.expr = leaf_of(other.memory)  # type: ignore[arg-type]
             other.version += 1
+
+    def forget(self) -> None:
+        """Drop what was written and is not in the user's array: the work was stopped."""
+        if self.dirty and self.memory is not None:
+            self.dirty = False
+            self.version += 1
+            self.expr = leaf_of(self.memory)
 
     def write_back(self, array: Any, value: Any) -> Any:
         """Put what was computed of a lazy array into the buffer, and return what the array is then."""
@@ -169,6 +176,17 @@ def share(lazies: Iterable[Any]) -> None:
                 lazy._store = store_of(memory, lazy._expr)
 
 
+def forget(lazies: Iterable[Any]) -> None:
+    """Drop what was written through lazy arrays and is not in the users' own.
+
+    A traceback may keep them alive, and what looks at the same memory next would have it written then.
+    """
+    for lazy in lazies:
+        store = getattr(lazy, "_store", None)
+        if type(store) is Store:
+            store.forget()
+
+
 def _others(store: Store) -> list[Store]:
     assert store.memory is not None
     found = []
@@ -196,8 +214,9 @@ def sample(array: np.ndarray) -> bytes | None:
     """Return up to 64 evenly spaced elements as bytes; None where that would mean looking at all of them."""
     if not array.flags.c_contiguous or not array.size:
         return None
-    flat = array.reshape(-1)
-    return flat[:: max(1, len(flat) // 64)][:64].tobytes()
+    flat = array if array.ndim == 1 else array.reshape(-1)
+    step = len(flat) // 64 or 1
+    return flat[: 64 * step : step].tobytes()
 
 
 def _sweep() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion.cpu import machine, objects
+from workbench.fusion.cpu.watch import watching
 
 __all__ = ["Driver"]
 
@@ -105,6 +106,9 @@ class Driver:
         self.bounds, self.carried = self._keep[1].ctypes.data, self._keep[2].ctypes.data
         self.many = len(carried)
         self.step = step
+        self.watch = watching.get()
+        if self.watch is not None:
+            self.watch.loop(len(chunks))
 
     def run(self, begin: int, end: int, scratch: int) -> None:
         """Run chunks `begin` to `end`, more and more at once while they are quick."""
@@ -118,4 +122,6 @@ class Driver:
             )  # fmt: skip
             if stop - begin == self.step and time.perf_counter() - start < PROMPT / 2:
                 self.step *= 2
+            if self.watch is not None:
+                self.watch.passed(stop - begin)
             begin = stop
