@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from workbench.training.units import show_bytes, show_seconds
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.training.graph import Profile
     from workbench.training.plan import PipelinePlan, Stage
 
-__all__ = ["explained", "plan_blocks", "plan_line", "profile_blocks", "profile_line", "reason"]
+__all__ = [
+    "explained", "plan_blocks", "plan_line", "profile_blocks", "profile_line", "reason", "stage_table",
+]  # fmt: skip
 
 
 def profile_line(profile: Profile) -> str:
@@ -61,8 +65,14 @@ def plan_blocks(plan: PipelinePlan) -> dict[str, Any]:
     ]
     if plan.options.contracted:
         blocks.append({"kind": "note", "level": "info", "text": plan.options.contracted})
-    blocks.append({"kind": "table", "name": "stages", "frame": plan.to_pandas()})
+    blocks.append({"kind": "table", "name": "stages", "frame": stage_table(plan)})
     return {"blocks": blocks}
+
+
+def stage_table(plan: PipelinePlan) -> pd.DataFrame:
+    """Return the table of a plan as it is shown: bytes in words, as it has many columns."""
+    frame = plan.to_pandas()
+    return frame.assign(**{name: frame[name].map(show_bytes) for name in frame if name.endswith("_bytes")})
 
 
 def reason(plan: PipelinePlan) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from workbench.training.told import stage_table
 from workbench.training.units import show_bytes, show_seconds
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def run_view(run: TrainRun) -> dict[str, Any]:
         if len(frame):
             blocks.append({"kind": "table", "name": name, "frame": frame})
     blocks.append({"kind": "table", "name": "run", "frame": _table(_facts(run)), "text": False})
-    blocks.append({"kind": "table", "name": "plan", "frame": run.plan.to_pandas(), "text": False})
+    blocks.append({"kind": "table", "name": "plan", "frame": stage_table(run.plan), "text": False})
     return {"blocks": blocks}
 
 

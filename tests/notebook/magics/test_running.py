@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.notebook import slow
 from tests.notebook.slow import Count
 from workbench.engine.errors import Stopped, WorkbenchWarning
 from workbench.notebook import live
@@ -218,6 +219,21 @@ def test_an_interrupt_before_the_run_began(front: Any, monkeypatch: pytest.Monke
     error = front.run("%%slow 2").error_in_exec
     assert isinstance(error, Stopped)
     assert error.lines() == ["Stopped before it began; nothing was found yet.", "Run the cell again."]
+
+
+def test_an_interrupt_when_the_run_has_just_begun_ends_it(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    original = slow.count
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        begun.append(original(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tests.notebook.slow.count", interrupted)
+    error = front.run("%%slow 400 -o counted").error_in_exec
+    assert isinstance(error, Stopped) and error.message.startswith("Stopped")
+    assert begun[0].wait(10) and begun[0].state == "cancelled"
+    assert front.names["counted"] is error.result
 
 
 def test_out_makes_the_views_of_a_result(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:

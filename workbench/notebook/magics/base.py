@@ -165,6 +165,8 @@ class MagicSpec:
         Whether `call` binds what `--out` names itself: something else than the cell's value.
     notes : tuple of str
         Lines of the usage on how to read what it shows.
+    again : str
+        What to do when a run was stopped.
     """
 
     name: str
@@ -180,6 +182,7 @@ class MagicSpec:
     prepare: Callable[[str], str] = anything
     binds: bool = False
     notes: tuple[str, ...] = ()
+    again: str = "Run the cell again to go on from there."
 
     @property
     def title(self) -> str:

@@ -159,4 +159,5 @@ SPEC = MagicSpec(
     requires={"torch": "train"},
     prepare=_joined,
     notes=NOTES,
+    again="The model holds the weights of the last commit.",
 )

@@ -35,6 +35,8 @@ def execute(shell: Any, call: Call) -> Any:
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, Stopped):
                 raise
+            if holder.view is not None and not call.spec.binds:  # it has just begun, and nobody else has it
+                raise _stop(shell, call, holder.view.run, "Stopped") from None
             raise Stopped("Stopped before it began; nothing was found yet.", "Run the cell again.") from None
         finally:
             holder.tell()
@@ -91,20 +93,19 @@ def _stop(shell: Any, call: Call, run: Any, verb: str) -> Stopped:
     result = _partial(run)
     if result is not None:
         bind(shell, call.out, result)
-    error = stopped(verb, run, call.out, result)
+    error = stopped(verb, run, call, result)
     with contextlib.suppress(KeyboardInterrupt):
         live.view_of(run).finish(result, note=error.message, within=DRAWING)
     return error
 
 
-def stopped(verb: str, run: Any, out: str | None, result: Any) -> Stopped:
+def stopped(verb: str, run: Any, call: Call, result: Any) -> Stopped:
     """Return the error of an interrupted run: where it stood, and where its result is."""
     place = progress.counted(run.progress)
-    kept = (
-        "nothing was found yet" if result is None else f"what was found is {f'kept in {out}' if out else 'shown above'}"
-    )
+    where = f"kept in {call.out}" if call.out else "shown above"
+    kept = "nothing was found yet" if result is None else f"what was found is {where}"
     at = f" at {place}" if place else ""
-    return Stopped(f"{verb}{at}; {kept}.", "Run the cell again to go on from there.", result=result)
+    return Stopped(f"{verb}{at}; {kept}.", call.spec.again, result=result)
 
 
 def _partial(run: Any) -> Any:
