@@ -164,16 +164,17 @@ class Changes:
     # below: another seating
 
     def _go_back(self) -> int | None:
-        """Put the newest whole checkpoint into the user's model and optimizer; return its step."""
+        """Put the newest whole checkpoint into the user's model, unless that holds a newer commit; return its step."""
         for path in self._run.saver.complete:
             try:
                 found = checkpoint.read(path)
             except errors.CheckpointError as error:
                 warn(error.message, "An older one is taken.")
                 continue
-            found.load(self._run.model, self._run.optimizer)
-            self._held = found.step
-            return found.step
+            if self._held is None or self._held < found.step:
+                found.load(self._run.model, self._run.optimizer)
+                self._held = found.step
+            break
         return self._held
 
     def _plan(self) -> PipelinePlan:

@@ -53,7 +53,6 @@ class _Save:
 
     step: int
     folder: Path
-    facts: dict[str, Any]
     missing: set[int]
     shards: dict[int, checkpoint.Shard] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
@@ -196,7 +195,7 @@ class Saver:
         at = bisect_left(ends, wanted)
         step = ends[at]
         folder = self._fresh(step)
-        save = _Save(step, folder, self._describe(step), set(), asked=list(asked))
+        save = _Save(step, folder, set(), asked=list(asked))
         try:
             folder.mkdir(parents=True)
             parts = order(step, str(folder))
@@ -238,7 +237,8 @@ class Saver:
         if tables is None:
             return
         try:
-            made = checkpoint.finish(save.folder, list(save.shards.values()), save.facts, tables)
+            shards, facts = list(save.shards.values()), self._describe(save.step)
+            made = checkpoint.finish(save.folder, shards, facts, tables)
         except OSError as error:
             self._failed(save, one_line(error))
             return

@@ -187,7 +187,6 @@ def train(
             "seed": seed,
         }  # fmt: skip
         resumed.check(model, made, options)
-        resumed.load(model, made)
         schedule = resumed.facts["schedule"] if schedule == "auto" else schedule
 
     plan, schedule, addresses = planned(
@@ -217,21 +216,19 @@ def train(
         None if device is None else str(device),
     )  # fmt: skip
     terms.programs(plan, layout)  # what the schedule does not allow is said now
+    if resumed is not None:
+        resumed.load(model, made)
     run = TrainRun(
         terms=terms, plan=plan, resilience=resilience, link="" if link is None else str(link), interval=interval,
         resumed=resumed,
     )  # fmt: skip
     work = Work(
         terms=terms, seating=terms.seating(plan, addresses, 0 if resumed is None else resumed.step),
-        resilience=resilience, interval=interval, resumed=resumed, goal=goal, checking=checking, evaluate=evaluate,
-        every=evaluate_every, tracker=tracker, chaos=unrest, rate=rate, half=half,
+        resilience=resilience, goal=goal, checking=checking, evaluate=evaluate, every=evaluate_every, tracker=tracker,
+        chaos=unrest, rate=rate, half=half,
     )  # fmt: skip
-    try:
-        run.launch(work)
-        return run.result() if wait else run
-    except KeyboardInterrupt:
-        run.cancel()  # nobody has it, and could do so
-        raise
+    run.launch(work)
+    return run.result() if wait else run
 
 
 @dataclasses.dataclass(frozen=True)

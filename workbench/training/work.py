@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from workbench.training.chaos import Chaos
-    from workbench.training.checkpoint import Checkpoint
     from workbench.training.data import Source
     from workbench.training.driver import Driver
     from workbench.training.prepare import Terms
     from workbench.training.resilience import Seating
     from workbench.training.run import TrainRun
     from workbench.training.train import Target
-    from workbench.training.units import Interval
 
 __all__ = ["Work", "validated"]
 
@@ -37,10 +35,6 @@ class Work:
     seating : Seating
         Where the run begins.
     resilience : {"none", "checkpoint", "redundant"}
-    interval : Interval or None
-        Between two checkpoints.
-    resumed : Checkpoint or None
-        What the run goes on from; it is in the model already.
     others
         Those of `train`, checked.
     """
@@ -48,8 +42,6 @@ class Work:
     terms: Terms
     seating: Seating
     resilience: str
-    interval: Interval | None
-    resumed: Checkpoint | None
     goal: Target | None
     checking: Source | None
     evaluate: Callable[[nn.Module], Mapping[str, float]] | None
