@@ -227,8 +227,12 @@ def train(
         resilience=resilience, goal=goal, checking=checking, evaluate=evaluate, every=evaluate_every, tracker=tracker,
         chaos=unrest, rate=rate, half=half,
     )  # fmt: skip
-    run.launch(work)
-    return run.result() if wait else run
+    try:
+        run.launch(work)
+        return run.result() if wait else run
+    except KeyboardInterrupt:
+        run.cancel()  # nobody has it, and could do so
+        raise
 
 
 @dataclasses.dataclass(frozen=True)
