@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from workbench.training.cluster import Cluster
     from workbench.training.data import Source
+    from workbench.training.graph import Profile
     from workbench.training.job import Job
     from workbench.training.plan import PipelinePlan
     from workbench.training.resilience import Programs
@@ -263,10 +264,12 @@ def _made(
     from workbench.training.profiler import profile
 
     size = min(batch_size, source.length)
-    pieces = microbatches or (1 if schedule in ("pipedream", "ddp") else min(2 * workers, size))
-    *inputs, target = source.load(Batches(source.length, size, pieces, seed=seed), 0, 0)
-    argument = inputs[0] if len(inputs) == 1 else tuple(inputs)
-    found = profile(model, (argument, target), loss=loss, repeats=3, warmup=1)
+
+    def profiled(pieces: int) -> Profile:
+        *inputs, target = source.load(Batches(source.length, size, pieces, seed=seed), 0, 0)
+        argument = inputs[0] if len(inputs) == 1 else tuple(inputs)
+        return profile(model, (argument, target), loss=loss, repeats=3, warmup=1)
+
     where = cluster if cluster is not None else _cluster(workers, rate)
     if where.size > workers:
         raise errors.NoProgress(
@@ -274,8 +277,25 @@ def _made(
             f"Use workers={where.size}, or a smaller cluster.",
         )
     if schedule == "auto":
-        choice = workbench.training.auto(found, where, microbatches=microbatches, seed=seed)
+        # each schedule has microbatches of its own size, and small ones take longer for a sample
+        names: dict[int, list[str]] = {}
+        for name in programs.SCHEDULES:
+            names.setdefault(microbatches or _pieces(name, where.size, size), []).append(name)
+        choices, too_large = [], None
+        for pieces, some in names.items():
+            try:
+                choices.append(
+                    workbench.training.auto(
+                        profiled(pieces), where, schedules=some, microbatches=microbatches, seed=seed
+                    )
+                )  # fmt: skip
+            except errors.StageMemoryError as error:  # others may fit
+                too_large = error
+        if not choices and too_large is not None:
+            raise too_large
+        choice = max(choices, key=lambda choice: choice.simulation.throughput)
         return choice.plan, choice.schedule
+    found = profiled(microbatches or _pieces(schedule, where.size, size))
     plan = partition(
         found, where, schedule="pipedream" if schedule == "ddp" else schedule, activation_compression=compression
     )
@@ -283,6 +303,11 @@ def _made(
         # Who names a pipeline's schedule wants a pipeline: for replicas of one stage there is ddp.
         plan = partition(found, where, straight=True, schedule=schedule, activation_compression=compression)
     return plan, schedule
+
+
+def _pieces(schedule: str, workers: int, size: int) -> int:
+    """Return how many microbatches a batch will be cut into, if there are as many stages as workers."""
+    return min(workers, size) if schedule == "ddp" else programs.default_microbatches(schedule, workers, size)
 
 
 def _cluster(workers: int, rate: float | None) -> Cluster:

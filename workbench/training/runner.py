@@ -333,12 +333,11 @@ class Runner:
         state = self.stages[op.stage]
         trained = {name: parameter for name, parameter in state.parameters.items() if parameter.requires_grad}
         # Whether anybody has a gradient is summed too: a parameter without any is left alone, as with one worker.
-        parts = [
-            state.gradients.get(name, torch.zeros_like(parameter)).reshape(-1).to(torch.float32)
-            if parameter.dtype in (torch.float16, torch.bfloat16)
-            else state.gradients.get(name, torch.zeros_like(parameter)).reshape(-1)
-            for name, parameter in trained.items()
-        ]
+        parts = []
+        for name, parameter in trained.items():
+            gradient = state.gradients.get(name)
+            part = (torch.zeros_like(parameter) if gradient is None else gradient).reshape(-1)
+            parts.append(part.to(torch.float32) if part.dtype in (torch.float16, torch.bfloat16) else part)
         flags = torch.tensor([float(name in state.gradients) for name in trained] + [float(state.averaged)])
         block = torch.cat([*parts, flags.to(parts[0])]) if parts else flags
         size = self._transport.all_reduce(self._groups[op.stage], block)
