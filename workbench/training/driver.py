@@ -7,7 +7,7 @@ import pickle
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.training import errors, worker
@@ -64,7 +64,8 @@ class _Rank:
     trains: bool = False
     late: float = 0.0
     beats: int = -1
-    heard: float = field(default_factory=time.monotonic)
+    #: looks in a row without a sign of life
+    missed: int = 0
 
 
 @dataclass
@@ -548,7 +549,7 @@ class Driver:
         known = self._ranks[message["rank"]]
         if known.state == "lost":
             return
-        known.heard = time.monotonic()
+        known.missed = 0
         known.batches = max(known.batches, message.get("batches", 0))
         if kind == "progress":
             report = pickle.loads(message["report"])
@@ -596,8 +597,6 @@ class Driver:
         now = time.monotonic()
         if now - self._looked < LOOK:
             return
-        # After a pause of our own (a stopped process, a sleeping laptop) nobody is blamed for being silent.
-        asleep = self._looked and now - self._looked > 5 * LOOK
         self._looked = now
         for rank in self._crew.missing(self._living()):
             self._lose(rank)
@@ -607,11 +606,12 @@ class Driver:
             beats = self._crew.beats(rank)
             if not beats:
                 continue  # alone, or not yet among the others
-            if beats != known.beats or asleep:
-                known.beats, known.heard = beats, now
-            elif now - known.heard > most:
+            # Counted in looks: after a pause of our own (a stopped process, a sleeping laptop) nobody is blamed.
+            known.missed = 0 if beats != known.beats else known.missed + 1
+            known.beats = beats
+            if known.missed * LOOK > most:
                 self._run.add_incident(
-                    "stall", f"worker {rank} has been silent for {now - known.heard:.0f} s", worker=rank,
+                    "stall", f"worker {rank} has been silent for {known.missed * LOOK:.0f} s", worker=rank,
                     stage=self._seating.layout.place(rank)[0], step=self.committed,
                 )  # fmt: skip
                 self._lose(rank)

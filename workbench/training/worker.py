@@ -344,7 +344,7 @@ def _noticed(worker: Any) -> None:
             worker.log_event(TOPIC, {**signed(seat), "kind": "notice"})
 
     if getattr(worker, _ENDING, None) is None:
-        worker.loop.add_callback_from_signal(tell)
+        worker.loop.asyncio_loop.call_soon_threadsafe(tell)
         timer = threading.Timer(GRACE, _end, (worker,))
         timer.daemon = True
         timer.start()
