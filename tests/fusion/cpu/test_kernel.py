@@ -17,6 +17,8 @@ import pytest
 from tests.fusion.cpu.programs import Maker
 from tests.fusion.cpu.test_objects import program
 from workbench.fusion import cpu
+from workbench.fusion.cpu import machine
+from workbench.fusion.cpu.emit import emit
 from workbench.fusion.loop import Program
 
 
@@ -150,3 +152,28 @@ def test_code_and_its_constants_may_be_far_apart(tmp_path: Path) -> None:
     env = {**os.environ, "WORKBENCH_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", _PIECES], env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_functions_that_are_called_often_stand_once() -> None:
+    maker = Maker()
+    n = maker.size("n")
+    maker.buffer("a", "float64", (n,))
+    maker.buffer("o", "float64", (n,), "out")
+    body = maker.body()
+    x, total = body.v(body.load("a", "i")), body.v(body.const(0.0))
+    for k in range(12):
+        total = total + (x * (1.0 + k)).f("sin").f("exp")
+    body.store("o", ("i",), total.id)
+    maker.loop([("i", n)], body)
+    program = maker.program()
+    assert emit(program, machine.host())[0].count(" alwaysinline ") == 0
+    for bits in (None, 128):
+        kernel = cpu.compile(program, bits=bits)
+        for length in (0, 1, 7, 8, 9, 15, 16, 17, 70_001):
+            a = np.random.default_rng(0).normal(size=length)
+            a[1:7] = [np.nan, np.inf, -np.inf, 1e22, -1e300, -0.0][: len(a[1:7])]
+            with np.errstate(invalid="ignore"):
+                want = sum(np.exp(np.sin(a * (1.0 + k))) for k in range(12))
+            found = [kernel.run({"a": a}, {"n": length}, threads=threads)["o"] for threads in (1, 2)]
+            assert found[0].tobytes() == found[1].tobytes()
+            np.testing.assert_allclose(found[0], want, rtol=1e-13)

@@ -48,7 +48,7 @@ def emit(program: Program, host: Host, prefix: str = "") -> tuple[str, Layout, l
     for plan in plans:
         plan.name = prefix + plan.name
         functions.append(Emitter(program, plan, layout, module, host).text())
-    parts = [*module.definitions.values(), *functions, *sorted(module.declared)]
+    parts = [*module.inlined("".join(functions)), *functions, *sorted(module.declared)]
     return "\n".join(parts) + "\n", layout, plans
 
 

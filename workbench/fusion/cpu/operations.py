@@ -10,6 +10,9 @@ from workbench.fusion.cpu.ir import BITS, Code, Value
 
 __all__ = ["Module", "apply", "cast", "kind_of", "maximum", "minimum", "signed"]
 
+#: lines of elementary functions beyond which those that are called more than so many times do not stand in line
+INLINED, OFTEN = 300, 4
+
 #: dtype -> what LLVM holds it in
 _KINDS = {
     "bool": "i1", "int8": "i8", "uint8": "i8", "int16": "i16", "uint16": "i16", "int32": "i32", "uint32": "i32",
@@ -52,6 +55,17 @@ class Module:
             self.definitions[symbol] = text
             self.declared |= declared
         return code.call(x.kind, x.lanes, symbol, *arguments)
+
+    def inlined(self, callers: str) -> list[str]:
+        """Return the definitions: those that are called often stand for themselves where LLVM would take long."""
+        calls = {symbol: callers.count(f"@{symbol}(") for symbol in self.definitions}
+        lines = {symbol: calls[symbol] * text.count("\n") for symbol, text in self.definitions.items()}
+        total, found = sum(lines.values()), dict(self.definitions)
+        for symbol in sorted(lines, key=lambda each: -lines[each]):
+            if total > INLINED and calls[symbol] > OFTEN:
+                found[symbol] = found[symbol].replace(" alwaysinline ", " noinline ")
+                total -= lines[symbol]
+        return list(found.values())
 
     def scalar(self, code: Code, name: str, arguments: list[Value]) -> Value:
         """Return a function of libm (`fmod`) lane by lane."""

@@ -158,29 +158,40 @@ def _lane_loop(name: str, code: Code, arguments: list[Value], start: Value, mask
     code.declared.add(f"declare {scalar} @{function}({', '.join([scalar] * len(arguments))})")
     helper = f"{symbol(name, kind, lanes)}.lanes{'' if mask is not None else '.all'}"
     masks = f"<{lanes} x i1>"
-    given = ", ".join(f"{vector} %a{i}" for i in range(len(arguments)))
-    taken = "\n".join(f"  %e{i} = extractelement {vector} %a{i}, i32 %i" for i in range(len(arguments)))
-    passed = ", ".join(f"{scalar} %e{i}" for i in range(len(arguments)))
+    count = range(len(arguments))
+    given = ", ".join(f"{vector} %a{i}" for i in count)
+    kept = "\n".join(f"  %m{i} = alloca {vector}\n  store {vector} %a{i}, ptr %m{i}" for i in count)
+    taken = "\n".join(
+        f"  %p{i} = getelementptr {scalar}, ptr %m{i}, i64 %i\n  %e{i} = load {scalar}, ptr %p{i}" for i in count
+    )
+    passed = ", ".join(f"{scalar} %e{i}" for i in count)
+    # by way of memory: vectors with an index that varies take LLVM long
     text = f"""define internal {vector} @{helper}({given}, {vector} %start, {masks} %mask) noinline cold nounwind {{
 entry:
+{kept}
+  %found = alloca {vector}
+  store {vector} %start, ptr %found
+  %narrow = bitcast {masks} %mask to i{lanes}
+  %bits = zext i{lanes} %narrow to i64
   br label %loop
 loop:
-  %i = phi i32 [ 0, %entry ], [ %next, %joined ]
-  %sum = phi {vector} [ %start, %entry ], [ %after, %joined ]
-  %here = extractelement {masks} %mask, i32 %i
+  %i = phi i64 [ 0, %entry ], [ %next, %joined ]
+  %moved = lshr i64 %bits, %i
+  %here = trunc i64 %moved to i1
   br i1 %here, label %work, label %joined
 work:
 {taken}
   %y = call {scalar} @{function}({passed})
-  %set = insertelement {vector} %sum, {scalar} %y, i32 %i
+  %at = getelementptr {scalar}, ptr %found, i64 %i
+  store {scalar} %y, ptr %at
   br label %joined
 joined:
-  %after = phi {vector} [ %sum, %loop ], [ %set, %work ]
-  %next = add i32 %i, 1
-  %more = icmp ult i32 %next, {lanes}
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, {lanes}
   br i1 %more, label %loop, label %end
 end:
-  ret {vector} %after
+  %all = load {vector}, ptr %found
+  ret {vector} %all
 }}
 """
     where = mask.ref if mask is not None else "splat (i1 true)"
