@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from workbench.fusion.expr import Expr, group_dtype
+from workbench.fusion import aggregates
+from workbench.fusion.expr import Expr
 from workbench.fusion.loop import Buffer, Builder, For, Merge, Program, verify
 from workbench.fusion.lower import Input, Lowered, Lowering
 from workbench.fusion.plan.kernels import Group, Partition
@@ -20,8 +21,6 @@ __all__ = ["Aggregate", "GroupLowered", "finish", "lower_group", "spans_of"]
 
 #: most entries of the tables
 DENSE = 1 << 20
-
-_MERGE = {"sum": "+", "prod": "*", "mean": "+", "any": "or", "all": "and", "var": "moments", "std": "moments"}
 
 
 @dataclass(frozen=True)
@@ -175,16 +174,9 @@ class _GroupLowering(Lowering):
         if floating:
             there = self.add("logical_not", (self.add("isnan", (value,), "bool"),), "bool")
             pred = self.add("logical_and", (pred, there), "bool")
-        if op == "count":
-            buffers = self.table(name, "+", "int64", one, key, pred)
-        elif op in ("first", "last", "min", "max"):
-            buffers = self.table(name, op, x.dtype.name, value, key, pred)
-        elif op in ("any", "all"):
-            buffers = self.table(name, _MERGE[op], "bool", self.to(value, x.dtype, "bool"), key, pred)
-        else:
-            wide = group_dtype(op, x.dtype) if op in ("sum", "prod") else np.dtype(np.float64)
-            dtype = "float64" if wide.kind == "f" else wide.name
-            buffers = self.table(name, _MERGE[op], dtype, self.to(value, x.dtype, dtype), key, pred)
+        how, dtype = aggregates.accumulator(op, x.dtype)
+        merged = one if op == "count" else self.to(value, x.dtype, dtype)
+        buffers = self.table(name, how, dtype, merged, key, pred)
         if op in ("mean", "min", "max"):
             # where nothing is NaN, a group's rows are its count
             buffers += self.table(f"{name}_n", "+", "int64", one, key, pred) if floating else ("rows",)
@@ -247,25 +239,7 @@ def finish(
         rest = rest // span
     for digit, low, dtype in zip(reversed(digits), lows, found.dtypes, strict=True):
         results.append((digit + low).astype(dtype))
-    with np.errstate(all="ignore"):
-        for each in found.aggregates:
-            results.append(_value(each, [outs[name][present] for name in each.buffers], found.ddof))
+    for each in found.aggregates:
+        parts = [outs[name][present] for name in each.buffers]
+        results.append(aggregates.value(each.op, np.dtype(each.dtype or "int64"), parts, found.ddof))
     return tuple(results)
-
-
-def _value(each: Aggregate, parts: list[np.ndarray], ddof: int) -> np.ndarray:
-    op = each.op
-    if op in ("size", "count", "any", "all"):
-        return parts[0]
-    dtype = np.dtype(each.dtype)
-    wanted = group_dtype(op, dtype)
-    if op == "mean":
-        return (parts[0] / parts[1]).astype(wanted)
-    if op in ("var", "std"):
-        count, _, spread = parts
-        found = np.where(count > ddof, spread / (count - ddof), np.nan)
-        return (np.sqrt(found) if op == "std" else found).astype(wanted)
-    if op in ("min", "max", "first", "last") and dtype.kind == "f":
-        there = parts[1] >= 0 if op in ("first", "last") else parts[1] > 0
-        return np.where(there, parts[0], np.nan).astype(wanted)
-    return parts[0].astype(wanted)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from workbench.fusion import aggregates
 from workbench.fusion.cpu import kernel
 from workbench.fusion.cpu.numbering import number
 from workbench.fusion.cpu.sorting import argsort
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Instr, Merge, Program, Statement, verify
-from workbench.fusion.ops import DTYPES, reduce_dtype
+from workbench.fusion.ops import DTYPES
 
 __all__ = ["DENSE", "SMALL", "group", "places"]
 
@@ -27,7 +28,8 @@ DENSE = 1 << 20
 SMALL = 20_000
 
 _OPS = ("sum", "prod", "mean", "var", "std", "min", "max", "count", "first", "last", "any", "all", "size", "codes")
-_HOW = {"sum": "+", "prod": "*", "mean": "+", "var": "moments", "std": "moments", "any": "or", "all": "and"}
+#: dtypes of the parts that a merge has beside its value
+_MORE = {"first": ("int64",), "last": ("int64",), "moments": ("float64", "float64")}
 
 
 def group(
@@ -90,7 +92,7 @@ def group(
             answers.append(_codes(numbered, present))
         else:
             table = next(parts)
-            answers.append(_finished(op, [part[present] for part in table.parts], table, ddof))
+            answers.append(aggregates.value(op, table.dtype, [part[present] for part in table.parts], ddof))
     return tuple(answers)
 
 
@@ -233,28 +235,6 @@ class _Table:
         self.parts, self.dtype = parts + ([counts] if counts is not None else []), dtype
 
 
-def _finished(op: str, parts: list[np.ndarray], table: _Table, ddof: int) -> np.ndarray:
-    """Return an aggregate of its parts."""
-    dtype = table.dtype
-    with np.errstate(all="ignore"):
-        if op in ("var", "std"):
-            count, _, spread = parts
-            found = np.where(count > ddof, spread / (count - ddof), np.nan)
-            return (np.sqrt(found) if op == "std" else found).astype(dtype if dtype.kind == "f" else np.float64)
-        if op == "mean":
-            found = parts[0] / parts[1]
-            return found.astype(dtype if dtype.kind == "f" else np.float64)
-        if op in ("min", "max") and dtype.kind == "f":
-            return np.where(parts[1] > 0, parts[0], np.nan).astype(dtype)
-        if op in ("first", "last"):
-            if dtype.kind == "f":
-                return np.where(parts[1] >= 0, parts[0], np.nan).astype(dtype)
-            return parts[0]
-        if op in ("sum", "prod"):
-            return parts[0].astype(dtype if dtype.kind == "f" else reduce_dtype("sum", dtype, None))
-    return parts[0]
-
-
 def _tables(
     numbered: _Numbered,
     wanted: list[tuple[str, str]],
@@ -348,25 +328,9 @@ class _Writer:
         if floating:
             pred = self.add("logical_not", (self.add("isnan", (x,), "bool"),), "bool")
             pred = pred if there is None else self.add("logical_and", (pred, there), "bool")
-        if op == "count":
-            self.table("+", "int64", [(f"o{k}_0", "int64")], one, key, pred)
-            return
-        if op in ("first", "last"):
-            self.table(op, dtype, [(f"o{k}_0", dtype), (f"o{k}_1", "int64")], x, key, pred)
-            return
-        if op in ("min", "max"):
-            self.table(op, dtype, [(f"o{k}_0", dtype)], x, key, pred)
-        elif op in ("any", "all"):
-            self.table(_HOW[op], "bool", [(f"o{k}_0", "bool")], self.cast(x, dtype, "bool"), key, pred)
-            return
-        else:
-            wide = (
-                "float64"
-                if floating or op in ("mean", "var", "std")
-                else str(reduce_dtype("sum", np.dtype(dtype), None))
-            )
-            parts = 3 if op in ("var", "std") else 1
-            names = [(f"o{k}_{part}", wide) for part in range(parts)]
-            self.table(_HOW[op], wide, names, self.cast(x, dtype, wide), key, pred)
+        how, wide = aggregates.accumulator(op, np.dtype(dtype))
+        value = one if op == "count" else self.cast(x, dtype, wide)
+        names = [(f"o{k}_{part}", kind) for part, kind in enumerate([wide, *_MORE.get(how, ())])]
+        self.table(how, wide, names, value, key, pred)
         if op == "mean" or (op in ("min", "max") and floating):
             self.table("+", "int64", [(f"c{k}", "int64")], one, key, pred)
