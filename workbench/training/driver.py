@@ -412,7 +412,8 @@ class Driver:
 
     def _go_back(self, loss: Loss, recovery: Recovery) -> int:
         """Go on from the last checkpoint."""
-        since, before = self._since, self.committed
+        # with nobody left to ask, what is known is what has been told
+        since, before = self._since, self.committed if self._living() else self._run.steps
         seating = None if self._restore is None else self._restore(loss)
         if seating is None:
             assert recovery.error is not None
