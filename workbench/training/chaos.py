@@ -106,7 +106,7 @@ class Unrest:
         from workbench.training import worker
 
         for kind, target, _, _ in self._due:
-            if isinstance(target, int) and target >= ranks:
+            if self._crew is None and isinstance(target, int) and target >= ranks:  # later there may be fewer
                 raise _wrong(f"{kind}={target}", f"Ranks are 0 to {ranks - 1}.")
         self._crew, self._stopped = crew, {}
         answers = crew.call(worker.pid, ranks=range(ranks))
