@@ -12,7 +12,7 @@ from tests.fusion.cpu.programs import Maker
 from workbench.fusion import cpu, interpret
 from workbench.fusion.loop import Program
 
-LENGTHS = [1, 7, 8, 9, 31, 32, 33, 255, 8191, 8193, 65_535, 65_537, 200_001]
+LENGTHS = [1, 7, 8, 9, 31, 32, 33, 255, 8191, 8193, 16_384, 65_535, 65_537, 200_001]
 REDUCERS = ["+", "*", "min", "max", "first", "last", "argmin", "argmax"]
 
 

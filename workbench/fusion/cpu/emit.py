@@ -23,6 +23,9 @@ from workbench.fusion.loop import Builder, Dim, For, If, Instr, Merge, Program, 
 
 __all__ = ["Emitter", "emit"]
 
+#: statements of a loop that does little but wait for memory
+PAIRED = 4
+
 _HEAD = "define void @{name}(ptr %t, ptr %p, ptr %s, i64 %lo, i64 %hi, i64 %from, i64 %to) nounwind {{"
 
 
@@ -309,15 +312,10 @@ class Emitter(Access):
 
     def line(self, loop: For, last: Dim, start: Value, end: Value) -> None:
         """Write the vectors of one line: in blocks where lanes are folded."""
-        self.vectors = {}
-        merges = [each for each in statements(loop.body) if isinstance(each, Merge) and each.builder in self.states]
-        for each in merges:
-            for k in range(len(self.states[each.builder].builder.ops)):
-                if (each.builder, k) not in self.vectors:
-                    state = self.states[each.builder]
-                    made = ExactLanes(self, state) if isinstance(state, ExactState) else Vectors(self, state, k)
-                    self.vectors[each.builder, k] = made
+        self.vectors = self.accumulators(loop)
         if any(v.blocked for v in self.vectors.values()):
+            if self._pairs(loop):
+                start = self.pairs(loop, last, start, end)
             with self.counting(start, end, BLOCK) as begin:
                 bound = begin + BLOCK
                 stop = bound.lt(end).where(bound, end)
@@ -325,6 +323,50 @@ class Emitter(Access):
         else:
             self.lines(loop, last, start, end)
         self.vectors = {}
+
+    def accumulators(self, loop: For) -> dict[tuple[int, int], Vectors | ExactLanes]:
+        """Return an accumulator for each op that a loop merges with."""
+        found: dict[tuple[int, int], Vectors | ExactLanes] = {}
+        for each in statements(loop.body):
+            if isinstance(each, Merge) and each.builder in self.states:
+                state = self.states[each.builder]
+                for k in range(len(state.builder.ops)):
+                    if (each.builder, k) not in found:
+                        found[each.builder, k] = (
+                            ExactLanes(self, state) if isinstance(state, ExactState) else Vectors(self, state, k)
+                        )
+        return found
+
+    def _pairs(self, loop: For) -> bool:
+        """Whether a loop waits for memory alone: then two blocks at a time, as two streams come faster than one."""
+        body = list(statements(loop.body))
+        simple = all(isinstance(each, Merge) or (isinstance(each, Instr) and each.op != "scan") for each in body)
+        ours = all(isinstance(v, Vectors) and v.blocked and not v.moments for v in self.vectors.values())
+        return (
+            simple and ours and len(loop.dims) == 1 and len(body) <= PAIRED and len(loop.builders) == len(self.states)
+        )
+
+    def pairs(self, loop: For, last: Dim, start: Value, end: Value) -> Value:
+        """Write whole blocks two by two; return where the rest begins. Each is folded as if it came alone."""
+        first, second = self.vectors, self.accumulators(loop)
+        rest = start + ((end - start) & -(2 * BLOCK))
+        with self.counting(start, rest, 2 * BLOCK) as begin:
+            middle = begin + BLOCK
+            for vectors in (*first.values(), *second.values()):
+                vectors.begin(begin)
+            self.along, before = last.name, dict(self.values)
+            with self.counting(begin, middle, self.lanes) as j:
+                for self.vectors, at in ((first, j), (second, j + BLOCK)):
+                    self.scalars[last.name] = at
+                    self.block(loop.body)
+                    for vectors in self.vectors.values():
+                        vectors.turn()
+            self.along, self.values, self.vectors = None, before, first
+            for vectors in first.values():
+                vectors.fold(begin, middle)
+            for vectors in second.values():
+                vectors.fold(middle, begin + 2 * BLOCK)
+        return rest
 
     def lines(self, loop: For, last: Dim, start: Value, end: Value) -> None:
         """Write the vectors between two points, then fold what they merged."""
