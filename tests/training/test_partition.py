@@ -425,6 +425,7 @@ def test_what_is_left_out_of_the_search_changes_nothing(
     assert partition(profile, cluster, compat=compat, activation_compression=1, **options) == found
     monkeypatch.setattr(solve, "_SAMPLE", 10**6)
     monkeypatch.setattr(solve, "_ROWS", 10**3)
+    monkeypatch.setattr(solve, "_NARROW", 0)
     assert partition(profile, cluster, compat=compat, activation_compression=1, **options) == found
 
 

@@ -19,6 +19,9 @@ TIE = 1e-12
 #: how many numbers of units are worked on at once: more are fewer steps, but half of their candidates cannot be
 _UNITS = 4
 
+#: states for each node up to which blocks are left out: with many branches, those of a block have little in common
+_NARROW = 2
+
 #: states that are looked at for a bound of a span's time, and what is left to rounding where it is used
 _SAMPLE, _SLACK = 40, 1e-9
 
@@ -166,6 +169,7 @@ class Level:
         best = np.full((self.count + 1, blocks * _ROWS, size), np.inf)
         floor = np.full((self.count + 1, blocks, size), np.inf)
         scratch = np.empty((_ROWS, size))
+        narrow = size < _NARROW * len(states.graph.names)
         for end in range(size):
             before = np.flatnonzero(states.inside(end))
             starts = np.concatenate(([0], before + 1))
@@ -179,8 +183,11 @@ class Level:
                     np.minimum(row, best[used - 1, end], out=row)
                 if used > 1 and len(before):
                     for replicas, seconds in enumerate(last(range(used, used + 1))[0], 1):
-                        segments[before] = seconds
                         left = used - replicas
+                        if not narrow:
+                            _lower_by_all(row, best[left], before, seconds, scratch)
+                            continue
+                        segments[before] = seconds
                         _lower(row, best[left], floor[left, :height], segments.reshape(height, _ROWS), scratch)
                 floor[used, height - 1] = np.minimum(floor[used, height - 1], row)
         return best[self.count, :size]
@@ -324,6 +331,18 @@ def _lower(row: _Floats, table: _Floats, floor: _Floats, segments: _Floats, scra
             within = scratch[:, : some.stop - some.start]
             np.maximum(table[block * _ROWS : (block + 1) * _ROWS, some], segments[block][:, None], out=within)
             np.minimum(row[some], within.min(axis=0), out=row[some])
+
+
+def _lower_by_all(row: _Floats, table: _Floats, cuts: _Ints, segments: _Floats, scratch: _Floats) -> None:
+    """Do what `_lower` does, with all cuts; `segments` has the seconds of these alone."""
+    for top in range(0, len(cuts), _ROWS):
+        some = cuts[top : top + _ROWS]
+        # spans that start after the cut have no part in it
+        first, width = int(some[0]), int(some[-1]) + 1
+        within = scratch[: len(some), :width]
+        rows = table[first:width, :width] if width - first == len(some) else table[some, :width]
+        np.maximum(rows, segments[top : top + _ROWS, None], out=within)
+        np.minimum(row[:width], within.min(axis=0), out=row[:width])
 
 
 def best_cuts(costs: Costs, cluster: Cluster, *, straight: bool = False, fewer: bool = False) -> list[Cut]:
