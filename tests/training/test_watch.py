@@ -103,3 +103,12 @@ def test_what_has_ended_is_saved_and_not_replanned() -> None:
     model = nets.mlp()
     found.load(model, nets.momentum(model.parameters()))
     assert nets.same(model, run.model)
+
+
+def test_a_line_says_what_was_lost() -> None:
+    run = run_of()
+    assert "lost" not in repr(run)
+    run.add_incident("lost", "worker 1 (stage 1) lost at step 4.", worker=1)
+    assert repr(run).endswith("· 1 lost, 0 updates lost")
+    run.add_incident("restore", "Restored checkpoint step 1; 3 steps lost.", worker=1, lost_steps=3, lost_samples=48)
+    assert repr(run).endswith("· 1 lost, 3 updates lost")

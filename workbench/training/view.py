@@ -44,10 +44,10 @@ def line(run: TrainRun) -> str:
         parts.append(f"loss {losses[-1][2]:.4g}")
     if run.throughput:
         parts += [f"{run.throughput:,.0f} samples/s", f"bubble {100 * run.bubble:.0f} %"]
-    lost = [row for row in run.rows("incidents") if row[1] == "lost"]
+    incidents = run.rows("incidents")
+    lost = sum(row[1] == "lost" for row in incidents)
     if lost:
-        updates = sum(row[7] for row in lost)
-        parts.append(f"{len(lost)} lost, {updates} updates lost")
+        parts.append(f"{lost} lost, {sum(row[7] for row in incidents)} updates lost")
     if run.link:
         parts.append(f"emulated link {run.link}")
     if run.state in ("cancelled", "failed"):
