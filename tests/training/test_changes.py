@@ -14,6 +14,7 @@ from torch import nn
 
 from tests.training import nets
 from tests.training.resilience.inprocess import Hub, Kill, ThreadCrew
+from workbench.engine import session
 from workbench.training import changes, checkpoint, driver, errors, prepare
 from workbench.training import data as data_module
 from workbench.training.changes import Changes
@@ -84,7 +85,7 @@ class Ran:
         )
         self.run = TrainRun(terms=terms, plan=plan, resilience=resilience, interval=interval)
         seating = terms.seating(plan, machines.present[: changes.ranks_of(plan)])
-        self.changes = Changes(self.run, terms, seating, machines, resilience)  # type: ignore[arg-type]
+        self.changes = Changes(self.run, terms, seating, machines, resilience)
         crew: Any = Crew(self.run.run_id, kills)
         self.driver = Driver(
             self.run, crew, seating, lambda batch: [batches.count(batch, piece) for piece in range(MICROBATCHES)],
@@ -221,7 +222,7 @@ def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
         raise errors.StageMemoryError("Too large.", "")
 
     monkeypatch.setattr(prepare, "fewer", refuse)
-    monkeypatch.setattr(changes.session, "heal", lambda: machines.present.append("worker2"))
+    monkeypatch.setattr(session, "heal", lambda: machines.present.append("worker2"))
     seating = ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
     assert seating is not None and seating.addresses == ["worker0", "worker2"]
     row = ran.run.incidents.iloc[0]
@@ -229,6 +230,6 @@ def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row.message.startswith("1 worker left; 2 stages need ")
     assert row.message.endswith("Waiting for 1 more; no smaller plan fits into memory.")
     machines.present[:] = ["worker0"]
-    monkeypatch.setattr(changes.session, "heal", lambda: ran.run.cancel())
+    monkeypatch.setattr(session, "heal", lambda: ran.run.cancel())
     with pytest.raises(driver.Cancelled):
         ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
