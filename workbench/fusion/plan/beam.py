@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from workbench.fusion.expr import Expr
 from workbench.fusion.passes.cost import costs
 from workbench.fusion.plan.cost import MOST_LOOKED, Costs, bits, gain, spread
+from workbench.fusion.plan.gpu_cost import costs_of
 from workbench.fusion.plan.grouping import joined
 from workbench.fusion.plan.kernels import MOST_OPS, Partition
 from workbench.fusion.plan.model import DeviceModel
@@ -30,6 +31,8 @@ LARGE = 400
 MOST_TRIES = 24
 #: how many times the registers of one of two packed loops the other one may take
 RATIO = 2.0
+#: kinds of loops that a launch on a GPU selects among
+MOST_KINDS = 8
 
 
 @dataclass
@@ -49,10 +52,11 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
     model : DeviceModel
     """
     parts, largest = largest_of(roots)
-    evaluate = Costs(parts, model)
+    evaluate = costs_of(parts, model)
     found = candidates(parts, largest, model)
-    if not found and len(largest.kernels) == 1 and not _crowded(largest.kernels[0], evaluate):
-        settle(parts, [list(bits(mask)) for mask in largest.kernels])
+    single = evaluate.kernel(largest.kernels[0]) if len(largest.kernels) == 1 else None
+    if single is not None and not found and not evaluate.penalty(single):
+        settle(parts, [list(bits(mask)) for mask in largest.kernels], None, evaluate.schemes)
         return parts
     sets: list[tuple[int, ...]] = [()]
     beam: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
@@ -65,7 +69,7 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
     for chosen in sets:
         if chosen:
             parts, largest = largest_of(roots, chosen)
-            evaluate = Costs(parts, model)
+            evaluate = costs_of(parts, model)
         best = _faster(largest, evaluate, best)
     assert best is not None
     _, largest, evaluate = best
@@ -73,7 +77,7 @@ def search(roots: Sequence[Expr], model: DeviceModel) -> Partition:
         best = _faster(plan, evaluate, best)
     _, plan, evaluate = best
     parts = evaluate.parts
-    settle(parts, [list(bits(mask)) for mask in plan.kernels], plan.packs)
+    settle(parts, [list(bits(mask)) for mask in plan.kernels], plan.packs, evaluate.schemes)
     parts.refused = refused(plan, evaluate, {each for chosen in sets for each in chosen})
     return parts
 
@@ -207,7 +211,8 @@ def _completed(chosen: Sequence[int], evaluate: Costs) -> list[int]:
             one, other, found = evaluate.kernel(mask), evaluate.kernel(kernels[place]), evaluate.tried(both)
             if found is None or one is None or other is None or found.ops > MOST_OPS:
                 continue
-            rest = [each for each in (*kernels, *chosen) if not each & both]
+            placed = _union(kernels) | both
+            rest = [each for each in kernels if not each & both] + [each for each in chosen if not each & placed]
             if found.gain > one.gain + other.gain and _apart(both, rest, evaluate):
                 kernels[place] = both
                 break
@@ -229,16 +234,22 @@ def pack(plan: Plan, evaluate: Costs) -> None:
     evaluate.looked = 0
     plan.packs = list(range(len(kernels)))
     above = [_union(evaluate.parts.vertices[each].above for each in bits(mask)) for mask in kernels]
-    packs: list[tuple[int, int, int, int, int]] = []  # first kernel, vertices, above, ops, registers
+    packs: list[tuple[int, int, int, set[tuple[str, ...]], int]] = []  # first kernel, vertices, above, kinds, registers
+    ops: dict[int, int] = {}
+    cpu = evaluate.model.device == "cpu"
     for number, mask in enumerate(kernels):
         found = evaluate.kernel(mask)
         root = evaluate.parts.vertices[(mask & -mask).bit_length() - 1].root
         if found is None or root is None or root.kind == "group":
             continue
         registers = max(found.registers, 1)
+        inside_of = [evaluate.parts.vertices[each] for each in bits(mask)]
+        kind = tuple([node.name for each in inside_of for node in (*each.inside, each.node)])
         for place in range(max(0, len(packs) - MOST_TRIES), len(packs)):
-            first, inside, over, ops, most = packs[place]
-            if over & mask or above[number] & inside or ops + found.ops > MOST_OPS:
+            first, inside, over, kinds, most = packs[place]
+            if over & mask or above[number] & inside:
+                continue
+            if ops[first] + found.ops > MOST_OPS if cpu else len(kinds | {kind}) > MOST_KINDS:
                 continue
             if max(registers, most) > RATIO * min(registers, most):
                 continue
@@ -247,10 +258,12 @@ def pack(plan: Plan, evaluate: Costs) -> None:
             others += [each for each in kernels if not each & taken]
             if _apart(inside | mask, others, evaluate):
                 plan.packs[number] = first
-                packs[place] = first, inside | mask, over | above[number], ops + found.ops, max(most, registers)
+                packs[place] = first, inside | mask, over | above[number], kinds | {kind}, max(most, registers)
+                ops[first] += found.ops
                 break
         else:
-            packs.append((number, mask, above[number], found.ops, registers))
+            packs.append((number, mask, above[number], {kind}, registers))
+            ops[number] = found.ops
 
 
 def _union(masks: Iterable[int]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from workbench.fusion.expr import Dim, Expr, Shape
 from workbench.fusion.passes.cost import own_cost
-from workbench.fusion.plan.kernels import Partition, Vertex
+from workbench.fusion.plan.kernels import Partition, Root, Vertex
 from workbench.fusion.plan.model import DeviceModel
 from workbench.fusion.plan.schemes import Built, schemes_of
 from workbench.fusion.structure import SMALL
@@ -168,12 +168,25 @@ class Costs:
         alone = [self.kernel(1 << each.number) for each in vertices]
         saved = sum(each.bytes for each in alone if each is not None) - found.bytes
         again = found.ns - sum(each.ns for each in alone if each is not None)
-        launches = (len(vertices) - 1) * self.model.launch_us / 1e3
+        launches = (
+            len(vertices) - 1
+        ) * self.model.launch_us / 1e3 - self.model.limits.barrier_us / 1e3 * found.built.barriers
+        again = self.computing(abs(again), found.built, NOMINAL, found.registers) * (1 if again > 0 else -1)
         return saved / self.model.memory / 1e6 + launches - again / 1e6 - self.penalty(found)
 
     def penalty(self, found: Kernel) -> float:
         """Return the milliseconds that a kernel loses for being so large: registers that it lacks."""
-        return SPILL_NS * max(0, found.registers - self.model.limits.registers) * NOMINAL / 1e6
+        volume = max([self.volume(root.space) for root in self.roots(found.mask)], default=0.0)
+        return self.spill(found.registers) * volume / 1e6
+
+    def spill(self, live: int) -> float:
+        """Return the nanoseconds an element of storing and loading values beyond the registers."""
+        return SPILL_NS * max(0, live - self.model.limits.registers)
+
+    def roots(self, mask: int) -> list[Root]:
+        """Return what the vertices of a set leave behind."""
+        found = [self.parts.vertices[number].root for number in bits(mask)]
+        return [each for each in found if each is not None]
 
     def _evaluated(self, mask: int, vertices: Sequence[Vertex], built: Built) -> Kernel:
         model, rows = self.model, built.rows
@@ -202,17 +215,29 @@ class Costs:
             near = again / model.bandwidth_gbps["L2"] if rows else again / model.memory
             live = self.live(members)
             registers = max(registers, live)
-            space = members[0].root.space if members[0].root is not None else ()
-            spilled = SPILL_NS * max(0, live - model.limits.registers) * self.volume(space)
-            ms += max((fresh + written) / model.memory + near, self.seconds(ns + spilled, built)) / 1e6
+            volume = self.volume(members[0].root.space if members[0].root is not None else ())
+            computing = self.computing(ns + self.spill(live) * volume, built, volume, live)
+            ms += max((fresh + written) / model.memory + near, computing) / 1e6
             total_bytes += fresh + written
             total_ns += ns
             loaded.update(loads)
             computed.update(nodes)
+        ms += built.barriers * model.limits.barrier_us / 1e3
         return Kernel(mask, built, len(computed), total_bytes, total_ns, registers, ms)
 
-    def seconds(self, ns: float, built: Built) -> float:
-        """Return the nanoseconds that computing takes which takes so many on one core."""
+    def computing(self, ns: float, built: Built, volume: float, live: int) -> float:
+        """Return the nanoseconds of a loop that takes so many on one core of a CPU.
+
+        Parameters
+        ----------
+        ns : float
+        built : Built
+            The kernel that it is in.
+        volume : float
+            Its iterations.
+        live : int
+            Values that it has at the same time.
+        """
         return ns
 
     def kept(self, node: tuple[int, float], computed: Mapping[int, float]) -> float:
@@ -281,7 +306,9 @@ def latency(parts: Partition, model: DeviceModel) -> float:
     number = {id(each.node): each.number for each in parts.vertices}
     plan = [sum(1 << number[id(root.node)] for root in group.roots) for group in parts.groups]
     plan += [1 << number[id(node)] for _, node in parts.calls]
-    return Costs(parts, model).latency(plan)
+    from workbench.fusion.plan.gpu_cost import costs_of
+
+    return costs_of(parts, model).latency(plan)
 
 
 def bits(mask: int) -> Iterator[int]:

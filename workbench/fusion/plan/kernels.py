@@ -38,6 +38,8 @@ class Root:
         False for what is computed once a row, after the row's reductions.
     stage : int
         Which of the group's loops it belongs to.
+    scheme : str
+        How its value reaches its users in the kernel: local, warp, regional or global.
     """
 
     node: Expr
@@ -46,6 +48,7 @@ class Root:
     rows: int = 0
     inner: bool = True
     stage: int = 0
+    scheme: str = "local"
 
     @property
     def placed(self) -> bool:

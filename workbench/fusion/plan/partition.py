@@ -11,9 +11,10 @@ from typing import Any
 
 from workbench.fusion.expr import Expr, Size
 from workbench.fusion.graph import walk
-from workbench.fusion.plan.grouping import begun, joined, joins, root_of
+from workbench.fusion.plan.grouping import joined, root_of
 from workbench.fusion.plan.inline import base_of, compiles, is_inline
-from workbench.fusion.plan.kernels import MOST_OPS, Partition, Vertex
+from workbench.fusion.plan.kernels import MOST_OPS, Group, Partition, Root, Vertex
+from workbench.fusion.plan.schemes import Loops, Schemes
 
 __all__ = ["cut", "partition", "settle"]
 
@@ -44,7 +45,12 @@ def cut(roots: Sequence[Expr], cuts: Sequence[int] = ()) -> Partition:
     return parts
 
 
-def settle(parts: Partition, kernels: Sequence[Sequence[int]], packs: Sequence[int] | None = None) -> None:
+def settle(
+    parts: Partition,
+    kernels: Sequence[Sequence[int]],
+    packs: Sequence[int] | None = None,
+    schemes: Schemes | None = None,
+) -> None:
     """Give each vertex to its kernel, and each kernel the level at which all that it reads is there.
 
     Parameters
@@ -54,6 +60,8 @@ def settle(parts: Partition, kernels: Sequence[Sequence[int]], packs: Sequence[i
         Numbers of vertices, ascending; each vertex is in one.
     packs : sequence of int, optional
         For each kernel which launch it is part of.
+    schemes : Schemes, optional
+        The rules of the device: by default those of a CPU.
     """
     vertices = parts.vertices
     units = list(range(len(kernels))) if packs is None else list(packs)
@@ -66,10 +74,15 @@ def settle(parts: Partition, kernels: Sequence[Sequence[int]], packs: Sequence[i
         if first.root is None:
             parts.calls.append((level, first.node))
             continue
-        group = begun(first, level)
-        group.pack = units[number]
-        if not all(joins(vertices[each], group, parts) for each in kernel[1:]):
+        built = (schemes or Loops()).built([vertices[each] for each in kernel], parts)
+        if built is None:
             raise AssertionError("a kernel of loops that do not fit together")
+        group = Group(level, first.root.space, built.rows or None, pack=units[number])
+        for each in kernel:
+            root = vertices[each].root
+            assert root is not None
+            inner, stage = built.inner[each], built.stages[each]
+            group.add(Root(root.node, root.kind, root.space, root.rows, inner, stage, built.schemes.get(each, "local")))
         parts.groups.append(group)
         for root in group.roots:
             parts.where[id(root.node)], parts.roots[id(root.node)] = group, root
