@@ -48,6 +48,8 @@ PLANS: list[tuple[str, list[int], list[float], float, float | None]] = [
     ("resnet50", [4], [1e9], 0.3, 0.162880924),
     ("resnet50", [4, 4], [1e9, 125e6], 1.0, None),
     ("densenet121", [4], [1e9], 0.3, 0.089976),
+    ("densenet121", [16], [1e9], 0.3, None),
+    ("densenet121", [4, 4], [1e9, 125e6], 0.3, None),
     ("gnmt_large", [4], [1e9], 1.0, None),
     ("gnmt_large", [16], [1e9], 5.0, None),
     ("gnmt_large", [4, 4], [1e9, 125e6], 15.0, None),
