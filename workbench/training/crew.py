@@ -54,11 +54,10 @@ class Crew:
     def seat(self, addresses: Sequence[str], setups: Sequence[bytes]) -> list[int]:
         """Put the run on workers, a rank on each; return the ranks whose worker has gone."""
         self._addresses, self._seated = list(addresses), self._seated + 1
-        gone = [
-            rank
-            for rank, setup in enumerate(setups)
-            if isinstance(self.call(worker.install, setup, ranks=[rank], patience=math.inf)[0], BaseException)
-        ]
+        # All at once: a new worker loads torch for it.
+        calls = [self.tell(worker.install, setup, ranks=[rank])[0] for rank, setup in enumerate(setups)]
+        self._wait(range(len(setups)), calls, math.inf)
+        gone = [rank for rank, call in enumerate(calls) if isinstance(answer(call), BaseException)]
         for rank, address in enumerate(addresses):
             if rank not in gone:
                 self._tasks[rank] = self._client.submit(
@@ -98,11 +97,15 @@ class Crew:
         """Call a function of `worker` on ranks, all at once; what failed, or took too long, gives its exception."""
         ranks = list(ranks)
         calls = self.tell(function, *arguments, ranks=ranks)
+        self._wait(ranks, calls, patience)
+        return [answer(call) for call in calls]
+
+    def _wait(self, ranks: Sequence[int], calls: Sequence[futures.Future[Any]], patience: float) -> None:
+        """Wait for calls, but not for those of workers that have gone."""
         until = time.monotonic() + patience
         while time.monotonic() < until and futures.wait(calls, LOOK).not_done:
             if all(call.done() or self._addresses[rank] in self._gone for rank, call in zip(ranks, calls, strict=True)):
                 break
-        return [answer(call) for call in calls]
 
     def tell(self, function: Callable[..., Any], *arguments: Any, ranks: Iterable[int]) -> list[futures.Future[Any]]:
         """Call a function of `worker` on ranks without waiting for it."""
