@@ -7,6 +7,7 @@ import operator
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -290,7 +291,7 @@ def correctly_rounded(name: str, x: np.ndarray, options: dict[str, Any]) -> Any:
     """
     plain = getattr(np, name)(x, **options)
     base = name.removeprefix("nan")
-    if base not in ("sum", "prod", "mean", "var", "std") or plain.dtype.kind != "f":
+    if base not in ("sum", "prod", "mean", "var", "std") or plain.dtype not in (np.float64, np.float32):
         return plain
     axis = options.get("axis")
     axes = tuple(range(x.ndim)) if axis is None else tuple([k % x.ndim for k in np.atleast_1d(axis)])
@@ -315,8 +316,14 @@ def correctly_rounded(name: str, x: np.ndarray, options: dict[str, Any]) -> Any:
 
 
 def _variance(row: np.ndarray, ddof: int, root: bool) -> float:
-    mean = math.fsum(row) / len(row)
-    value = float(np.float64(math.fsum((row - mean) ** 2)) / np.float64(max(len(row) - ddof, 0)))
+    numbers = [Fraction(each) for each in row.tolist()]
+    mean = sum(numbers, Fraction(0)) / len(numbers)
+    spread = sum((each - mean) ** 2 for each in numbers)
+    free = max(len(row) - ddof, 0)
+    try:
+        value = float(spread / free) if free else math.inf if spread else math.nan
+    except OverflowError:
+        value = math.inf
     return math.sqrt(value) if root else value
 
 

@@ -139,21 +139,6 @@ def test_running_values_are_added_one_by_one() -> None:
     hold(lambda a: np.cumprod(a[:100]), np.cumprod(x[:100]), x)
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1])
-@pytest.mark.parametrize("name", ["var", "std", "nanvar", "nanstd"])
-def test_variances_are_of_exact_sums(name: str, axis: int | None) -> None:
-    x = np.random.default_rng(8).normal(1e6, 1.0, size=(301, 97))
-    if name.startswith("nan"):
-        x[::7, 3] = x[:, 5] = np.nan
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning) if axis == 0 and "nan" in name else np.errstate():
-        wanted = getattr(np, name)(x.astype(np.longdouble), axis=axis, ddof=1)
-    function = getattr(np, name)
-    lazy = function(wb.fusion.array(x), axis=axis, ddof=1)
-    values = [lazy.compute(device="cpu", threads=threads, exact=True) for threads in (1, 2)]
-    assert np.array_equal(values[0], values[1], equal_nan=True)
-    np.testing.assert_allclose(values[0], wanted.astype(float), rtol=1e-14)
-
-
 def test_it_runs_compiled() -> None:
     cache.clear(disk=False)
     x = np.random.default_rng(9).normal(size=(30, 40))

@@ -13,13 +13,14 @@ __all__ = ["optimise"]
 def optimise(roots: Sequence[Expr], exact: bool = False) -> tuple[list[Expr], dict[int, Expr]]:
     """Return the roots rewritten, and for each node of theirs, by id, what became of it."""
     from workbench.fusion.passes.algebra import simplify
-    from workbench.fusion.passes.columns import exact_variance, split_variance
+    from workbench.fusion.passes.columns import split_variance
     from workbench.fusion.passes.groups import merge_groups
     from workbench.fusion.passes.rewrite import rewrite
+    from workbench.fusion.passes.variances import exact_variances
     from workbench.fusion.passes.views import push_views
 
     order = walk(roots)
-    split = exact_variance if exact else split_variance
+    split = exact_variances() if exact else split_variance
     became = rewrite(order, lambda node: split(simplify(node)))
     after: dict[int, Expr] | None = push_views(walk([became[id(root)] for root in roots], masks=False))
     while after is not None:
