@@ -29,7 +29,8 @@ def four() -> Iterator[Any]:
     torch.set_num_threads(threads)
 
 
-def trained(chaos: str, **options: Any) -> Any:
+def trained(chaos: str, **options: Any) -> tuple[Any, Any]:
+    """Train with chaos, compare with one process, and return the run and its incidents but checkpoints."""
     model, reference = nets.mlp(0.25), nets.mlp(0.25)
     options = {"schedule": "1f1b", "microbatches": 4, "resilience": "redundant", **options}
     run = wb.training.train(
@@ -40,13 +41,12 @@ def trained(chaos: str, **options: Any) -> Any:
     assert run.losses.loss.tolist() == nets.plain(reference, nets.momentum, 4, epochs=EPOCHS)
     assert nets.same(model, reference)
     assert run.losses.step.tolist() == list(range(3 * EPOCHS))
-    return run
+    return run, run.incidents[run.incidents.kind != "checkpoint"]
 
 
 def test_a_killed_worker_is_made_up_for_by_its_neighbour(four: Any) -> None:
     pids = dict(four.run(os.getpid))
-    run = trained("kill=2@step3")
-    incidents = run.incidents
+    _, incidents = trained("kill=2@step3")
     assert incidents.kind.tolist() == ["lost", "failover"] and incidents.worker.tolist() == [2, 2]
     row = incidents.iloc[1]
     assert row.message.startswith(f"worker 2 (stage 2) lost at step {row.step}; worker 1 has its copy; resumed in ")
@@ -60,15 +60,15 @@ def test_a_killed_worker_is_made_up_for_by_its_neighbour(four: Any) -> None:
 @pytest.mark.parametrize("chaos", ["kill=0@step2,kill=2@step2", "kill=3@step4", "kill=1@step1,kill=3@step7"])
 @pytest.mark.parametrize("redundancy", ["lazy", "eager"])
 def test_killed_workers(four: Any, chaos: str, redundancy: str) -> None:
-    run = trained(chaos, redundancy=redundancy)
-    assert (run.incidents.kind == "failover").sum() == chaos.count("kill")
+    _, incidents = trained(chaos, redundancy=redundancy)
+    assert (incidents.kind == "failover").sum() == chaos.count("kill")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stall", "cut"])
 def test_silent_workers_are_cut_off(four: Any, kind: str) -> None:
-    run = trained(f"{kind}=2@step3")
-    assert run.incidents.kind.tolist() == ["stall", "lost", "failover"]
+    _, incidents = trained(f"{kind}=2@step3")
+    assert incidents.kind.tolist() == ["stall", "lost", "failover"]
     stopped = [pid for pid in four.run(os.getpid).values() if _state(pid) == "T"]
     assert not stopped  # what was stalled goes on when the run is over
 
@@ -76,8 +76,8 @@ def test_silent_workers_are_cut_off(four: Any, kind: str) -> None:
 @pytest.mark.slow
 def test_a_notice_hands_over_without_replay(four: Any) -> None:
     pid = dict(four.run(os.getpid))
-    run = trained("notice=1@step3")
-    assert run.incidents.kind.tolist() == ["notice", "notice"] and run.incidents.replayed_steps.sum() == 0
+    run, incidents = trained("notice=1@step3")
+    assert incidents.kind.tolist() == ["notice", "notice"] and incidents.replayed_steps.sum() == 0
     forwards = run.timeline[run.timeline.op == "forward"]
     assert len(forwards) == len(forwards.drop_duplicates(["stage", "microbatch"]))
     until = time.monotonic() + 30
