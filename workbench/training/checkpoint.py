@@ -161,7 +161,7 @@ def write(folder: str | os.PathLike[str], number: int, state: Mapping[str, Any])
     writer = FileSystemWriter(root)
     planner.set_up_planner(dict(state), writer.storage_meta(), True)
     writer.set_up_storage_writer(True)
-    plan = writer.prepare_local_plan(planner.create_local_plan())
+    plan = planner.create_local_plan()  # not prepared by the writer: a folder that was given up would be made anew
     placed = writer.prepare_global_plan([SavePlan([])] * number + [plan])[number]
     written = writer.write_data(planner.finish_plan(placed), planner)
     written.wait()

@@ -86,6 +86,8 @@ class Saver:
         self._complete: list[Path] = [] if newest is None else [newest.path]
         self._own: list[Path] = []
         self._saves: dict[str, _Save] = {}
+        #: folders that were given up
+        self._left: list[Path] = []
         self._asked: queue.Queue[Asked] = queue.Queue()
         self._waiting: list[Asked] = []
         #: commits that lie between where the run is known to be and what its workers are told to write
@@ -187,6 +189,7 @@ class Saver:
         for asked in self._waiting:
             asked.answer(None)
         self._waiting = []
+        self._sweep()
 
     # below: ordering
 
@@ -204,7 +207,7 @@ class Saver:
             self._waiting = []
             return
         if parts is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._forget(save)
             self._ahead = min(2 * self._ahead, 1 << 20)
             if wanted == self._due_step:
                 self._plan_next(step + self._ahead - 1)
@@ -246,6 +249,7 @@ class Saver:
         self._complete.append(save.folder)
         size = sum(known["bytes"] for known in made.facts["files"].values())
         self._run.add_incident("checkpoint", f"{save.folder} has step {save.step}, {show_bytes(size)}.", step=save.step)
+        self._sweep()
         for asked in save.asked:
             asked.answer(save.folder)
         if not save.asked:
@@ -274,7 +278,14 @@ class Saver:
 
     def _forget(self, save: _Save) -> None:
         self._saves.pop(str(save.folder), None)
-        shutil.rmtree(save.folder, ignore_errors=True)
+        self._left.append(save.folder)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete what was not finished; a worker that still writes there may keep it for a while."""
+        for folder in self._left:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._left = [folder for folder in self._left if folder.exists()]
 
 
 def _unwritten(step: int, why: str) -> CheckpointError:
