@@ -9,10 +9,10 @@ import numpy as np
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.arithmetic import there
-from workbench.fusion.capture.cleaning import known
 from workbench.fusion.capture.columns import Column
 from workbench.fusion.capture.domains import Domain, Known
 from workbench.fusion.capture.lazy import LazyPandas
+from workbench.fusion.capture.replacing import known
 from workbench.fusion.capture.scalars import LazyScalar, LazyValue
 from workbench.fusion.graph import walk
 
