@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from workbench.fusion.cpu import vmath
+from workbench.fusion.cpu import division, vmath
 from workbench.fusion.cpu.ir import BITS, Code, Value
+from workbench.fusion.cpu.module import Module
 
-__all__ = ["Module", "apply", "cast", "kind_of", "maximum", "minimum", "signed"]
-
-#: lines of elementary functions beyond which those that are called more than so many times do not stand in line
-INLINED, OFTEN = 300, 4
+__all__ = ["apply", "cast", "kind_of", "maximum", "minimum", "signed"]
 
 #: dtype -> what LLVM holds it in
 _KINDS = {
@@ -28,60 +26,6 @@ def kind_of(dtype: str) -> str:
 def signed(dtype: str) -> bool:
     """Return whether a dtype is a signed integer."""
     return dtype.startswith("int")
-
-
-class Module:
-    """What the functions of one module share: the elementary functions and declarations that they use.
-
-    Parameters
-    ----------
-    target : vmath.Target
-        What the processor offers.
-    exact : bool
-        Scalar library functions.
-    """
-
-    def __init__(self, target: vmath.Target, exact: bool = False) -> None:
-        self.target, self.exact = target, exact
-        self.definitions: dict[str, str] = {}
-        self.declared: set[str] = set()
-
-    def elementary(self, code: Code, name: str, arguments: list[Value]) -> Value:
-        """Return an elementary function of vectors."""
-        x = arguments[0]
-        symbol = vmath.symbol(name, x.kind, x.lanes, self.exact)
-        if symbol not in self.definitions:
-            text, declared = vmath.define(name, x.kind, x.lanes, self.target, self.exact)
-            self.definitions[symbol] = text
-            self.declared |= declared
-        return code.call(x.kind, x.lanes, symbol, *arguments)
-
-    def inlined(self, callers: str) -> list[str]:
-        """Return the definitions: those that are called often stand for themselves where LLVM would take long."""
-        calls = {symbol: callers.count(f"@{symbol}(") for symbol in self.definitions}
-        lines = {symbol: calls[symbol] * text.count("\n") for symbol, text in self.definitions.items()}
-        total, found = sum(lines.values()), dict(self.definitions)
-        for symbol in sorted(lines, key=lambda each: -lines[each]):
-            if total > INLINED and calls[symbol] > OFTEN:
-                found[symbol] = found[symbol].replace(" alwaysinline ", " noinline ")
-                total -= lines[symbol]
-        return list(found.values())
-
-    def scalar(self, code: Code, name: str, arguments: list[Value]) -> Value:
-        """Return a function of libm (`fmod`) lane by lane."""
-        x = arguments[0]
-        function = name + ("f" if x.kind == "f32" else "")
-        kind = {"f64": "double", "f32": "float"}[x.kind]
-        self.declared.add(f"declare {kind} @{function}({', '.join([kind] * len(arguments))})")
-        result = "poison"
-        for lane in range(x.lanes):
-            parts = []
-            for each in arguments:
-                part = code.value(x.kind, 0, f"extractelement {each.type} {each.ref}, i32 {lane}")
-                parts.append(f"{kind} {part.ref}")
-            one = code.value(x.kind, 0, f"call {kind} @{function}({', '.join(parts)})")
-            result = code.value(x.kind, x.lanes, f"insertelement {x.type} {result}, {kind} {one.ref}, i32 {lane}").ref
-        return Value(code, result, x.kind, x.lanes)
 
 
 def minimum(a: Value, b: Value, sign: bool = True) -> Value:
@@ -336,67 +280,6 @@ def _right(module: Module, code: Code, dtypes: list[str], result: str, args: lis
     return _shift(module, code, dtypes, result, args, False)
 
 
-def _divide_integers(a: Value, b: Value, sign: bool) -> tuple[Value, Value]:
-    """Return quotient and remainder towards minus infinity; both 0 where b is 0."""
-    zero = b.eq(0)
-    if not sign:
-        safe = zero.where(1, b)
-        q = a.op("udiv", safe)
-        return zero.where(0, q), zero.where(0, a - q * safe)
-    # The least integer by -1 would trap: its quotient wraps to itself.
-    minus = b.eq(-1)
-    safe = (zero | minus).where(1, b)
-    q = a.op("sdiv", safe)
-    r = a - q * safe
-    off = r.ne(0) & (r ^ safe).lt(0)
-    q, r = off.where(q - 1, q), off.where(r + safe, r)
-    q = minus.where(-a, q)
-    return zero.where(0, q), (zero | minus).where(0, r)
-
-
-def fmod(module: Module, code: Code, a: Value, b: Value) -> Value:
-    """Return C's fmod: exact, with the sign of a."""
-    return module.scalar(code, "fmod", [a, b])
-
-
-def _fmod(module: Module, code: Code, dtypes: list[str], result: str, args: list[Value]) -> Value:
-    a, b = args
-    if a.floating:
-        return fmod(module, code, a, b)
-    if not signed(result):
-        return _divide_integers(a, b, False)[1]
-    bad = b.eq(0) | b.eq(-1)
-    safe = bad.where(1, b)
-    return bad.where(0, a.op("srem", safe))
-
-
-def _float_divmod(module: Module, code: Code, a: Value, b: Value) -> tuple[Value, Value]:
-    """Return floor division and remainder as NumPy computes them."""
-    mod = fmod(module, code, a, b)
-    div = (a - mod) / b
-    off = mod.ne(0.0) & mod.ne(mod.like(0.0)) & (b.lt(0.0) ^ mod.lt(0.0))
-    whole = mod.eq(0.0)
-    mod = whole.where(mod.like(0.0).intrinsic("copysign", b), off.where(mod + b, mod))
-    div = off.where(div - 1.0, div)
-    floor = div.intrinsic("floor")
-    floor = (div - floor).gt(0.5).where(floor + 1.0, floor)
-    quotient = a / b
-    floor = div.eq(0.0).where(quotient.like(0.0).intrinsic("copysign", quotient), floor)
-    return b.eq(0.0).where(quotient, floor), mod
-
-
-def _floor_divide(module: Module, code: Code, dtypes: list[str], result: str, args: list[Value]) -> Value:
-    if args[0].floating:
-        return _float_divmod(module, code, *args)[0]
-    return _divide_integers(args[0], args[1], signed(result))[0]
-
-
-def _remainder(module: Module, code: Code, dtypes: list[str], result: str, args: list[Value]) -> Value:
-    if args[0].floating:
-        return _float_divmod(module, code, *args)[1]
-    return _divide_integers(args[0], args[1], signed(result))[1]
-
-
 def _power(module: Module, code: Code, dtypes: list[str], result: str, args: list[Value]) -> Value:
     """Return an integer power, modulo the width: NumPy raises before, if an exponent is negative."""
     x, y = args
@@ -445,8 +328,8 @@ _SPECIAL: dict[str, Special] = {
     "sign": _sign_any,
     "left_shift": _left,
     "right_shift": _right,
-    "floor_divide": _floor_divide,
-    "remainder": _remainder,
-    "fmod": _fmod,
+    "floor_divide": division.floor_divide,
+    "remainder": division.remainder,
+    "fmod": division.fmod,
     "power": _power,
 }
