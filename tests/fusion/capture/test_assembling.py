@@ -44,7 +44,7 @@ JOINED = {
     "filtered": "r = pd.concat([df[df.x > 0], other[other.i < 2]])",
     "filtered_ignored": "r = pd.concat([df[df.x > 0], other], ignore_index=True); s = r.y.sum()",
     "groups": "r = pd.concat([df.groupby('i').x.sum(), other.groupby('i').x.sum()])",
-    "merged": "u = other[list('iy')].head(1); r = pd.concat([df.merge(u, on='i'), df.merge(u[1:], on='i')])",
+    "merged": "u = other[list('iy')].head(3); r = pd.concat([df.merge(u, on='i'), df.merge(u[1:], on='i')])",
     "then_filter": "t = pd.concat([df[df.x > 0], other[other.x < 1]]); r = t[t.y > 0].groupby('s').y.sum()",
     "then_slice": "t = pd.concat([df[df.x > 0], other]); r = t.iloc[3:20]; q = t.head(2); s = t.reset_index(drop=True)",
     "ignored_then_slice": "t = pd.concat([df[df.x > 0], other], ignore_index=True); r = t.iloc[3:20]; q = t.tail(2)",
