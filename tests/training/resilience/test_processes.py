@@ -26,6 +26,7 @@ def four() -> Iterator[Any]:
     torch.set_num_threads(1)
     with session.local_workers(4) as client:
         yield client
+        client.wait_for_workers(4, timeout=60)  # a session is not closed while a worker is being replaced
     torch.set_num_threads(threads)
 
 
