@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.fusion import errors
+from workbench.fusion.capture.function import routed
 from workbench.fusion.capture.storage import forget, share
 from workbench.fusion.forcing import scope
 from workbench.fusion.ops import supported
@@ -27,7 +28,8 @@ def fuse(
     """Make a function of ordinary NumPy and pandas code a fused one: a decorator, with or without parentheses.
 
     Each call wraps arrays and tables among the arguments, also one level inside lists, tuples and dicts, runs the
-    function once, and computes all results in one plan.
+    function once, and computes all results in one plan. Functions of pandas that it calls run in their lazy form, or
+    get what lazy objects stand for.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def fuse(
     if type(fn).__module__.startswith("torch") or any(c.__module__.startswith("torch.nn") for c in type(fn).__mro__):
         raise errors.fuse_of_module()
     options = {"device": device, "threads": threads, "exact": exact, "check": check}
-    original = fn
+    original, function = fn, routed(fn)
 
     @functools.wraps(original)
     def fused(*args: Any, **kwargs: Any) -> Any:
@@ -63,7 +65,7 @@ def fuse(
         waiting: list[Any] = []
         try:
             with scope(options):
-                result = original(*lazy_args, **lazy_kwargs)
+                result = function(*lazy_args, **lazy_kwargs)
             _inside(result, lambda v: waiting.append(v) if is_lazy(v) else None)
             # writes to the arguments are part of what the call does
             written = [each for each in seen.values() if is_written(each)]

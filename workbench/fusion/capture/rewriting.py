@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
-__all__ = ["ROUTER", "VALUE", "CellCode", "prepared"]
+__all__ = ["ROUTER", "VALUE", "CellCode", "Routed", "prepared"]
 
 #: the names under which a cell finds its router, and leaves the value of its last expression
 ROUTER, VALUE = "__workbench_call__", "__workbench_value__"
@@ -58,7 +58,7 @@ def prepared(source: str, filename: str) -> CellCode:
         assert isinstance(last, ast.Expr)
         kept = ast.Assign([ast.Name(VALUE, ast.Store())], last.value)
         tree.body[-1] = ast.copy_location(kept, last)
-    tree = ast.fix_missing_locations(_Routed().visit(tree))
+    tree = ast.fix_missing_locations(Routed().visit(tree))
     return CellCode(compile(tree, filename, "exec", dont_inherit=True), reads, writes, valued)
 
 
@@ -96,8 +96,17 @@ def _silenced(source: str, last: ast.stmt) -> bool:
     return rest.lstrip().startswith(";")
 
 
-class _Routed(ast.NodeTransformer):
-    """Turns `f(x)` into `router(f, x)`, and `x[key]` into `router.item(x, key)` where the key is told by the run."""
+class Routed(ast.NodeTransformer):
+    """Turns `f(x)` into `router(f, x)`, and `x[key]` into `router.item(x, key)` where the key is told by the run.
+
+    Parameters
+    ----------
+    keys : bool
+        Whether look-ups by key are turned, too.
+    """
+
+    def __init__(self, *, keys: bool = True) -> None:
+        self._keys = keys
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -108,7 +117,11 @@ class _Routed(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         self.generic_visit(node)
-        if not isinstance(node.ctx, ast.Load) or isinstance(node.slice, ast.Constant | ast.Slice | ast.Tuple):
+        if (
+            not self._keys
+            or not isinstance(node.ctx, ast.Load)
+            or isinstance(node.slice, ast.Constant | ast.Slice | ast.Tuple)
+        ):
             return node
         router = ast.copy_location(ast.Name(ROUTER, ast.Load()), node.value)
         item = ast.copy_location(ast.Attribute(router, "item", ast.Load()), node.value)
