@@ -38,6 +38,10 @@ def held(dask_worker: Any = None) -> Held:
 
 def left(client: Any) -> list[Held]:
     """Return what each worker and, last, this process holds, and how many tasks and futures of runs there are."""
+    # Dask keeps connections for later calls, as many as there ever were calls at once: those are no leak
+    client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.rpc.collect())
+    client.run(lambda dask_worker: dask_worker.rpc.collect())
+    client.sync(_collect, client)
     mine = held()
     mine["futures"] = sum(str(key).startswith("train-") for key in client.futures)
     mine["tasks"] = client.run_on_scheduler(
@@ -55,6 +59,10 @@ def until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+async def _collect(client: Any) -> None:
+    client.rpc.collect()
 
 
 def _descriptors() -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import queue
 import signal
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ from torch import nn
 import workbench as wb
 from tests.training import nets
 from tests.training.hygiene import Held, left, until
+from workbench.training.driver import Driver
 from workbench.training.run import TrainRun
+from workbench.training.work import Work
 
 #: seconds that a run may take where many others run
 PATIENCE = 300.0
@@ -107,4 +111,75 @@ def test_an_interrupt_of_the_planning_leaves_no_orphan(
             nets.mlp(), nets.samples(), nn.functional.cross_entropy, nets.momentum, workers=2, schedule="1f1b",
             batch_size=nets.BATCH, microbatches=2, cluster=wb.training.Cluster([2], [1e9]), steps=2000,
         )  # fmt: skip
+    assert until(lambda: clean(before, left(workers), 50)), f"{before}\n{left(workers)}"
+
+
+# interrupts of a run
+
+#: what the run's thread comes to, and when it counts
+PHASES: dict[str, tuple[Any, str, Callable[..., bool]]] = {
+    "seat": (Driver, "start", lambda driver: True),
+    "join": (Driver, "_until_idle", lambda driver, *rest, **options: True),
+    "run": (TrainRun, "advance", lambda run, batches: batches > 2),
+    "collect": (Work, "_keep", lambda *rest: True),
+}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_interrupt_of_who_waits_for_a_run_leaves_no_orphan(
+    workers: Any, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one("1f1b")
+    before = left(workers)
+    owner, name, counts = PHASES[phase]
+    original, waited_for, sent = getattr(owner, name), queue.Queue[TrainRun](), list[int]()
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        if not sent and counts(*arguments, **options):
+            sent.append(signal.SIGINT)
+            run = waited_for.get(timeout=PATIENCE)
+            os.kill(os.getpid(), signal.SIGINT)  # of the main thread, which waits
+            assert run.cancelled.wait(PATIENCE)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, watched)
+    model = nets.mlp(norm=False)
+    initial = [each.detach().clone() for each in model.parameters()]
+    run = wb.training.train(
+        model, nets.samples(), nn.functional.cross_entropy, nets.momentum, plan=nets.cut_after(model, 3),
+        schedule="1f1b", batch_size=nets.BATCH, microbatches=2, epochs=1 if phase == "collect" else 2000,
+    )  # fmt: skip
+
+    def cell() -> None:
+        waited_for.put(run)
+        run.wait(PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        cell()
+    run.cancel()
+    assert run.wait(PATIENCE) and run.state == "cancelled"
+    changed = any(bool((a != b).any()) for a, b in zip(initial, model.parameters(), strict=True))
+    assert changed == (phase in ("run", "collect")) == (run.steps > 0)
+    assert until(lambda: clean(before, left(workers), 50)), f"{before}\n{left(workers)}"
+
+
+@pytest.mark.timeout(900)
+def test_an_interrupt_before_anybody_has_the_run_ends_it(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one("1f1b")
+    before, begun, launch = left(workers), list[TrainRun](), TrainRun.launch
+
+    def interrupted(run: TrainRun, work: Any) -> None:
+        launch(run, work)
+        begun.append(run)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainRun, "launch", interrupted)
+    model = nets.mlp(norm=False)
+    with pytest.raises(KeyboardInterrupt):
+        wb.training.train(
+            model, nets.samples(), nn.functional.cross_entropy, nets.momentum, plan=nets.cut_after(model, 3),
+            schedule="1f1b", batch_size=nets.BATCH, microbatches=2, epochs=2000,
+        )  # fmt: skip
+    assert begun[0].wait(PATIENCE) and begun[0].state == "cancelled"
     assert until(lambda: clean(before, left(workers), 50)), f"{before}\n{left(workers)}"

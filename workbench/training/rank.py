@@ -238,7 +238,7 @@ class _Pulse:
         self._thread.join(GOODBYE)
 
     def _beat(self) -> None:
-        while True:
+        while not self._seat.left:  # it may be made when the rank has left already
             try:
                 if not self._seat.cut:
                     self._store.add(self._key, 1)
