@@ -211,7 +211,7 @@ def test_a_newcomer_takes_over_who_runs_two_stages(monkeypatch: pytest.MonkeyPat
     ran.check()
     assert kinds(ran.run) == ["lost", "failover", "join", "reconfigure"]
     assert ran.run.incidents.replayed_steps.tolist()[-2:] == [0, 0]
-    assert ran.driver._seating.addresses == ["worker0", "worker2"]
+    assert ran.driver._roster.seating.addresses == ["worker0", "worker2"]
 
 
 def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

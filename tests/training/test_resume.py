@@ -13,7 +13,7 @@ from torch import nn
 
 import workbench as wb
 from tests.training import nets
-from workbench.training import checkpoint, driver
+from workbench.training import checkpoint, listening
 from workbench.training.errors import CheckpointError
 
 loss = nn.functional.cross_entropy
@@ -23,8 +23,8 @@ loss = nn.functional.cross_entropy
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep checkpoints here; a machine that is busy with other things is no reason to give a worker up."""
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
-    monkeypatch.setattr(driver, "SILENT", 600.0)
-    monkeypatch.setattr(driver, "PATIENT", 600.0)
+    monkeypatch.setattr(listening, "SILENT", 600.0)
+    monkeypatch.setattr(listening, "PATIENT", 600.0)
 
 
 def train(model: nn.Sequential, *places: int, make: Any = nets.adam, **options: Any) -> Any:

@@ -298,7 +298,7 @@ def train(
         driver.go(0, steps)
         found = driver.weights(steps)
         assert sorted(found) == list(range(len(layout.stages)))
-        for rank, stages in driver._stages().items():
+        for rank, stages in driver._roster.stages().items():
             states = worker._seats(crew.hosts[rank])[run.run_id].states
             updates |= {stage: states[stage].updates for stage in stages}
         own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
