@@ -6,15 +6,16 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils import _pytree as pytree
 
 from workbench.training import errors, stage
+from workbench.training.flight import Flight, fresh, has_nan, needing, without_graph
 from workbench.training.job import Report
-from workbench.training.transport import Interrupted, Transport
+from workbench.training.transport import Interrupted, Transport, tag_of
+from workbench.training.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from torch import distributed
@@ -26,27 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Runner"]
 
-#: kinds of messages: a rank may send the same kind for two stages
-FAMILIES = ("send_act", "send_grad", "send_replica")
 #: operations by which a rank is at work again
 WAKES = ("load", "forward")
 TOLD = 0.1  # seconds between reports of what has no hurry
-
-
-@dataclass
-class _Flight:
-    """A microbatch between its forward and its backward."""
-
-    weights: Mapping[str, torch.Tensor]
-    version: int
-    values: dict[str, Any]
-    outputs: tuple[Any, ...] = ()
-    loss: torch.Tensor | None = None
-    scale: float = 1.0
-    #: the loss as a number, what the output is compared with, and the buffers after a forward that was run ahead
-    value: float = 0.0
-    target: Any = None
-    buffers: dict[str, torch.Tensor] | None = None
 
 
 class Runner:
@@ -88,7 +71,7 @@ class Runner:
         committed: Callable[[int], object] = lambda batches: None,
         wire: torch.dtype | None = None,
         woken: Callable[[float], object] = lambda when: None,
-        ahead: dict[tuple[int, int, int], _Flight] | None = None,
+        ahead: dict[tuple[int, int, int], Flight] | None = None,
     ) -> None:
         self.job, self.stages, self._source = job, stages, source
         self._transport, self._groups, self._tell, self._stopped = transport, groups, tell, stopped
@@ -100,14 +83,12 @@ class Runner:
         #: (stage, batch, microbatch) -> forward of a copy
         self.ahead = {} if ahead is None else ahead
         self._own: set[tuple[int, int]] = set()
-        self._copied: set[int] = set()
         self._flows = False
-        self._upkeep: dict[int, dict[str, torch.Tensor]] = {}
-        self._records: list[tuple[int, int, float, float]] = []
+        self._upkeep = Upkeep(job.batches, transport, groups)
         self._loaded: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._values: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._gradients: dict[tuple[int, int], Sequence[Any]] = {}
-        self._flights: dict[tuple[int, int], _Flight] = {}
+        self._flights: dict[tuple[int, int], Flight] = {}
         self._report = Report(0)
         self._reported = 0.0
         self._do = {
@@ -128,11 +109,10 @@ class Runner:
             At the first value that is not finite; nothing of that step is committed.
         """
         self._first = first
-        for known in (self._loaded, self._values, self._gradients, self._flights, self._upkeep):
+        for known in (self._loaded, self._values, self._gradients, self._flights):
             known.clear()
-        self._records.clear()
+        self._upkeep.begin(ops)
         self._own = {(op.stage, op.microbatch) for op in ops if op.kind == "forward"}
-        self._copied = {op.stage for op in ops if op.kind == "send_replica"}
         self._flows = any(op.kind == "stash" for op in ops)
         for state in self.stages.values():
             state.begin()
@@ -166,7 +146,8 @@ class Runner:
     def part(self) -> None:
         """Let go of the others; what was run ahead for a copy stays."""
         self._transport, self._groups = None, {}
-        for known in (self._loaded, self._values, self._gradients, self._flights, self._upkeep):
+        self._upkeep.part()
+        for known in (self._loaded, self._values, self._gradients, self._flights):
             known.clear()
 
     # below: where an operation is in the run
@@ -198,7 +179,7 @@ class Runner:
 
     def _receive(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
-        values, size, sent = self._transport.receive(op.peer, _tag(op))
+        values, size, sent = self._transport.receive(op.peer, tag_of(op))
         kept = self._values if op.kind == "recv_act" else self._gradients
         kept[op.stage, op.microbatch] = values
         return size, min(sent, time.time())  # before that there was nothing to receive: the worker was idle
@@ -218,7 +199,7 @@ class Runner:
         if flight.loss is not None:
             record = (*self._place(op), flight.value, time.time())
             self._report.losses.append(record)
-            self._records.append(record)
+            self._upkeep.records.append(record)
         self._flights[key] = flight
         return 0, 0.0
 
@@ -238,7 +219,7 @@ class Runner:
             self.ahead[op.stage, *place] = flight
         return 0, 0.0
 
-    def _begin(self, op: Op, state: StageState, weights: Mapping[str, torch.Tensor], version: int) -> _Flight:
+    def _begin(self, op: Op, state: StageState, weights: Mapping[str, torch.Tensor], version: int) -> Flight:
         """Return a microbatch before its forward: what came from the data, another rank, or the stage before."""
         spec, key, before = state.spec, (op.stage, op.microbatch), (op.stage - 1, op.microbatch)
         loaded = self._loaded.pop(key, ())
@@ -249,31 +230,31 @@ class Runner:
             values = dict(zip(spec.receives, handed, strict=True))
         else:
             values = dict(zip(spec.receives, self._values.pop(key), strict=True))
-        flight = _Flight(weights, version, values)
+        flight = Flight(weights, version, values)
         if spec.index == spec.last:
             flight.target = loaded[-1]
         begin, end = self.job.batches.piece(*self._place(op))
         flight.scale = (end - begin) / self.job.batches.size(self._batch(op))
         return flight
 
-    def _run(self, op: Op, state: StageState, flight: _Flight, buffers: Mapping[str, torch.Tensor]) -> None:
+    def _run(self, op: Op, state: StageState, flight: Flight, buffers: Mapping[str, torch.Tensor]) -> None:
         """Run a forward, and see that what it gives is finite."""
         self._compute(op, state, flight, buffers, flight.target)
         if flight.loss is not None and not math.isfinite(value := flight.loss.item()):
             raise self._not_finite(op, state, flight, value)
-        if not stage.finite(flight.outputs) and _has_nan(flight.outputs):
+        if not stage.finite(flight.outputs) and has_nan(flight.outputs):
             raise self._not_finite(op, state, flight, math.nan)
         if flight.loss is not None:
             flight.value, flight.target = value, None
         if self.job.recompute and state.spec.index != state.spec.last:
-            flight.outputs = pytree.tree_map(_without_graph, flight.outputs)
+            flight.outputs = pytree.tree_map(without_graph, flight.outputs)
 
     def _compute(
-        self, op: Op, state: StageState, flight: _Flight, buffers: Mapping[str, torch.Tensor], target: Any
+        self, op: Op, state: StageState, flight: Flight, buffers: Mapping[str, torch.Tensor], target: Any
     ) -> None:
         """Run a stage's forward, and leave its outputs or its loss in `flight`."""
         spec = state.spec
-        values = pytree.tree_map(_fresh, flight.values) if spec.in_place else flight.values
+        values = pytree.tree_map(fresh, flight.values) if spec.in_place else flight.values
         known = stage.run_stage(spec, state.tree, {**flight.weights, **buffers}, values, self._seeds(op))
         flight.outputs = tuple(known[name] for name in spec.sends)
         if spec.index == spec.last:
@@ -295,7 +276,7 @@ class Runner:
         if flight.loss is not None:
             roots, gradients = [flight.loss], [None]
         else:
-            pairs = zip(_needing(flight.outputs), self._gradients.pop(key, ()), strict=True)
+            pairs = zip(needing(flight.outputs), self._gradients.pop(key, ()), strict=True)
             found = [(root, gradient) for root, gradient in pairs if gradient is not None]
             roots, gradients = [root for root, _ in found], [gradient for _, gradient in found]
         roots_needing = [root for root in roots if root.requires_grad]
@@ -312,7 +293,7 @@ class Runner:
         before = (op.stage - 1, op.microbatch)
         if before in self._own:
             del self._flights[key]
-            self._gradients[before] = [self._sent(leaf.grad) for leaf in _needing(flight.values)]
+            self._gradients[before] = [self._sent(leaf.grad) for leaf in needing(flight.values)]
         elif state.spec.index == 0:
             del self._flights[key]
         return 0, 0.0
@@ -320,13 +301,13 @@ class Runner:
     def _send_values(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
         outputs = self._flights[op.stage, op.microbatch].outputs
-        return self._transport.send(op.peer, _tag(op), self._samples(op), outputs), 0.0
+        return self._transport.send(op.peer, tag_of(op), self._samples(op), outputs), 0.0
 
     def _send_gradients(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
         flight = self._flights.pop((op.stage, op.microbatch))
-        gradients = [leaf.grad for leaf in _needing(flight.values)]
-        return self._transport.send(op.peer, _tag(op), self._samples(op), gradients), 0.0
+        gradients = [leaf.grad for leaf in needing(flight.values)]
+        return self._transport.send(op.peer, tag_of(op), self._samples(op), gradients), 0.0
 
     def _reduce(self, op: Op) -> tuple[int, float]:
         assert self._transport is not None
@@ -350,42 +331,10 @@ class Runner:
             place += parameter.numel()
         state.averaged = round(float(flags[-1]))
         if self.job.redundant and not self._flows:
-            size += self._share(op, state)
+            shared, losses = self._upkeep.share(op, state, self._batch(op))
+            self._report.losses += losses
+            size += shared
         return size, 0.0
-
-    def _share(self, op: Op, state: StageState) -> int:
-        """Let all who take part in a reduce know the losses, and holders the buffers of the replica they copy."""
-        assert self._transport is not None
-        group, size, batch = self._groups[op.stage], 0, self._batch(op)
-        if state.spec.index == state.spec.last:
-            counts = [self.job.batches.count(batch, piece) for piece in range(self.job.batches.microbatches)]
-            block = torch.zeros(len(counts), 2, dtype=torch.float64)
-            for _, piece, value, when in (known := [record for record in self._records if record[0] == batch]):
-                block[piece, 0], block[piece, 1] = value, when
-            size += self._transport.all_reduce(group, block)
-            mine = {piece for _, piece, _, _ in known}
-            self._report.losses += [
-                (batch, piece, *block[piece].tolist())
-                for piece, count in enumerate(counts)
-                if count and piece not in mine
-            ]
-            self._records.clear()
-        if state.buffers and state.spec.last:
-            # As bytes, of which only one rank's are not zero, so that the sum is what was there.
-            parts = [
-                buffer.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for buffer in state.buffers.values()
-            ]
-            block = torch.zeros(state.replicas, sum(len(part) for part in parts), dtype=torch.uint8)
-            if not state.copy:
-                block[state.replica] = torch.cat(parts)
-            size += self._transport.all_reduce(group, block)
-            if state.copy:
-                place = 0
-                for part, buffer in zip(parts, state.buffers.values(), strict=True):
-                    found = block[state.replica, place : place + len(part)].clone().view(buffer.dtype)
-                    buffer.copy_(found.view(buffer.shape))
-                    place += len(part)
-        return size
 
     def _step(self, op: Op) -> tuple[int, float]:
         state = self.stages[op.stage]
@@ -397,31 +346,16 @@ class Runner:
                 value = "NaN" if bool(torch.isnan(gradient).any()) else "Inf"
                 place = name.rpartition(".")[0] or name
                 raise errors.loss_nan(value, self._batch(op), op.stage, place, state.updates, 0, "backward")
-        if op.stage in self._copied:
-            self._upkeep[op.stage] = state.summed()
+        self._upkeep.keep(op.stage, state)
         state.update()
         return 0, 0.0
 
     def _send_upkeep(self, op: Op) -> tuple[int, float]:
-        """Send what the update was made from, the buffers, and the losses that only this rank has."""
-        assert self._transport is not None
-        state = self.stages[op.stage]
-        records: list[tuple[int, int, float, float]] = []
-        if state.spec.index == state.spec.last:
-            records, self._records = self._records, []
-        told = torch.tensor(records, dtype=torch.float64).reshape(-1, 4)
-        # A structure of its own each time: a parameter without a gradient is left alone by the copy's optimizer too.
-        values = (self._upkeep.pop(op.stage), list(state.buffers.values()), told)
-        return self._transport.send(op.peer, _tag(op), 0, values, exact=True), 0.0
+        return self._upkeep.send(op, self.stages[op.stage]), 0.0
 
     def _receive_upkeep(self, op: Op) -> tuple[int, float]:
-        assert self._transport is not None
-        (gradients, buffers, told), size, sent = self._transport.receive(op.peer, _tag(op))
-        state = self.stages[op.stage]
-        state.gradients = gradients
-        for own, theirs in zip(state.buffers.values(), buffers, strict=True):
-            own.copy_(theirs)
-        self._report.losses += [(int(batch), int(piece), value, when) for batch, piece, value, when in told.tolist()]
+        size, sent, losses = self._upkeep.receive(op, self.stages[op.stage])
+        self._report.losses += losses
         return size, min(sent, time.time())
 
     def _stash(self, op: Op) -> None:
@@ -446,9 +380,9 @@ class Runner:
         channels: dict[tuple[int, int], list[int]] = {}
         for op in ops:
             if op.kind == "recv_replica":
-                channels.setdefault((op.peer, _tag(op)), []).append(0)
+                channels.setdefault((op.peer, tag_of(op)), []).append(0)
             elif op.kind in ("recv_act", "recv_grad") and (samples := self._samples(op)):
-                channels.setdefault((op.peer, _tag(op)), []).append(samples)
+                channels.setdefault((op.peer, tag_of(op)), []).append(samples)
         for (peer, tag), sizes in channels.items():
             assert self._transport is not None
             self._transport.expect(peer, tag, sizes)
@@ -467,41 +401,14 @@ class Runner:
     def _moved(self, value: Any) -> Any:
         return value.to(self._device) if self._device is not None and isinstance(value, torch.Tensor) else value
 
-    def _not_finite(self, op: Op, state: StageState, flight: _Flight, value: float) -> errors.LossNaN:
-        values = pytree.tree_map(_fresh, flight.values)
+    def _not_finite(self, op: Op, state: StageState, flight: Flight, value: float) -> errors.LossNaN:
+        values = pytree.tree_map(fresh, flight.values)
         weights = {**flight.weights, **state.buffers}
         node = stage.first_bad(state.spec, state.tree, weights, values, self._seeds(op))
         name = "NaN" if math.isnan(value) else "Inf"
         base = state.updates - state.newest
         behind = state.newest - op.version
         return errors.loss_nan(name, self._batch(op), op.stage, node or "the loss", base + op.version, behind)
-
-
-def _tag(op: Op) -> int:
-    kind, sender = op.boundary()
-    return 2 * (FAMILIES.index(kind) + len(FAMILIES) * sender)
-
-
-def _needing(values: Any) -> list[torch.Tensor]:
-    """Return the tensors of a structure that want a gradient."""
-    return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, torch.Tensor) and leaf.requires_grad]
-
-
-def _has_nan(values: Any) -> bool:
-    # An infinite value may be meant (a mask); NaN never is.
-    return any(
-        isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and bool(torch.isnan(leaf).any())
-        for leaf in pytree.tree_leaves(values)
-    )
-
-
-def _without_graph(value: Any) -> Any:
-    return value.detach().requires_grad_(value.requires_grad) if isinstance(value, torch.Tensor) else value
-
-
-def _fresh(value: Any) -> Any:
-    """Return a copy that may be written to, and that gives its gradient to the original."""
-    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _shape(value: Any) -> str:

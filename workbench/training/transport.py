@@ -26,7 +26,9 @@ from workbench.training import errors
 if TYPE_CHECKING:
     from torch import distributed
 
-__all__ = ["Link", "PeerError", "Transport", "poll"]
+    from workbench.training.op import Op
+
+__all__ = ["Link", "PeerError", "Transport", "poll", "tag_of"]
 
 HEAD = 64  # bytes before the tensors; also what these are aligned to
 AHEAD = 2  # receives of a channel that are posted before they are asked for
@@ -34,6 +36,9 @@ SPIN, NAP = 50e-6, 0.5e-3  # seconds of waiting without and with sleep
 #: whether the message went by the other tag; when it was sent, and when it has arrived; its number among all of the two
 #: ranks, and up to which one this side has received the other's
 _HEAD = struct.Struct("<qddqq")
+
+#: kinds of messages: a rank may send the same kind for two stages
+_FAMILIES = ("send_act", "send_grad", "send_replica")
 
 Channel = tuple[int, int]  # peer, tag; the tag after it is taken too
 
@@ -48,6 +53,12 @@ class PeerError(Exception):
 
 class Interrupted(Exception):
     """The flag was raised: leave the program."""
+
+
+def tag_of(op: Op) -> int:
+    """Return the tag by which a send or a receive goes."""
+    kind, sender = op.boundary()
+    return 2 * (_FAMILIES.index(kind) + len(_FAMILIES) * sender)
 
 
 def poll(done: Callable[[], bool], stopped: Callable[[], bool]) -> None:
