@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,12 +118,17 @@ def object_code(text: str, machine: Host, *, assembly: bool = False) -> bytes | 
     """
     import llvmlite.binding as llvm
 
-    with _lock:
+    with _lock, contextlib.ExitStack() as held:  # closed in order, whatever an interrupt leaves in a traceback
         tm = _machine(machine.cpu, machine.features)
-        module = llvm.parse_assembly(text, llvm.create_context())
+        context = llvm.create_context()
+        held.callback(context.close)
+        module = llvm.parse_assembly(text, context)
+        held.callback(module.close)
         module.verify()
         builder = llvm.create_pass_builder(tm, llvm.create_pipeline_tuning_options(speed_level=2))
+        held.callback(builder.close)
         passes = llvm.create_new_module_pass_manager()
+        held.callback(passes.close)
         for name in _PASSES:
             getattr(passes, f"add_{name}_pass")()
         passes.run(module, builder)
@@ -136,10 +143,12 @@ class LoadedCode:
 
         _start()
         with _lock:
-            empty = llvm.parse_assembly("", llvm.create_context())
-            self._engine = llvm.create_mcjit_compiler(empty, _new_machine(machine))
-            self._object = llvm.ObjectFileRef.from_data(content)
-            self._engine.add_object_file(self._object)
+            context = llvm.create_context()
+            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly("", context), _new_machine(machine))
+            held = llvm.ObjectFileRef.from_data(content)
+            # Garbage in a circle is finalised in any order, and an engine does not survive its context.
+            weakref.finalize(self, _unload, self._engine, held, context).atexit = False
+            self._engine.add_object_file(held)
             self._engine.finalize_object()
 
     def address(self, name: str) -> int:
@@ -155,6 +164,13 @@ class LoadedCode:
         made = ctypes.CFUNCTYPE(None, *kinds)(self.address(name))
         made.keep = self  # type: ignore[attr-defined]  # the code must not go before the function
         return made
+
+
+def _unload(engine: Any, *held: Any) -> None:
+    """Free an engine, then what it stands on."""
+    engine.close()
+    for each in held:
+        each.close()
 
 
 def _new_machine(machine: Host) -> Any:
