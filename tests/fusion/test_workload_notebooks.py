@@ -129,7 +129,9 @@ def test_hardly_anything_runs_unfused(name: str) -> None:
         warnings.filterwarnings("ignore", ".*unfused")
         for cell in WORKLOADS[name]:
             reasons = wb.fusion.run_cell(cell, names).plan.reasons
-            unfused |= set(reasons[~reasons.reason.isin(["value needed by Python"])].op)
+            # what the planner keeps apart is compiled all the same
+            compiled = reasons.reason.isin(["value needed by Python", "predicted slower fused"])
+            unfused |= set(reasons[~compiled].op)
     assert unfused <= UNFUSED[name]
 
 
