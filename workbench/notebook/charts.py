@@ -204,7 +204,7 @@ def _floats(values: Iterable[Any]) -> np.ndarray:
 
 
 def _gantt_colour(kind: Mapping[str, Any], index: int) -> str:
-    return "muted" if kind.get("role") == "idle" else SERIES[index % len(SERIES)]
+    return {"idle": "muted", "flag": "warn"}.get(str(kind.get("role")), SERIES[index % len(SERIES)])
 
 
 def _gantt_bar(
@@ -213,7 +213,7 @@ def _gantt_bar(
     """Return a bar in the look of its kind, which differs by more than its colour: hatched, or half as high."""
     part = kind.get("part")
     if part:
-        y, height = (y if part == "upper" else y + height / 2), height / 2
+        y, height = y + height * {"upper": 0.0, "middle": 0.25}.get(part, 0.5), height / 2
     if not kind.get("hatch"):
         return [Bar(x, y, width, height, colour, title)]
     faint = 0.15 if kind.get("role") == "idle" else 0.4
@@ -221,7 +221,14 @@ def _gantt_bar(
 
 
 def gantt(state: Mapping[str, Any]) -> Drawing:
-    """Draw bars of several kinds on lanes over a common axis; at most 5,000 bars."""
+    """Draw bars of several kinds on lanes over a common axis; at most 5,000 bars.
+
+    Parameters
+    ----------
+    state : mapping
+        `lanes`, `bars`, `unit`, and `kinds`: `kind`, `label`, `role` ("idle" is grey, a "flag" is a mark of its own
+        colour), `hatch`, `part` ("upper", "middle" or "lower" half of a lane), and `rare`: in the legend only if drawn.
+    """
     lanes = list(state.get("lanes") or [])
     bars = list(state.get("bars") or [])[:GANTT_BARS]
     kinds = list(state.get("kinds") or [])
@@ -234,7 +241,10 @@ def gantt(state: Mapping[str, Any]) -> Drawing:
     rows = {lane.get("id"): index for index, lane in enumerate(lanes)}
     place = label
     looks: dict[Any, Mapping[str, Any]] = {kind["kind"]: kind for kind in kinds}
+    seen = {bar.get("kind") for bar in bars}
     for index, kind in enumerate(kinds):
+        if kind.get("rare") and kind["kind"] not in seen:
+            continue
         text = str(kind.get("label") or kind["kind"])
         chart.add(*_gantt_bar(place, 3, 12, 12, _gantt_colour(kind, index), kind), Text(place + 16, 13, text, "text"))
         place += 30 + 6.2 * len(text)
@@ -246,7 +256,7 @@ def gantt(state: Mapping[str, Any]) -> Drawing:
         look = looks.get(bar.get("kind"), {})
         colour = _gantt_colour(look, names.setdefault(bar.get("kind"), len(names)))
         left = label + (bar["start"] - low) * scale
-        width = max(1.0, (bar["end"] - bar["start"]) * scale - 0.5)
+        width = max(3.0 if look.get("role") == "flag" else 1.0, (bar["end"] - bar["start"]) * scale - 0.5)
         chart.add(*_gantt_bar(left, y + 2, width, row - 4, colour, look, str(bar.get("label", ""))))
     base = top + row * len(lanes)
     unit = f" {state['unit']}" if state.get("unit") else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.training.told import stage_table
@@ -21,13 +22,18 @@ KINDS = (
     {"kind": "send", "role": "transfer", "label": "send", "hatch": False, "part": "upper"},
     {"kind": "recv", "role": "transfer", "label": "receive", "hatch": False, "part": "lower"},
     {"kind": "update", "role": "compute", "label": "update", "hatch": True, "part": "lower"},
+    {"kind": "copy", "role": "compute", "label": "copy", "hatch": True, "part": "upper", "rare": True},
+    {"kind": "replay", "role": "compute", "label": "replay", "hatch": False, "part": "middle", "rare": True},
+    {"kind": "rebuild", "role": "wait", "label": "rebuild", "hatch": True, "part": "middle", "rare": True},
     {"kind": "idle", "role": "idle", "label": "idle", "hatch": True, "part": ""},
+    {"kind": "incident", "role": "flag", "label": "incident", "hatch": False, "part": "", "rare": True},
 )
 _KIND = {
-    "forward": "forward", "frc": "forward", "backward": "backward", "brc": "backward", "send_act": "send",
+    "forward": "forward", "frc": "copy", "backward": "backward", "brc": "copy", "send_act": "send",
     "send_grad": "send", "send_replica": "send", "recv_act": "recv", "recv_grad": "recv", "recv_replica": "recv",
-    "reduce": "update", "step": "update",
+    "reduce": "update", "step": "update", "rebuild": "rebuild",
 }  # fmt: skip
+_REPLAYED = ("forward", "backward", "copy")  # what is drawn as a replay when it is done again
 BARS = 2000  # in the chart
 SPANS = 3  # in the chart of a run that has ended
 POINTS = 2000  # of the loss curve
@@ -153,18 +159,57 @@ def gantt_state(run: TrainRun, bars: int = BARS) -> dict[str, Any]:
     first = _first_step(rows, run)
     rows = [row for row in rows if row[3] >= first]
     begin = min((row[5] for row in rows), default=0.0)
+    again = _replays(run)
     drawn: list[dict[str, Any]] = []
     end: dict[int, float] = {}
-    for worker, stage, kind, step, microbatch, start, stop, _, size in rows:
-        free = end.get(worker)
+    for worker, stage, op, step, microbatch, start, stop, generation, size in rows:
+        free, kind = end.get(worker), _KIND[op]
         if free is not None and start - free > 1e-4:
             drawn.append(_bar(worker, free - begin, start - begin, "idle", f"idle {show_seconds(start - free)}"))
-        label = f"{kind} stage {stage}, step {step}" + (f", microbatch {microbatch}" if microbatch >= 0 else "")
+        label = f"{op} stage {stage}, step {step}" + (f", microbatch {microbatch}" if microbatch >= 0 else "")
         label += f": {show_seconds(stop - start)}" + (f", {show_bytes(size)}" if size else "")
-        drawn.append(_bar(worker, start - begin, stop - begin, _KIND[kind], label))
+        if kind in _REPLAYED and any(one.has(step, start, generation) for one in again):
+            kind, label = "replay", f"replayed {label}"
+        drawn.append(_bar(worker, start - begin, stop - begin, kind, label))
         end[worker] = max(stop, free or 0.0)
+    # A flag is no operation: it is where its incident was noted, on the row of its worker, or else on the first.
+    last = max(end.values(), default=0.0)
+    flags = [
+        _bar(row[2] if row[2] in stages else min(stages), row[0] - begin, row[0] - begin, "incident", row[9])
+        for row in run.rows("incidents")
+        if rows and row[1] != "checkpoint" and begin <= row[0] <= last
+    ]
+    drawn = [*drawn, *flags]
     lanes = [{"id": rank, "label": f"worker {rank} (stage {stages[rank]})"} for rank in sorted(stages)]
     return {"lanes": lanes, "bars": drawn[-bars:], "kinds": [dict(kind) for kind in KINDS], "unit": "ms"}
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """Steps that were run again after a loss: from a moment on, and from a generation on."""
+
+    steps: range
+    begin: float
+    generation: int
+
+    def has(self, step: int, start: float, generation: int) -> bool:
+        return step in self.steps and start >= self.begin and generation >= self.generation
+
+
+def _replays(run: TrainRun) -> list[_Replay]:
+    """Return what was run again. A failover has a generation of its own; a restore is noted before it goes on."""
+    found: list[_Replay] = []
+    rebuilt: dict[int, int] = {}
+    for row in run.newest("timeline", 4 * BARS):
+        if row[2] == "rebuild":
+            rebuilt[row[3]] = min(row[7], rebuilt.get(row[3], row[7]))
+    for time, kind, _, _, step, _, replayed, *_ in run.rows("incidents"):
+        steps = range(step, step + replayed)
+        if kind == "failover" and step in rebuilt:
+            found.append(_Replay(steps, 0.0, rebuilt[step]))
+        elif kind == "restore":
+            found.append(_Replay(steps, time, 0))
+    return found
 
 
 def loss_state(run: TrainRun) -> dict[str, Any]:

@@ -20,7 +20,8 @@ const COLOURS = [
   'var(--jp-brand-color1, #1976d2)', '#c26a00', '#35863a', '#a35cc4', '#d64545', '#15858f', '#8a7300', '#c2528b'
 ];
 const IDLE = 'var(--jp-ui-font-color3, #8888)';
-const [LANE, AXIS, TOP, LABELS, MOST] = [22, 18, 24, 130, 2000];
+const FLAG = 'var(--jp-warn-color1, #c26a00)';
+const [LANE, AXIS, TOP, LABELS, CHARACTER, MOST] = [22, 18, 24, 130, 7, 2000];
 const WATCHED = ['lanes', 'bars', 'kinds', 'unit'];
 let made = 0;
 
@@ -86,7 +87,7 @@ function render({ model, el }) {
     const defs = draw('defs', {}, svg);
     let place = left;
     kinds().forEach((kind, index) => {
-      const colour = kind.role === 'idle' ? IDLE : COLOURS[index % COLOURS.length];
+      const colour = kind.role === 'idle' ? IDLE : kind.role === 'flag' ? FLAG : COLOURS[index % COLOURS.length];
       let fill = colour;
       if (kind.hatch) {
         const id = `${prefix}-${index}`;
@@ -95,8 +96,11 @@ function render({ model, el }) {
         draw('line', { x1: 0, y1: 0, x2: 0, y2: 5, style: `stroke:${colour}`, 'stroke-width': 4 }, pattern);
         fill = `url(#${id})`;
       }
-      const look = { fill, colour, part: kind.part || '' };
+      const look = { fill, colour, part: kind.part || '', least: kind.role === 'flag' ? 3 : 1 };
       looks.set(kind.kind, look);
+      if (kind.rare && !shown.some(bar => bar.kind === kind.kind)) {
+        return;
+      }
       box(svg, look, place, 4, 12, 12);
       const label = draw('text', { x: place + 16, y: 14 }, svg);
       label.textContent = kind.label || kind.kind;
@@ -111,9 +115,9 @@ function render({ model, el }) {
         height: LANE - 4 }, svg);
     });
     shapes = shown.map(bar => {
-      const look = looks.get(bar.kind) || { fill: COLOURS[0], colour: COLOURS[0], part: '' };
+      const look = looks.get(bar.kind) || { fill: COLOURS[0], colour: COLOURS[0], part: '', least: 1 };
       const y = TOP + (rowOf.get(bar.lane) || 0) * LANE + 2;
-      const shape = box(svg, look, toX(bar.start), y, Math.max(toX(bar.end) - toX(bar.start), 1), LANE - 4);
+      const shape = box(svg, look, toX(bar.start), y, Math.max(toX(bar.end) - toX(bar.start), look.least), LANE - 4);
       shape.dataset.kind = bar.kind || '';
       draw('title', {}, shape).textContent = bar.label || '';
       shape.addEventListener('mouseenter', () => say(bar));
@@ -124,8 +128,9 @@ function render({ model, el }) {
       for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + 1e-9 * span; tick += step) {
         const x = toX(tick);
         draw('line', { class: 'wb-tick', x1: x, x2: x, y1: bottom, y2: bottom + 4 }, svg);
-        if (x < width - 40) {
-          draw('text', { x: x + 2, y: bottom + 14 }, svg).textContent = short(tick) + unit;
+        const text = short(tick) + unit;
+        if (x + 4 + CHARACTER * text.length < width) {
+          draw('text', { x: x + 2, y: bottom + 14 }, svg).textContent = text;
         }
       }
     }
@@ -136,7 +141,8 @@ function render({ model, el }) {
 
   function box(parent, look, x, y, width, height) {
     const half = height / 2;
-    const [top, tall] = look.part === 'upper' ? [y, half] : look.part === 'lower' ? [y + half, half] : [y, height];
+    const top = { upper: y, middle: y + half / 2, lower: y + half }[look.part] ?? y;
+    const tall = look.part ? half : height;
     return draw('rect', { x, y: top, width, height: tall, style: `fill:${look.fill};stroke:${look.colour}`,
       'stroke-width': look.fill === look.colour ? 0 : 0.7 }, parent);
   }
