@@ -16,6 +16,7 @@ from workbench.training import (
     partition,
     simulate,
 )
+from workbench.training.pace import Pace
 
 COLUMNS = {
     "schedule": "str", "resilience": "str", "config": "str", "throughput": "float64", "memory_bytes": "float64",
@@ -38,6 +39,20 @@ def test_slow_links_choose_pipelines_and_fast_ones_copies() -> None:
     assert fast.schedule == "ddp" and fast.plan.config == "3"
     # Three machines do three microbatches at a time, and nothing is lost in bubbles.
     assert fast.simulation.throughput == pytest.approx(3 * 8 / 0.18, rel=0.01)
+
+
+def test_what_an_update_takes_decides() -> None:
+    # Six layers of 30 ms on two machines: 90 ms a microbatch for a pipeline and for copies, but these also reduce.
+    net, cluster = chain(outputs=0.0), Cluster([2], ["100gbit"])
+    names = ["ddp", "pipedream"]
+    plain = auto(net, cluster, schedules=names, microbatches=2)
+    assert plain.schedule == "ddp"
+    paced = auto(net, cluster.paced(Pace(update=0.0, reduce=100e-9)), schedules=names, microbatches=2)
+    assert paced.schedule == "pipedream"
+    # 6 MB at 100 ns a byte, once for the two microbatches of a step
+    before, after = (found.table.set_index("schedule")["throughput"] for found in (plain, paced))
+    assert 16 / after["ddp"] == pytest.approx(16 / before["ddp"] + 0.6, rel=0.01)
+    assert after["pipedream"] == before["pipedream"]
 
 
 def test_the_table() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import workbench as wb
 from workbench.training import Cluster, ClusterError, links
+from workbench.training.pace import Pace
 
 
 class Hosts:
@@ -41,6 +42,7 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     kept = store.Store(tmp_path / "store")
     monkeypatch.setattr(store, "store", lambda: kept)
+    monkeypatch.setattr(links, "pace", lambda: Pace(1e-9, 2e-9))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,8 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("rates")
 def test_hosts_are_levels(hosts: dict[str, int], cluster: Cluster) -> None:
-    assert Cluster.detect(Hosts(hosts)) == cluster
+    found = Cluster.detect(Hosts(hosts))
+    assert found == cluster and found.pace == Pace(1e-9, 2e-9) and cluster.pace == Pace()
 
 
 def test_a_rate_is_kept_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:

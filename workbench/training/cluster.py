@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from workbench.training import errors
+from workbench.training.pace import Pace
 from workbench.training.units import as_bandwidth, as_size
 
 __all__ = ["Cluster"]
@@ -36,6 +37,9 @@ class Cluster:
     bandwidth: tuple[float, ...]
     memory: float | None = None
 
+    #: of the machines, where they were measured; no field: clusters of the same machines and links are equal
+    pace: ClassVar[Pace] = Pace()
+
     def __init__(
         self,
         machines: int | Sequence[int] = (4,),
@@ -59,12 +63,19 @@ class Cluster:
         """How many machines there are in all."""
         return math.prod(self.machines)
 
+    def paced(self, pace: Pace) -> Cluster:
+        """Return the same cluster with the pace of its machines, which the simulator counts beside a profile."""
+        made = Cluster(self.machines, self.bandwidth, self.memory)
+        object.__setattr__(made, "pace", pace)
+        return made
+
     @classmethod
     def detect(cls, client: Any = None) -> Cluster:
         """Return the cluster of the session's workers, its links measured.
 
         Workers of one host are one level; hosts with equally many workers are a second one. A rate is that of the
-        slowest link tried, and is kept for a day.
+        slowest link tried, and is kept for a day, as is what an update takes, by which `auto` and `simulate` are nearer
+        to what will be measured.
 
         Parameters
         ----------

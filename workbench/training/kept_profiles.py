@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["keep_profile", "profile_key", "read_kept"]
 
 #: changes when what is measured changes
-VERSION = 1
+VERSION = 2
 
 
 def profile_key(

@@ -13,6 +13,7 @@ from typing import Any
 
 from workbench.training import errors
 from workbench.training.cluster import Cluster
+from workbench.training.pace import pace
 
 __all__ = ["detect"]
 
@@ -30,13 +31,17 @@ _ALONE = 1e9
 
 
 def detect(client: Any = None) -> Cluster:
-    """Return the cluster of a client's workers; see `Cluster.detect`.
+    """Return the cluster of a client's workers, with their pace; see `Cluster.detect`.
 
     Raises
     ------
     ClusterError
         If there is no worker, or a link cannot be measured.
     """
+    return _linked(client).paced(pace())
+
+
+def _linked(client: Any) -> Cluster:
     if client is None:
         from workbench.engine.session import session
 

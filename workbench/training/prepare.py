@@ -260,6 +260,7 @@ def _made(
 ) -> tuple[PipelinePlan, str]:
     """Profile the first microbatch, and plan for the cluster."""
     from workbench.training.data import Batches
+    from workbench.training.pace import Pace, pace
     from workbench.training.partition import partition
     from workbench.training.profiler import profile
 
@@ -277,6 +278,9 @@ def _made(
             f"Use workers={where.size}, or a smaller cluster.",
         )
     if schedule == "auto":
+        # what an update takes decides between schedules; a profile on another device has no such figure
+        on_processor = all(parameter.device.type == "cpu" for parameter in model.parameters())
+        where = where.paced(pace() if on_processor else Pace())
         # each schedule has microbatches of its own size, and small ones take longer for a sample
         names: dict[int, list[str]] = {}
         for name in programs.SCHEDULES:
@@ -317,7 +321,7 @@ def _cluster(workers: int, rate: float | None) -> Cluster:
     if rate is not None or workers == 1:
         return Cluster([workers], [rate or 1e9])
     found = Cluster.detect()
-    return found if found.size == workers else Cluster([workers], [min(found.bandwidth)])
+    return found if found.size == workers else Cluster([workers], [min(found.bandwidth)]).paced(found.pace)
 
 
 def _check_plan(plan: PipelinePlan, places: dict[str, int], graph: Any) -> None:

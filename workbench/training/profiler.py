@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.training import errors
+from workbench.training.blocks import kept_blocks
 from workbench.training.graph import Node, Profile
 from workbench.training.kept_profiles import keep_profile, profile_key, read_kept
 from workbench.training.tracing import trace
@@ -125,7 +126,8 @@ def _measured(
 
     recorder = _recorder(model, graph, device)
     runs = []
-    with _left_as_it_was(model, device), torch.enable_grad():
+    # Training keeps its memory too: gradients whose pages are new at each step would make large layers look slower.
+    with kept_blocks(), _left_as_it_was(model, device), torch.enable_grad():
         for number in range(warmup + repeats):
             for parameter in model.parameters():
                 parameter.grad = None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import warnings
@@ -25,6 +26,7 @@ from workbench.training import (
     read_profile,
     simulate,
 )
+from workbench.training.pace import Pace
 from workbench.training.simulate.workload import PlanWork
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -100,6 +102,28 @@ def test_even_stages_and_free_links() -> None:
     work = PlanWork(plan_of([1, 1, 1, 1]), "1f1b", 8, None)
     assert work.bubble() == pytest.approx(3 / 11)
     assert PlanWork(plan_of([1, 1, 1, 1]), "pipedream", 1, None).bubble() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_update_lengthens_a_step_by_the_pace_of_its_machine() -> None:
+    def seconds(plan: PipelinePlan, schedule: str, microbatches: int, pace: Pace) -> float:
+        paced = dataclasses.replace(plan, cluster=plan.cluster.paced(pace))
+        assert paced == plan and paced.time == plan.time  # the planner's formulas know no updates
+        return PlanWork(paced, schedule, microbatches, None).unit((NONE,)).seconds
+
+    pace = Pace(update=0.125, reduce=0.25)
+    # One microbatch: forward 1 and 1, backward 2 and 2; then stage 0 updates 4 bytes. Stage 1 has done so before.
+    plan = plan_of([1, 1], parameters=[4.0, 8.0])
+    assert seconds(plan, "1f1b", 1, Pace()) == pytest.approx(6.0)
+    assert seconds(plan, "1f1b", 1, pace) == pytest.approx(6.0 + 4 * 0.125)
+    # Each microbatch is an update: the stage with more to update sets the pace.
+    assert seconds(plan, "pipedream", 1, pace) == pytest.approx(3.0 + 8 * 0.125)
+    # Both hold all 12 bytes: 6 to compute, 4 * 12 / 2 / 100 on the link, then copies and the update.
+    fast = plan_of([1, 1], parameters=[4.0, 8.0], bandwidth=100.0)
+    assert seconds(fast, "ddp", 2, Pace()) == pytest.approx(6.0 + 0.24)
+    assert seconds(fast, "ddp", 2, pace) == pytest.approx(6.0 + 0.24 + 12 * 0.25 + 12 * 0.125)
+    # A stage of two replicas reduces its own alone.
+    replicas = plan_of([2], parameters=4.0, bandwidth=100.0)
+    assert seconds(replicas, "1f1b", 2, pace) == pytest.approx(3.0 + 0.08 + 4 * 0.25 + 4 * 0.125)
 
 
 def test_messages_take_the_link_one_after_the_other() -> None:

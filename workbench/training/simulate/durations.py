@@ -15,7 +15,7 @@ __all__ = ["durations_of"]
 
 
 def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Durations:
-    """Return what operations take under the profile's times and the planner's link model.
+    """Return what operations take under the profile's times, the planner's link model and the machines' pace.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Dura
     whole = len(layout.stages) < len(plan.stages)
     if whole:
         forward, backward, weights = [sum(forward)], [sum(backward)], [sum(weights)]
-    bandwidth = plan.cluster.bandwidth
+    bandwidth, pace = plan.cluster.bandwidth, plan.cluster.pace
     levels = [] if whole else _levels(plan)
     count = len(layout.stages)
     shrunk = plan.options.activation_compression or 1.0
@@ -41,10 +41,11 @@ def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Dura
         return bandwidth[levels[stage - 1]] if stage else bandwidth[-1]
 
     def reduce(stage: int, members: int) -> float:
-        if pipelines == 1 and not whole and members == len(layout.stages[stage]):
-            return _reduce_seconds(plan.stages[stage], bandwidth)
         together = members * pipelines
-        return 4 * (together - 1) * weights[stage] / (bandwidth[-1] * together)
+        copies = pace.reduce * weights[stage] if together > 1 else 0.0
+        if pipelines == 1 and not whole and members == len(layout.stages[stage]):
+            return copies + _reduce_seconds(plan.stages[stage], bandwidth)
+        return copies + 4 * (together - 1) * weights[stage] / (bandwidth[-1] * together)
 
     def reduce_bytes(stage: int, members: int) -> float:
         together = members * pipelines
@@ -61,6 +62,7 @@ def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Dura
         "backward": dict(enumerate(backward)),
         "frc": dict(enumerate(forward)),
         "brc": {stage: forward[stage] + backward[stage] for stage in range(count)},
+        "step": {stage: pace.update * weights[stage] for stage in range(count)},
     }
     transfer = {
         kind: {stage: size / rate(stage + at[kind]) for stage, size in sizes.items()} for kind, sizes in sent.items()
