@@ -194,3 +194,9 @@ def test_c41_any_number_of_threads_gives_the_same_bits(rows: int) -> None:
             assert np.array_equal(first, other)
     for value, wanted in zip(one, work(a), strict=True):
         assert arrays.same(value, wanted, slack=1e-12 * np.abs(a).sum()) is None
+
+
+@pytest.mark.parametrize("seed", [4943])  # positions in a table of no keys
+def test_programs_that_once_failed(seed: int) -> None:
+    agree(seed)
+    agree_exactly(seed)

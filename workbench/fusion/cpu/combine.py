@@ -77,7 +77,7 @@ def tables(op: str, dtype: str, parts: list[np.ndarray]) -> list[np.ndarray]:
             found = parts[0]
             inner = _SIMPLE[op].reduce(found, axis=1, dtype=found.dtype) if found.shape[1] > 1 else found[:, 0]
             return _merged(op, dtype, [inner])
-        return _merged(op, dtype, [each.reshape(-1, each.shape[2]) for each in parts])
+        return _merged(op, dtype, [each.reshape(each.shape[0] * each.shape[1], each.shape[2]) for each in parts])
 
 
 def _merged(op: str, dtype: str, parts: list[np.ndarray]) -> list[np.ndarray]:
