@@ -6,7 +6,6 @@ however long one drawing takes.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from workbench.engine.progress import Progress, State
 from workbench.notebook import display, live, runs
 from workbench.notebook.config import settings
-from workbench.notebook.live_widgets import close_all
+from workbench.notebook.live_widgets import answer_at_once, close_all
 from workbench.notebook.page import Page
 from workbench.notebook.progress import ConsoleLine, bundle_of, quietly, with_note
 
@@ -169,7 +168,7 @@ class LiveCurve:
         from workbench.notebook.widgets import CurveWidget
 
         widget = CurveWidget(**_traits(state))
-        _answer_at_once(widget)
+        answer_at_once(widget)
         widget.observe(lambda change: self.cancel() if change.new and not self.cancelled else None, "stopping")
         self._widget, self._notes = widget, ipywidgets.HTML(_notes(state))
         self._box = ipywidgets.VBox([widget, self._notes])
@@ -220,15 +219,3 @@ def _told(state: dict[str, Any]) -> str:
 def _notes(state: dict[str, Any]) -> str:
     blocks = [{"kind": "note", "level": "warning", "text": text} for text in state.get("notes") or []]
     return display.wrap(display.blocks_html(blocks)) if blocks else ""
-
-
-def _answer_at_once(widget: Any) -> None:
-    """Let messages of this widget be read while its cell runs, where the front end sends them to a subshell.
-
-    ipykernel sends them to the shell that made the widget, which is busy until the cell ends. Where this does not work
-    a press on Stop is heard at the end of the cell, and the page and an interrupt still stop it.
-    """
-    with contextlib.suppress(AttributeError):
-        comm = widget.comm
-        if hasattr(comm, "_reply_subshell_for"):
-            comm._reply_subshell_for = lambda data, default: default

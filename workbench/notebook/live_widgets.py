@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from workbench.notebook import display
 from workbench.notebook.page import plain
 from workbench.notebook.progress import preview_blocks, quietly
 
-__all__ = ["LiveWidgets", "close_all", "widget_view"]
+__all__ = ["LiveWidgets", "answer_at_once", "close_all", "widget_view"]
 
 
 class LiveWidgets:
@@ -19,6 +20,7 @@ class LiveWidgets:
         self._module, self._toolkit = module, toolkit
         self.progress = module.RunWidget(**_state(run, run.progress))
         self.progress.observe(lambda change: run.cancel() if change.new else None, "stopping")
+        answer_at_once(self.progress)
         self.status: Any = None
         self.timeline: Any = None
         self.gantt: Any = None
@@ -134,3 +136,15 @@ def close_all(widget: Any) -> None:
         if part is not None and hasattr(part, "close"):
             part.close()
     widget.close()
+
+
+def answer_at_once(widget: Any) -> None:
+    """Let messages of this widget be read while its cell runs, where the front end sends them to a subshell.
+
+    ipykernel sends them to the shell that made the widget, which is busy until the cell ends. Where this does not work
+    a press on Stop is heard at the end of the cell, and the page and an interrupt still stop it.
+    """
+    with contextlib.suppress(AttributeError):
+        comm = widget.comm
+        if hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = lambda data, default: default
