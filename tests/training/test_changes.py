@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -233,3 +235,23 @@ def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "heal", lambda: ran.run.cancel())
     with pytest.raises(driver.Cancelled):
         ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
+
+
+def test_newcomers_that_could_not_load_are_asked_anew() -> None:
+    asked: list[list[str]] = []
+
+    class Client:
+        def run(self, function: Any, workers: list[str], on_error: str) -> None:
+            asked.append(workers)
+            if len(asked) == 1:
+                raise OSError("gone")
+
+    seating: Any = SimpleNamespace(plan=None, batches=0, addresses=["worker0"])
+    client: Any = Client()
+    nothing: Any = None
+    found = Changes(nothing, nothing, seating, client, "redundant")
+    until = time.monotonic() + 60
+    while not found._warm(["worker0", "worker1"]):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert asked == [["worker1"], ["worker1"]]

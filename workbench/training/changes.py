@@ -154,8 +154,13 @@ class Changes:
         self._asked.update(fresh)
 
         def load() -> None:
-            self._client.run(_import, workers=fresh, on_error="return")
-            self._ready.update(fresh)
+            try:
+                self._client.run(_import, workers=fresh, on_error="return")
+            except Exception:
+                # The session has ended meanwhile; if not, they are asked anew at the next look.
+                self._asked.difference_update(fresh)
+            else:
+                self._ready.update(fresh)
 
         if fresh:
             threading.Thread(target=load, name="workbench-training-standby", daemon=True).start()

@@ -17,6 +17,7 @@ from workbench.engine import session
 
 loss = nn.functional.cross_entropy
 EPOCHS = 10
+pytestmark = pytest.mark.timeout(900)  # with workers that are replaced on a loaded machine
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def four() -> Iterator[Any]:
     torch.set_num_threads(1)
     with session.local_workers(4) as client:
         yield client
-        client.wait_for_workers(4, timeout=60)  # a session is not closed while a worker is being replaced
+        client.wait_for_workers(4, timeout=240)  # a session is not closed while a worker is being replaced
     torch.set_num_threads(threads)
 
 
