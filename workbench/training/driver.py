@@ -314,7 +314,6 @@ class Driver:
         lost = roster.replaced | fresh
         commits = {rank: roster.ranks[rank].batches for rank in roster.living() if rank not in fresh}
         loss = Loss(lost, fresh, commits, self.committed, notice=True)
-        self._listener.since = time.time()
         programs = roster.seating.programs(1)
         if not commits or decide(self._resilience, programs, roster.seating.plan, loss).kind != "failover":
             roster.leaving -= fresh  # nobody can take the work over before it is really lost
@@ -323,6 +322,7 @@ class Driver:
             )  # fmt: skip
             self._wanted = roster.generation
             return self.committed
+        self._listener.since = time.time()
         for rank in fresh:
             roster.ranks[rank].state = "lost"
         self._crew.tell(worker.leave, ranks=fresh)
@@ -392,9 +392,11 @@ class Driver:
         place, seconds = self._roster.seating.layout.place, max(when - pause.since, 0.0)
         factor = slower(self._roster.seating.plan, self._roster.stages())
         for rank in sorted(pause.lost):
-            told, hint = errors.worker_recovered(
-                rank, place(rank)[0], pause.recovery.start, pause.recovery.hosts[rank], seconds, pause.replayed, factor
-            )
+            facts = rank, place(rank)[0], pause.recovery.start, pause.recovery.hosts[rank], seconds
+            if pause.notice:
+                told, hint = errors.worker_handed_over(*facts, factor)
+            else:
+                told, hint = errors.worker_recovered(*facts, pause.replayed, factor)
             self._run.add_incident(
                 "notice" if pause.notice else "failover", f"{told} {hint}", worker=rank, stage=place(rank)[0],
                 step=pause.recovery.start, pause=seconds, replayed=pause.replayed,

@@ -323,6 +323,17 @@ def worker_recovered(
     )
 
 
+def worker_handed_over(
+    worker: int, stage: int, step: int, holder: int, seconds: float, slower: float
+) -> tuple[str, str]:
+    """Return the two lines of an incident: a worker will go, and its neighbour has taken its work over."""
+    return (
+        f"worker {worker} (stage {stage}) will go; its work was handed over at step {step} to worker {holder}, which "
+        f"has its copy; resumed in {show_pause(seconds)}, nothing replayed, nothing lost.",
+        f"Steps are {slower:.1f}x slower until a worker joins.",
+    )
+
+
 def worker_lost(worker: int, stage: int, step: int) -> WorkerLost:
     """Return the error for a lost worker in a run without copies."""
     return WorkerLost(

@@ -160,6 +160,12 @@ def test_a_notice_hands_over_without_replay(rank: int) -> None:
     found = check([], during=notice)
     assert found.run.incidents.kind.tolist() == ["notice", "notice"]
     assert found.run.incidents.replayed_steps.tolist() == [0, 0]
+    told, row = found.run.incidents.message.iloc[0], found.run.incidents.iloc[1]
+    assert told == f"worker {rank} (stage {rank}) will go; its work is handed over at the next commit."
+    begun = (
+        f"worker {rank} (stage {rank}) will go; its work was handed over at step {row.step} to worker {(rank - 1) % 4},"
+    )
+    assert row.message.startswith(begun) and "nothing replayed, nothing lost." in row.message
     timeline = found.run.timeline
     forwards = timeline[timeline.op == "forward"]
     assert len(forwards) == len(forwards.drop_duplicates(["stage", "microbatch"]))  # none was run twice
