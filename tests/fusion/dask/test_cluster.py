@@ -42,7 +42,7 @@ def held(folder: Path, partitions: int = 6) -> DaskFrame:
 def until(holds: Callable[[], bool]) -> None:
     begun = time.monotonic()
     while not holds():
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 120  # a busy machine takes its time to see a worker gone
         time.sleep(0.02)
 
 
