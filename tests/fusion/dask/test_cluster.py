@@ -46,6 +46,11 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def merging(cluster: Any) -> list[str]:
+    """Return the address of the worker that merges."""
+    return [address for address, keys in cluster.processing().items() if any("merged" in str(key) for key in keys)]
+
+
 def done(folder: Path) -> list[str]:
     return [each for each in os.listdir(folder) if each != "go"]
 
@@ -77,8 +82,8 @@ def test_c64_a_worker_killed_between_partition_and_combine_costs_its_partitions_
     thread = threading.Thread(target=lambda: found.append(total.compute()))
     thread.start()
     until(lambda: len(done(folder)) == 6)
-    by_pid = {int(name.split("-")[0]) for name in done(folder)}
-    pid = next(pid for pid in cluster.run(os.getpid, nanny=False).values() if pid in by_pid)
+    until(lambda: bool(merging(cluster)))  # has all partial results: another one's loss would cost nothing
+    pid = cluster.run(os.getpid, nanny=False)[merging(cluster)[0]]
     lost = sum(name.startswith(f"{pid}-") for name in done(folder))
     os.kill(pid, signal.SIGKILL)
     until(lambda: len(done(folder)) >= 6 + min(lost, 1))
