@@ -151,7 +151,7 @@ function render({ model, el }) {
   const found = () => (model.get('hits') || []).filter(hit => hit.end > offset() && hit.start < offset() + length())
     .sort((a, b) => a.start - b.start);
   let [blobUrl, shown, aimed, target, writing, saved, callback, late] = [null, 0, 0, null, false, 0, 0, 0];
-  let [alive, frameReach, awaited] = [true, Infinity, false];
+  let [alive, frameReach, awaited, refused] = [true, Infinity, false, ''];
   // Where the picture is or is about to be: keys pressed faster than frames are painted still count one by one.
   const here = () => (awaited ? aimed : shown);
   const arrived = at => {
@@ -160,7 +160,11 @@ function render({ model, el }) {
 
   // One line: the hit, the second of the source (as in the tables: the clip has its own count of frames), who is there.
   // Nothing for a clip of which nothing is known; else it is never empty, so that the page below does not jump.
+  // A time asked for that is not in the clip is said until another is: a frame painted late does not take it away.
   function caption(now, boxes) {
+    if (refused) {
+      return refused;
+    }
     const marked = model.get('hits') || [];
     if (marked.length === 0 && (model.get('frames') || []).length === 0) {
       return '';
@@ -223,7 +227,7 @@ function render({ model, el }) {
     const frame = Math.min(Math.max(0, Math.floor(clipTime * fps() + 1e-3)), last);
     const middle = Math.min((frame + 0.5) / fps(), Math.max(0, length() - 0.25 / fps()));
     root.dataset.moved = '1';
-    [aimed, awaited] = [frame / fps(), true];
+    [aimed, awaited, refused] = [frame / fps(), true, ''];
     if (still || video.readyState < 1 || video.seeking) {
       target = middle;
     } else if (Math.abs(video.currentTime - middle) > 1e-4) {
@@ -279,6 +283,7 @@ function render({ model, el }) {
   }
   function toggle() {
     root.dataset.moved = '1';
+    refused = '';
     if (!video.paused) {
       video.pause();
     } else if (video.play) {
@@ -314,7 +319,8 @@ function render({ model, el }) {
     if (video.readyState < 1 || (inClip > -0.5 / fps() && inClip <= length() + 0.5 / fps())) {
       seek(inClip);
     } else {
-      text.textContent = `${clock(offset() + inClip)} is not in this clip (${clock(offset())} to ${clock(offset() + length())}).`;
+      refused = `${clock(offset() + inClip)} is not in this clip (${clock(offset())} to ${clock(offset() + length())}).`;
+      text.textContent = refused;
     }
   }
   function assetChanged() {
