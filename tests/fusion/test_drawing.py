@@ -94,9 +94,22 @@ def test_peers_are_bars_by_median_time() -> None:
     assert drawing.peers(frame.iloc[:0]) is None
 
 
+def test_equal_work_is_drawn_with_its_own_names() -> None:
+    drawn = []
+    for name in ("height", "weight"):
+        y = wb.fusion.array(RNG.normal(size=100), name=name) + 1
+        y.compute()
+        drawn.append(drawing.before(wb.fusion.explain(y)))
+    assert drawn[0] is not None
+    assert drawn[1] is not None
+    assert "height" in words(drawn[0][0])
+    assert "weight" in words(drawn[1][0])
+    assert "height" not in words(drawn[1][0])
+
+
 def test_words_are_escaped_and_boxes_do_not_overlap() -> None:
     x = wb.fusion.array(RNG.normal(size=100), name="a<b & c")
-    y = x + 0.8125  # no other test's: a plan that is known keeps the names that it was first drawn with
+    y = x + 1
     y.compute()
     before = drawing.before(wb.fusion.explain(y))
     assert before is not None

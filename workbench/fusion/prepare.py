@@ -184,7 +184,7 @@ class _Preparing:
         """Note the captured calls: what the plan tells of before, and why some were not fused."""
         plan = self.plan
         number = {id(node): k for k, node in enumerate(self.form.order)}
-        plan.nodes = [(node.kind, node.name, node.dtype) for node in self.form.order]
+        plan.nodes = [(node.kind, node.dtype) for node in self.form.order]
         for k, node in enumerate(self.form.order):
             plan.edges += [(number[id(each)], k) for each in node.inputs]
             if node.kind in UNCOUNTED or not node.calls:

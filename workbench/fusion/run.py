@@ -321,6 +321,7 @@ def _report(
 ) -> FusionPlan:
     """Return the plan as people see it; what takes time to write down is written down when it is looked at."""
     wheres = [node.where for node in form.order]
+    names = [node.name for node in form.order]  # of its own arrays: a plan serves all graphs of its form
     facts = [
         _CALLED if type(s) is CallStep else (s.compile_ms, s.cache, s.branch if s.jumped else s) for s in plan.steps
     ]
@@ -328,7 +329,8 @@ def _report(
     def make() -> dict[str, Any]:
         from workbench.fusion.describe import described
 
-        return described(plan, lengths, wheres, plan.nodes, facts, measured, threads)
+        nodes = [(kind, name, dtype) for (kind, dtype), name in zip(plan.nodes, names, strict=True)]
+        return described(plan, lengths, wheres, nodes, facts, measured, threads)
 
     compile_ms = sum([ms for ms, _, _ in facts])
     if how == "miss" and facts and all(cached == "disk" for _, cached, _ in facts):

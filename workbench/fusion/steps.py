@@ -169,7 +169,7 @@ class Prepared:
     slots: int = 0
     results: list[tuple[Any, ...]] = field(default_factory=list)
     symbols: dict[Any, int] = field(default_factory=dict)
-    nodes: list[tuple[str, str, Any]] = field(default_factory=list)
+    nodes: list[tuple[str, Any]] = field(default_factory=list)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     before: list[tuple[int, list[tuple[Any, int]]]] = field(default_factory=list)
     reasons: list[tuple[str, str, int]] = field(default_factory=list)

@@ -67,6 +67,15 @@ def _rows(domain: Domain) -> bool:
     return isinstance(domain.size, int) and domain.size > 0
 
 
+def _of_nothing(column: Column, name: str, skipna: bool) -> Expr | None:
+    """Return what is 0 where pandas gives Python's NaN, which for float64 is as good as NumPy's."""
+    if column.dtype != np.dtype(np.float32) or name in ("sum", "prod", "count", "any", "all"):
+        return None
+    if name == "mean" and skipna:
+        return ir.reduce_("count", column.expr)
+    return None if _rows(column.domain) else ir.reduce_("count", ir.map_("isnan", column.expr))
+
+
 def _count(column: Column) -> Expr | None:
     if not known(column):
         return None
@@ -130,7 +139,8 @@ class SeriesReductions(Reductions):
         if plain and set(given) <= set(allowed) and isinstance(given.get("skipna", True), bool):
             found = reduced(self._column, name, **given)
             if found is not None:
-                return LazyScalar(found, notes=self._notes)
+                counted = _of_nothing(self._column, name, given.get("skipna", True))
+                return LazyScalar(found, notes=self._notes, counted=counted)
             if name in ("min", "max") and self._column.plain and not _rows(self._column.domain):
                 found = self._extreme(name, given.get("skipna", True))
                 if found is not None:
@@ -158,7 +168,7 @@ class SeriesReductions(Reductions):
             return None
         found = ir.reduce_(REDUCERS[name][0 if x.dtype.kind == "f" else 1], x)
         if x.dtype.kind == "f":
-            return LazyScalar(found, notes=self._notes)
+            return LazyScalar(found, notes=self._notes, counted=_of_nothing(column, name, skipna))
         return LazyValue([found, ir.reduce_("count_nonzero", some)], _extreme_value, self._notes)
 
     def count(self) -> Any:

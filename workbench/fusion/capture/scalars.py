@@ -109,10 +109,12 @@ class LazyScalar(Single):
     ----------
     expr : Expr
         0-d, of the dtype of the value.
+    counted : Expr, optional
+        0-d: how many values it is of. Of none pandas gives Python's NaN, whatever the dtype.
     """
 
-    def __init__(self, expr: Expr, notes: tuple[Fallback, ...] = ()) -> None:
-        self.expr, self._notes = expr, notes
+    def __init__(self, expr: Expr, notes: tuple[Fallback, ...] = (), *, counted: Expr | None = None) -> None:
+        self.expr, self._counted, self._notes = expr, counted, notes
         located(expr)
 
     @property
@@ -128,9 +130,11 @@ class LazyScalar(Single):
     ndim, size = 0, 1
 
     def _needs(self) -> list[Expr]:
-        return [self.expr]
+        return [self.expr] if self._counted is None else [self.expr, self._counted]
 
     def _make(self, values: Sequence[Any]) -> Any:
+        if self._counted is not None and not values[1]:
+            return float("nan")
         return values[0][()] if hasattr(values[0], "ndim") else values[0]
 
     def _array(self) -> Any:
