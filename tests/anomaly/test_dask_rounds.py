@@ -251,6 +251,7 @@ def assert_same_rows(frame: Any, other: Any) -> None:
     pd.testing.assert_frame_equal(frame.reset_index(drop=True), other.reset_index(drop=True), check_dtype=False)
 
 
+@pytest.mark.slow
 def test_c34_dask_frames_of_any_make(cluster: Any, tmp_path: Path) -> None:
     frame = table(3000).to_pandas()
     options: dict[str, Any] = {"metric": "x", "by": BY, "top": 0.05, "min_ratio": 1.2}
@@ -266,6 +267,7 @@ def test_c34_dask_frames_of_any_make(cluster: Any, tmp_path: Path) -> None:
         assert_same(wb.outliers(data, **options), whole)
 
 
+@pytest.mark.slow
 def test_c34_rows_behind_a_dask_answer(cluster: Any) -> None:
     frame = table(3000).to_pandas()
     made = dd.from_pandas(frame, npartitions=3)
@@ -328,6 +330,7 @@ class Killer:
         return self.function(item)
 
 
+@pytest.mark.slow
 def test_c35_a_worker_killed_in_each_round(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = table(3000).to_pandas()
     options: dict[str, Any] = {"metric": "x", "by": BY, "top": 0.05, "min_ratio": 1.2}

@@ -77,6 +77,7 @@ def test_c36_tumbling_panes_are_batches() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 5), st.integers(20, 90), st.integers(1, 200), st.integers(0, 5))
 def test_c36_sliding_windows_are_batches(panes: int, slide: int, step: int, seed: int) -> None:

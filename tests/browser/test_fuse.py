@@ -65,6 +65,7 @@ def checked(seen: dict[str, Any]) -> None:
     assert seen["wide"] <= 1
 
 
+@pytest.mark.slow
 def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: Any, notebook: Path) -> None:
     SHOTS.mkdir(exist_ok=True)
     page = lab.open(browser, notebook)

@@ -114,6 +114,7 @@ def test_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Path) 
     page.context.close()
 
 
+@pytest.mark.slow
 def test_a_notebook_that_is_not_trusted_shows_its_player_and_runs_no_script(lab: Lab, browser: Any) -> None:
     if not lab.extension:
         pytest.skip("the extension is not built, and the static answer needs no test here")
@@ -131,6 +132,7 @@ def test_a_notebook_that_is_not_trusted_shows_its_player_and_runs_no_script(lab:
     page.context.close()
 
 
+@pytest.mark.slow
 def test_query_cells_are_coloured_and_completed(lab: Lab, browser: Any, notebook: Path) -> None:
     if not lab.extension:
         pytest.skip("the extension is not built, and nothing else colours cells")

@@ -56,6 +56,7 @@ def stored_state(notebook: Path) -> dict[str, Any]:
     return dict(view["state"])
 
 
+@pytest.mark.slow
 def test_c41_flights_from_the_question_to_a_saved_answer(lab: Lab, browser: Any, notebook: Path) -> None:
     SHOTS.mkdir(exist_ok=True)
     page = lab.open(browser, notebook)
@@ -139,6 +140,7 @@ def test_c41_flights_from_the_question_to_a_saved_answer(lab: Lab, browser: Any,
     page.context.close()
 
 
+@pytest.mark.slow
 def test_c44_the_report_shows_the_same_facts(
     lab: Lab, notebook: Path, offline: tuple[Any, Told], tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_c44_the_static_form_needs_no_script(lab: Lab, notebook: Path, browser: 
     context.close()
 
 
+@pytest.mark.slow
 def test_query_cells_of_outliers_and_diff_are_coloured(lab: Lab, browser: Any) -> None:
     if not lab.extension:
         pytest.skip("the extension is not built, and nothing else colours cells")

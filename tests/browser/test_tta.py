@@ -70,6 +70,7 @@ def notebook(lab: Lab) -> Path:
     return nb.write(lab.folder / "tta.ipynb", cells, kernelspec=SPEC)
 
 
+@pytest.mark.slow
 def test_c57_live_while_it_runs_and_the_same_facts_without_a_kernel(lab: Lab, browser: Any, notebook: Path) -> None:
     SHOTS.mkdir(exist_ok=True)
     page = lab.open(browser, notebook)
@@ -137,6 +138,7 @@ def test_c59_the_report_shows_the_same_facts_offline(
     assert told.errors == [] and told.outside == []
 
 
+@pytest.mark.slow
 def test_c57_stop_ends_the_cell_at_its_next_evaluation(lab: Lab, browser: Any) -> None:
     notebook = nb.write(
         lab.folder / "stop.ipynb",

@@ -223,6 +223,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_the_whole_group_leaves_the_workers_alone() -> None:
     done = python(
         """

@@ -170,6 +170,7 @@ def test_neighbours_that_are_lost_go_back_to_the_checkpoint(monkeypatch: pytest.
     assert re.search(r"no copy of stage \d\. Restored checkpoint step \d+; \d+ steps? \(.+\) lost\.", row.message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resilience", ["none", "redundant"])
 def test_replanned_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, resilience: str) -> None:
     machines = Machines(monkeypatch, 3)

@@ -217,6 +217,7 @@ def test_another_optimizer_or_option_is_refused(whole: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_whole_ones_alone(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-m", "tests.training.writes_checkpoints", str(tmp_path)])
     try:

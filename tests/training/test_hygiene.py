@@ -125,6 +125,7 @@ PHASES: dict[str, tuple[Any, str, Callable[..., bool]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("phase", PHASES)
 def test_an_interrupt_of_who_waits_for_a_run_leaves_no_orphan(

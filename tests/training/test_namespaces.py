@@ -45,6 +45,7 @@ def named(owner: int) -> list[str]:
     return [name for name in (*listed, *devices) if name.startswith(f"{namespaces.PREFIX}{owner}")]
 
 
+@pytest.mark.slow
 @here
 def test_a_link_holds_its_rate_and_its_bytes_are_counted() -> None:
     with namespaces.hosts(2, "20mbit") as found:

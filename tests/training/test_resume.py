@@ -42,6 +42,7 @@ def until(condition: Any, seconds: float = 240.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [(3,), ()])
 def test_a_run_that_ended_goes_on(workers: Any, places: tuple[int, ...]) -> None:
     path = train(nets.mlp(0.25), 3, steps=4, wait=True).checkpoint()
@@ -134,6 +135,7 @@ def test_a_disk_that_fills_up_does_not_end_a_run(workers: Any) -> None:
     assert set(run.incidents.kind) == {"checkpoint"} and not list(run.saver.root.glob("step-*"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_it_back_to_the_checkpoint(workers: Any) -> None:  # the last: its worker is gone
     model, reference = nets.mlp(0.25), nets.mlp(0.25)
     run = train(model, 3, epochs=20, resilience="checkpoint", checkpoint="5steps")

@@ -89,6 +89,7 @@ def test_history_has_them() -> None:
     assert again.explain("dict")["root"]["rows"] == 2
 
 
+@pytest.mark.slow
 def test_c21_random_numpy_and_torch_are_seeded() -> None:
     def draws(tracker: Any, seed: int) -> None:
         drawn = {"python": random.random(), "numpy": float(np.random.rand())}

@@ -34,6 +34,7 @@ def test_code_lives_as_long_as_its_functions() -> None:
     assert gone() is None
 
 
+@pytest.mark.slow
 def test_code_that_is_garbage_in_a_circle_is_freed_in_order() -> None:
     host = machine.host()
     content = machine.object_code(TEXT, host)

@@ -46,6 +46,7 @@ def trained(chaos: str, **options: Any) -> tuple[Any, Any]:
     return run, run.incidents[run.incidents.kind != "checkpoint"]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_made_up_for_by_its_neighbour(four: Any) -> None:
     pids = dict(four.run(os.getpid))
     _, incidents = trained("kill=2@step3")

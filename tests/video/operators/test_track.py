@@ -284,6 +284,7 @@ def test_wrong_answers_of_a_registered_tracker(ids: Any, message: str) -> None:
     assert raised.value.message == message
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_people_of_a_real_clip() -> None:
     from workbench.video.source import open_sources
