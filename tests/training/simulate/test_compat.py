@@ -1,12 +1,10 @@
-"""The rules of Bamboo's simulator against themselves, written down step by step and without any short cut."""
+"""The rules of Bamboo's simulator, against themselves written down step by step: on all kinds of trace."""
 
 from __future__ import annotations
 
-import bisect
-import heapq
-import itertools
+import math
 import random
-from dataclasses import dataclass, field
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,203 +12,46 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.training import ModelSpec, RandomTrace, SimCosts, SimulationError, TrainingError, read_trace, simulate
-from workbench.training.simulate.compat import replay
+from tests.training.simulate.reference import ADD, PRICE, REMOVE, Market, NoStepTime, Reference, Row, rows_of
+from workbench.training import ModelSpec, RandomTrace, SimulationError, Trace, TrainingError, read_trace, simulate
 from workbench.training.simulate.models import MODELS
-from workbench.training.traces import Arrivals
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "traces"
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="needs the traces of ../shared/data")
-PRICE = 0.91
+FILES = sorted(path for path in DATA.rglob("*") if path.suffix in (".csv", ".txt"))
+needs_data = pytest.mark.skipif(not FILES, reason="needs the traces of ../shared/data")
 
 
-@dataclass(order=True)
-class Event:
-    time: int
-    kind: int
-    data: Any = field(compare=False, default=None)
-
-
-class Naive:
-    """Every step an event; node counts and prices as lists of points that are averaged at the end."""
-
-    def __init__(self, spec: ModelSpec, events: list[tuple[int, str, str]] | Arrivals, duration: int | None) -> None:
-        self.spec, self.duration, self.heap = spec, duration, list[Event]()
-        self.arrivals = events if isinstance(events, Arrivals) else None
-        if isinstance(events, Arrivals):
-            for name in events.first():
-                self.push(0, 1, name)
-            self.push(0, 3)
-        else:
-            for time, action, name in events:
-                self.push(time, 1 if action == "add" else 2, name)
-        self.nodes: dict[str, dict[str, Any]] = {}
-        self.status, self.listed, self.waiting = "STOPPED", list[str](), 0
-        self.pipelines = self.stages = self.version = self.steps = self.fatal = 0
-        self.slow: tuple[int, int] | None = None
-        self.handled, self.step_ms = False, 0
-        self.start: int | None = None
-        self.previous = 0
-        self.removals: list[int] = []
-        self.lives: list[int] = []
-        self.points: list[tuple[int, int]] = []
-        self.intervals: list[tuple[int, int]] = []
-
-    def push(self, time: int, kind: int, data: Any = None) -> None:
-        heapq.heappush(self.heap, Event(time, kind, data))
-
-    def run(self) -> dict[str, float]:
-        now = 0
-        while self.heap:
-            event = heapq.heappop(self.heap)
-            now = event.time
-            if self.duration is not None and now > self.duration:
-                now = self.duration
-                break
-            [None, self.add, self.remove, self.generate, self.ready, self.timeout, self.timeout, self.step][event.kind](
-                now, event
-            )
-            if self.duration is None and self.steps == self.spec.steps:
-                break
-            if self.heap and self.heap[0].time == now:
-                continue
-            if now > 0:
-                self.points.append((now, len(self.nodes)))
-        return self.averages(now)
-
-    def add(self, now: int, event: Event) -> None:
-        self.nodes[event.data] = {"start": now, "status": "CREATING", "held": []}
-        self.push(now + 45000, 4, event.data)
-
-    def ready(self, now: int, event: Event) -> None:
-        if event.data not in self.nodes:
-            return
-        self.nodes[event.data]["status"] = "READY"
-        if self.status == "STOPPED":
-            self.rendezvous(now, 5)
-        elif self.status == "RENDEZVOUS":
-            self.listed.append(event.data)
-        else:
-            self.waiting += 1
-
-    def rendezvous(self, now: int, kind: int) -> None:
-        self.status = "RENDEZVOUS"
-        self.listed = [name for name, node in self.nodes.items() if node["status"] != "CREATING"]
-        self.push(now + (30000 if kind == 5 else round(self.spec.local_rendezvous * 1000)), kind)
-
-    def timeout(self, now: int, event: Event) -> None:
-        if any(name not in self.nodes for name in self.listed):
-            self.listed = [name for name, node in self.nodes.items() if node["status"] != "CREATING"]
-            self.push(now + (30000 if event.kind == 5 else round(self.spec.local_rendezvous * 1000)), event.kind)
-            return
-        enough = len(self.listed) >= self.spec.stages
-        self.stages = self.spec.stages if enough else 0
-        self.pipelines = len(self.listed) // self.spec.stages if enough else 0
-        places = list(itertools.product(range(self.pipelines), range(self.stages)))
-        self.waiting = 0
-        for name in self.listed:
-            node = self.nodes[name]
-            if places:
-                node["held"], node["status"] = [places.pop(0)], "RUNNING"
-            else:
-                node["held"], node["status"] = [], "READY"
-                self.waiting += 1
-        self.slow, self.handled, self.listed = None, False, []
-        self.version += 1
-        self.status = "RUNNING" if self.pipelines else "STOPPED"
-        if self.pipelines:
-            self.step_ms = round(self.spec.step_seconds[self.pipelines] * 1000)
-            self.push(now + self.step_ms, 7, self.version)
-            if self.start is None:
-                self.start = self.previous = now
-
-    def remove(self, now: int, event: Event) -> None:
-        node = self.nodes.pop(event.data)
-        self.removals.append(now)
-        self.lives.append(now - node["start"])
-        if node["status"] == "RUNNING":
-            fatal = len(node["held"]) > 1
-            if not fatal:
-                pipeline, stage = node["held"][0]
-                wanted = (pipeline, self.stages - 1 if stage == 0 else stage - 1)
-                for other in self.nodes.values():
-                    if wanted in other["held"]:
-                        fatal = len(other["held"]) > 1
-                        if not fatal:
-                            other["held"].append((pipeline, stage))
-                        break
-            if fatal:
-                self.fatal += 1
-                self.rendezvous(now, 5)
-                return
-        if self.status == "RUNNING" and self.slow is None:
-            self.slow, self.handled = (self.steps, now), False
-            self.step_ms = int(1.5 * self.step_ms)
-
-    def step(self, now: int, event: Event) -> None:
-        if event.data != self.version:
-            return
-        if self.slow is not None and not self.handled and self.slow[0] == self.steps:
-            self.push(now + int((now - self.slow[1]) * 0.5), 7, self.version)
-            self.handled = True
-            return
-        self.steps += 1
-        self.intervals.append((self.previous, now))
-        self.previous = now
-        over = sum(len(node["held"]) > 1 for node in self.nodes.values() if node["status"] == "RUNNING")
-        active = self.pipelines * self.spec.stages - over
-        if (over > 0 and (self.waiting >= over or 2 * over / active > 0.05)) or (
-            active + self.waiting
-        ) // self.spec.stages > self.pipelines:
-            self.rendezvous(now, 6)
-        else:
-            self.push(now + self.step_ms, 7, self.version)
-
-    def generate(self, now: int, event: Event) -> None:
-        assert self.arrivals is not None
-        self.push(now + 3600000, 3)
-        for time, action, name in self.arrivals.hour(now, list(self.nodes)):
-            self.push(time, 1 if action == "add" else 2, name)
-
-    def averages(self, now: int) -> dict[str, float]:
-        end = self.previous
-        found = {"steps": self.steps, "fatal_failures": self.fatal, "preemptions": len(self.removals)}
-        lives = self.lives + [now - node["start"] for node in self.nodes.values()]
-        found["lifetime_hours"] = sum(lives) / len(lives) / 3.6e6 if lives else 0.0
-        gaps = [b - a for a, b in itertools.pairwise(self.removals)]
-        found["interval_hours"] = sum(gaps) / len(gaps) / 3.6e6 if gaps else 0.0
-        if self.start is None or not self.steps:
-            return found
-        curve = [(0, self.points[0][1]), *self.points]
-
-        times = [time for time, _ in curve]
-        before = list(itertools.accumulate(((b - a) * n for (a, n), (b, _) in itertools.pairwise(curve)), initial=0))
-
-        def integral(until: int) -> float:
-            place = bisect.bisect_right(times, until) - 1
-            return before[place] + (until - times[place]) * curve[place][1]
-
-        pieces = sum((b - a) * count for (a, count), (b, _) in itertools.pairwise(curve))
-        found["instances"] = (pieces + (end - curve[-1][0]) * curve[-1][1]) / end
-        found["cost"] = found["instances"] * PRICE
-        found["throughput"] = self.spec.samples_per_step * self.steps / ((end - self.start) / 1000)
-        value = 0.0
-        for a, b in self.intervals:
-            dollars = PRICE * (integral(b) - integral(a)) / (b - a)
-            value += self.spec.samples_per_step * 1000 / dollars
-        found["value"] = value / (end - self.start)
-        return found
-
-
-def agree(spec: ModelSpec, market: Any, again: Any, duration: float | None) -> None:
-    expected = Naive(spec, market, None if duration is None else round(duration * 1000)).run()
-    found = replay(spec, again, costs=SimCosts(), price=PRICE, duration=duration)
+def agree(ran: Any, expected: dict[str, float]) -> None:
     for name, value in expected.items():
-        assert getattr(found, name) == pytest.approx(value, rel=1e-9, abs=1e-12), name
+        assert getattr(ran, name) == pytest.approx(value, rel=1e-9, abs=1e-12), name
+    if "value" not in expected:  # nothing was trained
+        assert ran.samples == 0 and math.isnan(ran.value)
+
+
+def check(spec: ModelSpec, trace: Any, market: list[Row] | Market, duration: float | None = None) -> None:
+    """Compare with the reference; a model without an end ends with its trace."""
+    until = duration
+    if duration is None and spec.steps is None and isinstance(trace, Trace):
+        until = trace.duration
+    reference = Reference(spec, market, None if until is None else round(until * 1000))
+    try:
+        expected = reference.run()
+    except NoStepTime as missing:
+        with pytest.raises(SimulationError, match=f"has no step time for {missing} pipelines"):
+            simulate(spec, trace=trace, compat=True, duration=duration)
+        return
+    agree(simulate(spec, trace=trace, compat=True, duration=duration, price=PRICE), expected)
 
 
 def small(steps: int | None = 400) -> ModelSpec:
     return ModelSpec("small", 3, 8, {n: 40.0 / n for n in range(1, 20)}, 12, 15.0, 4, 1.0, steps)
+
+
+def of_any_width(name: str, steps: int | None) -> ModelSpec:
+    """Return a model of the table that no number of machines is too many for."""
+    known = MODELS[name]
+    table = {count: round(8000 / count) / 1000 for count in range(1, 40)}
+    return ModelSpec(name, known.stages, known.samples_per_step, table, 48, known.local_rendezvous, 20, 2.0, steps)
 
 
 #: steps, removals, fatal losses, samples/s and value of the nine cases that the tables allow: for the other models the
@@ -231,14 +72,25 @@ CASES = {
 @needs_data
 @pytest.mark.parametrize(("trace", "name"), list(CASES))
 def test_the_traces_of_the_paper(trace: str, name: str) -> None:
-    read = read_trace(DATA / f"{trace}.csv")
-    rows = [(round(time * 1000), action, node) for time, action, node in read.events.itertuples(index=False, name=None)]
-    agree(MODELS[name], rows, rows, None if MODELS[name].steps else read.duration)
     steps, preemptions, fatal, throughput, value = CASES[trace, name]
-    ran = simulate(name, trace=read, compat=True)
+    ran = simulate(name, trace=DATA / f"{trace}.csv", compat=True)
     assert (ran.steps, ran.preemptions, ran.fatal_failures) == (steps, preemptions, fatal)
     assert (ran.throughput, ran.value) == pytest.approx((throughput, value), rel=1e-9)
     assert ran.lost_samples == 0 and len(ran.timeline) == 0
+
+
+@needs_data
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_trace_step_by_step(path: Path) -> None:
+    seed = len(path.name)
+    rows, length = rows_of(path, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one goes back in time
+        trace = read_trace(path, seed=seed)
+    assert trace.duration == pytest.approx(length / 1000, abs=1e-6)
+    check(MODELS["BERT"], trace, rows)
+    check(of_any_width("VGG", None), trace, rows)
+    check(of_any_width("ResNet", 3000), trace, rows, duration=length / 2000 or 5000.0)
 
 
 @needs_data
@@ -250,6 +102,9 @@ def test_a_fifth_pipeline_has_no_step_time(name: str) -> None:
         f"{name} has no step time for 5 pipelines.",
         "Use compat=False with a plan, or fewer nodes.",
     ]
+    rows, length = rows_of(DATA / "p3-trace.csv")
+    with pytest.raises(NoStepTime, match="5"):
+        Reference(MODELS[name], rows, length).run()
 
 
 @settings(max_examples=40, deadline=None)
@@ -264,40 +119,89 @@ def test_a_fifth_pipeline_has_no_step_time(name: str) -> None:
 def test_random_markets_step_by_step(
     seed: int, removal: float | None, addition: float | str | None, capacity: int, hour: int, hours: int | None
 ) -> None:
-    trace = RandomTrace(removal, addition, capacity, hour)
-    spec = small(None if hours else 150)
     if hours is None and capacity < 6:
         return  # such a market may never finish so many steps
-    if hours is None:
-        trace = RandomTrace(0.05, 0.8, capacity, hour)
+    trace = RandomTrace(removal, addition, capacity, hour) if hours else RandomTrace(0.05, 0.8, capacity, hour)
+    spec = small(None if hours else 150)
     duration = hours * 3600.0 if hours else None
-    agree(spec, Arrivals(trace, 1, seed), Arrivals(trace, 1, seed), duration)
+    expected = Reference(spec, Market(trace, capacity, seed), None if hours is None else hours * 3_600_000).run()
+    agree(simulate(spec, trace=trace, seed=seed, duration=duration, compat=True, price=PRICE), expected)
+
+
+def written(kind: str, path: Path, draw: random.Random) -> Path:
+    """Write a trace of a kind: grains of time are coarse, so that much happens at once."""
+    lines, time, count, living = [], 0, draw.randrange(12), [f"n{number}" for number in range(6)]
+    if kind == "events":
+        lines = [f"0,add,{node}" for node in living]
+    else:
+        lines = [_counted(kind, 0, count)]
+    for number in range(draw.randrange(5, 60)):
+        time += draw.randrange(0, 6) * draw.choice([20, 45, 60, 36])
+        if kind == "events":
+            if living and draw.random() < 0.45:
+                lines.append(f"{time * 1000},remove,{living.pop(draw.randrange(len(living)))}")
+            else:
+                living.append(f"m{number}")
+                lines.append(f"{time * 1000},add,{living[-1]}")
+        else:
+            count = max(0, min(14, count + draw.randrange(-3, 4)))
+            lines.append(_counted(kind, time, count))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _counted(kind: str, seconds: int, count: int) -> str:
+    if kind == "seconds":
+        return f"{seconds},{count}"
+    if kind == "hours":
+        return f"{seconds / 3600:.6f},{count}"
+    hours, rest = divmod(seconds, 3600)
+    return f"2021-12-{11 + hours // 24:02}, {hours % 24:02}:{rest // 60:02}:{rest % 60:02}, {count}"
+
+
+@pytest.mark.parametrize("kind", ["events", "seconds", "hours", "dates"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_written_traces_of_each_kind(kind: str, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = written(kind, tmp_path_factory.getbasetemp() / f"{kind}.csv", random.Random(seed))
+    rows, _ = rows_of(path, seed)
+    trace = read_trace(path, seed=seed)
+    check(small(None), trace, rows)
+    check(small(60), trace, rows, duration=2500.0)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), grain=st.sampled_from([1000, 20000, 60000]))
 def test_events_of_one_time_leave_the_queue_as_the_heap_has_them(seed: int, grain: int) -> None:
     draw = random.Random(seed)
-    events, living, named, time = [], list[str](), 0, 0
+    rows, living, named, time = list[Row](), list[str](), 0, 0
     for _ in range(40):
         time += draw.randrange(0, 6) * grain
         for _ in range(draw.randrange(1, 6)):
             if living and draw.random() < 0.4:
-                events.append((time, "remove", living.pop(draw.randrange(len(living)))))
+                rows.append((time, REMOVE, living.pop(draw.randrange(len(living)))))
             else:
                 named += 1
                 living.append(f"n{named}")
-                events.append((time, "add", living[-1]))
-    agree(small(None), events, events, time / 1000 + 100)
+                rows.append((time, ADD, living[-1]))
+    check(small(None), trace_of(rows), rows, duration=time / 1000 + 100)
+
+
+def trace_of(rows: list[Row]) -> Trace:
+    import pandas as pd
+
+    columns = {
+        "time": [time / 1000 for time, _, _ in rows],
+        "action": ["add" if kind == ADD else "remove" for _, kind, _ in rows],
+        "node": [node for _, _, node in rows],
+    }
+    return Trace(pd.DataFrame(columns), "rows", rows[-1][0] / 1000)
 
 
 def test_monte_carlo_means() -> None:
-    spec = MODELS["BERT"]
-    runs = [
-        replay(spec, Arrivals(RandomTrace(0.1, 0.5), spec.capacity, seed), costs=SimCosts(), price=PRICE)
-        for seed in range(60)
-    ]
-    naive = [Naive(spec, Arrivals(RandomTrace(0.1, 0.5), spec.capacity, seed), None).run() for seed in range(60, 64)]
+    spec, trace = MODELS["BERT"], RandomTrace(0.1, 0.5)
+    runs = [simulate(spec, trace=trace, seed=seed, compat=True, price=PRICE) for seed in range(60)]
+    naive = [Reference(spec, Market(trace, spec.capacity, seed), None).run() for seed in range(60, 64)]
     for name in ("throughput", "instances", "value"):
         mean = sum(getattr(run, name) for run in runs) / len(runs)
         other = sum(run[name] for run in naive) / len(naive)
