@@ -4,12 +4,14 @@
 while others recover): the protocol alone. `--processes`: workers of a local session, killed, stalled or cut off at
 random steps; the pause from the signal to the first operation after it is measured. Every run is compared bit by bit
 with plain torch in one process, and each stage's updates are counted. Each run is a line of
-`results/training_chaos.jsonl`; the figures go to `results/training_chaos.json`. With `--trial` nothing is written.
+`results/training_chaos.jsonl` as soon as it ends; the figures go to `results/training_chaos.json`. What was interrupted
+goes on where it was: runs that the log has of the same code are not run again. With `--trial` nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -17,7 +19,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
@@ -28,6 +31,8 @@ from benchmarks.measure import RESULTS, Figure, write
 STEPS = 6
 EPOCHS = 10
 PLACES = (2, 4, 6)
+LOG = RESULTS / "training_chaos.jsonl"
+TOLD = 20.0  # seconds between two lines of progress
 #: ranks that are lost together: no two are neighbours in a ring of four
 VICTIMS = ([0], [1], [2], [3], [0, 2], [1, 3])
 
@@ -103,10 +108,52 @@ def _plain(epochs: int) -> tuple[list[float], Any]:
 _known: dict[int, tuple[list[float], Any]] = {}
 
 
-def several(work: Callable[[int], dict[str, Any]], seeds: range, log: Any) -> Iterator[dict[str, Any]]:
-    """Run one after the other, and log each; one that raises counts as unequal."""
-    for number in seeds:
-        begun = time.monotonic()
+def code() -> str:
+    """Return what tells one state of the runtime and of these runs from another."""
+    root = Path(__file__).parents[1]
+    files = [*sorted((root / "workbench" / "training").rglob("*.py")), Path(__file__)]
+    files += [root / "tests" / "training" / "nets.py", root / "tests" / "training" / "resilience" / "inprocess.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def logged(path: Path, part: str, made_by: str) -> dict[int, dict[str, Any]]:
+    """Return the runs that a log has of a part: seed -> row; a line that was cut off is none."""
+    found: dict[int, dict[str, Any]] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if (row.get("part"), row.get("code")) == (part, made_by):
+            found[row["seed"]] = row
+    return found
+
+
+def several(
+    part: str, work: Callable[[int], dict[str, Any]], seeds: range, log: Path | None, after: Callable[[], Any]
+) -> list[dict[str, Any]]:
+    """Run one after the other, and log each; one that raises counts as unequal.
+
+    Parameters
+    ----------
+    part : str
+    work : callable
+        Seed -> what became of its run.
+    seeds : range
+    log : Path or None
+        Runs that it has are not run again.
+    after : callable
+        Called after each run.
+    """
+    made_by = code()
+    done = {} if log is None else logged(log, part, made_by)
+    rows = [done[seed] for seed in seeds if seed in done]
+    missing = [seed for seed in seeds if seed not in done]
+    if rows:
+        print(f"{part}: {len(rows)} of {len(seeds)} runs are in the log", flush=True)
+    begun = last = time.monotonic()
+    for count, number in enumerate(missing, 1):
+        at = time.monotonic()
         try:
             row = work(number)
         except Exception as error:
@@ -117,13 +164,34 @@ def several(work: Callable[[int], dict[str, Any]], seeds: range, log: Any) -> It
                 "lost": 0,
                 "error": f"{type(error).__name__}: {error}",
             }
-        row["seconds"] = round(time.monotonic() - begun, 2)
+        row = {"part": part, "code": made_by, **row, "seconds": round(time.monotonic() - at, 2)}
+        rows.append(row)
         if not (row["equal"] and row["once"]):
             print(json.dumps(row), flush=True)
         if log is not None:
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-        yield row
+            _append(log, json.dumps(row))
+        now = time.monotonic()
+        if now - last > TOLD or count == len(missing):
+            last = now
+            each = (now - begun) / count
+            wrong = sum(not (row["equal"] and row["once"]) for row in rows)
+            print(
+                f"{part}: {len(rows)} of {len(seeds)} runs, {sum(row['lost'] for row in rows)} workers lost, {wrong} "
+                f"differ, {each:.1f} s each, {each * (len(missing) - count) / 60:.0f} min left",
+                flush=True,
+            )
+        after()
+    return rows
+
+
+def _append(log: Path, line: str) -> None:
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":  # the last one was cut off
+                file.write(b"\n")
+        file.write(line.encode() + b"\n")
 
 
 def told(name: str, rows: list[dict[str, Any]]) -> list[Figure]:
@@ -158,23 +226,21 @@ def main(arguments: list[str]) -> None:
 
     torch.set_num_threads(1)
     figures: list[Figure] = []
-    log = None if chosen.trial else (RESULTS / "training_chaos.jsonl").open("a")
+    log = None if chosen.trial else LOG
     if chosen.threads:
         seeds = range(chosen.seed, chosen.seed + chosen.threads)
-        figures += told("threads", list(several(in_threads, seeds, log)))
+        figures += told("threads", several("threads", in_threads, seeds, log, lambda: None))
     if chosen.processes:
+        seeds = range(chosen.seed, chosen.seed + chosen.processes)
         with session.local_workers(4) as client:
-            rows = []
-            for row in several(in_processes, range(chosen.seed, chosen.seed + chosen.processes), log):
-                rows.append(row)
-                client.wait_for_workers(4, timeout=120)
-            figures += told("processes", rows)
+            # Who was killed is replaced: the next run has four again, however long that takes.
+            rows = several("processes", in_processes, seeds, log, lambda: client.wait_for_workers(4, timeout=900))
+        figures += told("processes", rows)
     if log is not None:
-        log.close()
         write("training_chaos", figures, ("torch", "distributed"))
-    else:
-        for figure in figures:
-            print(figure)
+        return
+    for figure in figures:
+        print(figure)
 
 
 if __name__ == "__main__":

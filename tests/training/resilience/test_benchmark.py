@@ -1,0 +1,43 @@
+"""The log of the chaos benchmark: what was interrupted goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import training_chaos as chaos
+
+
+def test_an_interrupted_benchmark_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, ran = tmp_path / "results" / "log.jsonl", list[int]()
+
+    def work(seed: int) -> dict[str, Any]:
+        ran.append(seed)
+        if seed == 2:
+            raise ValueError("no luck")
+        if seed == 4 and ran.count(4) == 1:
+            raise KeyboardInterrupt
+        return {"seed": seed, "equal": True, "once": True, "lost": 1}
+
+    with pytest.raises(KeyboardInterrupt):
+        chaos.several("threads", work, range(6), log, lambda: None)
+    assert [json.loads(line)["seed"] for line in log.read_text().splitlines()] == [0, 1, 2, 3]
+    with log.open("a") as file:
+        file.write('{"part": "threads", "seed": 5, "equal": tr')  # a process that was killed
+        file.write("\n" + json.dumps({"part": "threads", "code": "older", "seed": 5}) + "\n{")
+    rows = chaos.several("threads", work, range(6), log, lambda: None)
+    assert ran == [0, 1, 2, 3, 4, 4, 5] and sorted(row["seed"] for row in rows) == list(range(6))
+    assert [row["seed"] for row in rows if not row["equal"]] == [2]
+    told = capsys.readouterr().out
+    assert "threads: 4 of 6 runs are in the log" in told and "ValueError: no luck" in told
+    assert "threads: 6 of 6 runs, 5 workers lost, 1 differ, " in told
+    again = chaos.several("threads", work, range(6), log, lambda: None)
+    assert len(ran) == 7 and [row["seed"] for row in again] == list(range(6))
+    figures = {figure.name: figure for figure in chaos.told("threads", again)}
+    assert figures["threads: runs that differ"].value == 1 and not figures["threads: runs that differ"].met
+    assert figures["threads: workers lost"].value == 5
+    chaos.several("processes", work, range(1), log, lambda: None)  # another part has runs of its own
+    assert ran[-1] == 0
