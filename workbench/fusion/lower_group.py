@@ -218,7 +218,7 @@ def spans_of(
         near = [each for each in others if exact or low - 16 <= each <= high + 16]
         low, high = min([low, *near]), max([high, *near])
         room = max(room, (high - low) // 8) if room else 0
-        lows.append(max(low - room, -(1 << 62)))
+        lows.append(max(low - room, -(1 << 63)))  # NaT, of which there may be nothing else, is the least there is
         spans.append(high + room - lows[-1] + 1)
     return lows, spans
 

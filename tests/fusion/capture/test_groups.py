@@ -155,3 +155,16 @@ def test_what_is_kept_goes_with_the_table() -> None:
     del ordered
     gc.collect()
     assert forcing._held[0] == before
+
+
+@pytest.mark.parametrize("rows", [2, 30_000])
+@pytest.mark.parametrize("dropna", [True, False])
+@pytest.mark.parametrize("keys", [["t"], ["t", "i"], ["i", "t"]])
+def test_dates_of_which_all_are_missing(keys: list[str], dropna: bool, rows: int) -> None:
+    table = pd.DataFrame({"t": pd.to_datetime([None] * rows), "i": [1] * rows, "x": [1.0] * rows})
+
+    def grouped(d: Any) -> Any:
+        return d.groupby(keys, as_index=False, dropna=dropna).agg(p=("x", "sum"), q=("x", "size"))
+
+    both(grouped, table)
+    both(lambda d: grouped(d[d.x > 0].groupby(keys, dropna=dropna).head(1)), table)
