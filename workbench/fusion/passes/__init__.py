@@ -10,8 +10,16 @@ from workbench.fusion.graph import walk
 __all__ = ["optimise"]
 
 
-def optimise(roots: Sequence[Expr], exact: bool = False) -> tuple[list[Expr], dict[int, Expr]]:
-    """Return the roots rewritten, and for each node of theirs, by id, what became of it."""
+def optimise(roots: Sequence[Expr], exact: bool = False, moments: bool = False) -> tuple[list[Expr], dict[int, Expr]]:
+    """Return the roots rewritten, and for each node of theirs, by id, what became of it.
+
+    Parameters
+    ----------
+    roots : sequence of Expr
+    exact : bool
+    moments : bool
+        Variances over any axes stay one node, whose partial results the back end merges.
+    """
     from workbench.fusion.passes.algebra import simplify
     from workbench.fusion.passes.columns import split_variance
     from workbench.fusion.passes.groups import merge_groups
@@ -21,7 +29,7 @@ def optimise(roots: Sequence[Expr], exact: bool = False) -> tuple[list[Expr], di
 
     order = walk(roots)
     split = exact_variances() if exact else split_variance
-    became = rewrite(order, lambda node: split(simplify(node)))
+    became = rewrite(order, simplify if moments else lambda node: split(simplify(node)))
     after: dict[int, Expr] | None = push_views(walk([became[id(root)] for root in roots], masks=False))
     while after is not None:
         became = {number: after.get(id(node), node) for number, node in became.items()}

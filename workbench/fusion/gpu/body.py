@@ -1,0 +1,435 @@
+"""The body of a task: a function of Triton's language that computes one tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from workbench.fusion.expr import Expr
+from workbench.fusion.gpu.language import constant, known, operation
+from workbench.fusion.gpu.memory import TYPES, strides_of
+from workbench.fusion.gpu.merging import Merging
+from workbench.fusion.gpu.tasks import WHOLE, Axis, Reach, Refs, Task, Unsupported, Work, fitting, scanned
+from workbench.fusion.lower.bindings import seen
+from workbench.fusion.ops import loop_dtypes
+from workbench.fusion.plan.inline import promotes
+
+__all__ = ["Body", "Slots", "Tile", "power_of_two"]
+
+
+def power_of_two(n: int) -> int:
+    """Return the least power of two that is not below a number."""
+    return 1 << max(0, n - 1).bit_length()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How a task is cut into tiles.
+
+    Attributes
+    ----------
+    rows : int
+        Of a tile.
+    columns : int
+        Of a step along the longest side; all of it if the task's rows are whole.
+    whole : bool
+        Whether a tile holds all columns.
+    pieces : int
+        How many parts reductions are split into; a part takes `length` columns, or every so many tiles of rows.
+    length : int
+    count : int
+        Tiles altogether.
+    warps : int
+    """
+
+    rows: int
+    columns: int
+    whole: bool
+    pieces: int
+    length: int
+    count: int
+    warps: int
+
+
+def tile_of(task: Task, units: int, small: int = WHOLE) -> Tile:
+    """Return how a task is cut.
+
+    Parameters
+    ----------
+    task : Task
+    units : int
+        Of the device.
+    small : int
+        Elements that a row may have to be held whole.
+    """
+    sides = [int(side[1:]) for side in task.sides]
+    longest = max(sides, default=1)
+    if task.mode == "flat":
+        columns = min(1024, power_of_two(longest))
+        return Tile(1, columns, True, 1, columns, math.ceil(longest / columns), 4)
+    first = task.works[0]
+    moving = [axis for axis in first.axes if axis is not None]
+    down = bool(moving) and moving[-1].side == "r" and bool(sides)  # neighbours in memory are rows
+    if task.mode == "split":
+        store = first.how == "store"
+        rows = 32 if store else 64 if down else 1
+        rows = min(rows, power_of_two(task.rows))
+        columns = min(32 if store or down else 2048, power_of_two(longest))
+        steps, high = math.ceil(longest / columns), math.ceil(task.rows / rows)
+        pieces = steps if store else max(1, min(steps, math.ceil(2 * units / high)))
+        length = math.ceil(steps / pieces) * columns
+        pieces = math.ceil(longest / length)
+        return Tile(rows, columns, False, pieces, length, high * pieces, 4)
+    if down and longest > 16:
+        rows, columns = min(64, power_of_two(task.rows)), min(32, power_of_two(longest))
+        return Tile(rows, columns, columns >= longest, 1, longest, math.ceil(task.rows / rows), 4)
+    whole = longest <= small
+    columns = power_of_two(longest) if whole else 2048
+    rows = max(1, min(2048 // columns, power_of_two(task.rows)))
+    while rows * columns > 256 and rows > 1 and task.rows / rows < units:
+        rows //= 2
+    count = math.ceil(task.rows / rows)
+    warps = max(1, min(16, rows * columns // 512))
+    if task.across:
+        pieces = max(1, min(count, 2 * units))
+        return Tile(rows, columns, True, pieces, rows, pieces, warps)
+    return Tile(rows, columns, whole, 1, longest, count, warps)
+
+
+@dataclass
+class Slots:
+    """What a task's function is called with: for each parameter what it stands for.
+
+    Attributes
+    ----------
+    names : dict
+        Key -> parameter.
+    keys : list
+        ("array", node), ("part", node, number), ("scalar", node).
+    """
+
+    names: dict[Any, str] = field(default_factory=dict)
+    keys: list[Any] = field(default_factory=list)
+
+    def name(self, what: str, node: Expr, number: int = 0) -> str:
+        """Return the parameter for an array, a partial result or a value that each block has."""
+        key = (what, id(node), number)
+        if key not in self.names:
+            self.names[key] = f"{'s' if what == 'scalar' else 'p'}{len(self.names)}"
+            self.keys.append((what, node, number))
+        return self.names[key]
+
+
+class Body(Merging):
+    """Writes the function of a task.
+
+    Parameters
+    ----------
+    task : Task
+    reach : Reach
+    stored : callable
+        Tells of a node whether it is to be in memory.
+    merged : dict
+        Ids of nodes of other tasks that each block has the value of.
+    storage : callable
+        Gives the name of the type that a node is stored in.
+    tile : Tile
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        reach: Reach,
+        stored: Callable[[Expr], bool],
+        merged: dict[int, int],
+        storage: Callable[[Expr], str],
+        tile: Tile,
+    ) -> None:
+        super().__init__()
+        self.task, self.reach, self.stored, self.merged = task, reach, stored, merged
+        self.storage, self.tile = storage, tile
+        self.slots = Slots()
+        self.mine = {id(each.node): each for each in task.works}
+        #: values known in the block and in those around it
+        self.scopes: list[dict[Any, str]] = [{}]
+        self.side = ""
+        self.low = "0"
+        self.long = False
+
+    def write(self) -> str:
+        """Return the text of the function's parameters and body, without its name."""
+        task, tile = self.task, self.tile
+        rows = tile.rows
+        if tile.whole and task.mode != "flat":
+            for side in task.sides:
+                width = power_of_two(int(side[1:]))
+                self.line(f"{side} = tl.arange(0, {width})[None, :]")
+                if width != int(side[1:]):
+                    self.line(f"m{side} = {side} < {side[1:]}")
+        if task.across:
+            self.begin_across()
+            self.line(f"for q in range(t, {math.ceil(task.rows / rows)}, {tile.pieces}):")
+            self.deeper()
+            self.line(f"r = q * {rows} + tl.arange(0, {rows})[:, None]")
+        elif task.mode == "split":
+            self.line(f"piece = t % {tile.pieces}")
+            self.line(f"r = (t // {tile.pieces}) * {rows} + tl.arange(0, {rows})[:, None]")
+            self.line(f"low = piece * {tile.length}")
+        elif task.mode == "rows":
+            self.line(f"r = t * {rows} + tl.arange(0, {rows})[:, None]")
+        if task.mode != "flat" and task.rows % rows:
+            self.line(f"rm = r < {'n' if task.mode == 'rows' else task.rows}")
+        if task.mode == "flat":
+            (self.side,) = task.sides or ["c1"]
+            self.line(f"{self.side} = t * {tile.columns} + tl.arange(0, {tile.columns})[None, :]")
+            self.line(f"m{self.side} = {self.side} < n")
+        for stage in range(1 + max(each.stage for each in task.works)):
+            self.stage([each for each in task.works if each.stage == stage])
+        if task.across:
+            self.shallower()
+            self.end_across()
+        names = ["t", "n", *self.slots.names.values()]
+        text = "\n".join(self.lines)
+        return f"({', '.join(names)}):\n{text}\n"
+
+    # stages
+
+    def stage(self, works: list[Work]) -> None:
+        """Write what one walk over the columns computes."""
+        if self.tile.whole:
+            for work in works:
+                self.side = work.side
+                self.whole(work)
+            return
+        for work in [each for each in works if not each.side]:
+            self.side = ""
+            self.whole(work)
+        for side in dict.fromkeys([each.side for each in works if each.side]):
+            inside = [each for each in works if each.side == side]
+            self.side = side
+            if any(each.how == "reduce" and self.rule(each) == "order" for each in inside):
+                raise Unsupported(f"{inside[0].node.name} of a long row on the GPU")
+            width, total = self.tile.columns, int(side[1:])
+            for work in inside:
+                self.begin(work)
+            split = self.task.mode == "split"
+            low, high = ("low", f"tl.minimum(low + {self.tile.length}, {total})") if split else ("0", str(total))
+            if split:
+                self.line(f"high = {high}")
+                high = "high"
+            self.line(f"for at in range({low}, {high}, {width}):")
+            self.deeper()
+            self.line(f"{side} = at + tl.arange(0, {width})[None, :]")
+            if total % width:
+                self.line(f"m{side} = {side} < {high}")
+            for work in inside:
+                if work.how == "store":
+                    self.whole(work)
+                else:
+                    self.step(work)
+            self.shallower()
+            for work in inside:
+                self.end(work)
+
+    def whole(self, work: Work) -> None:
+        """Write a root whose tile holds all that it needs."""
+        if work.how == "store":
+            value = self.value(work.node, work.axes, work)
+            self.store(work.node, work.axes, value)
+        elif work.how == "finish":
+            self.finish(work)
+        elif work.how == "across":
+            self.step_across(work)
+        elif work.how == "scan":
+            self.scan(work)
+        else:
+            self.reduce(work)
+
+    def input(self, work: Work) -> str:
+        """Return the value that a root reduces or scans, in its dtype, as wide as the tile."""
+        x = work.node.inputs[0]
+        refs = fitting(x, scanned(work.root, work.axes))
+        value = self.cast(x, self.value(x, refs, work), self.inner(work))
+        missing = ("r" in self.rows_of(work)) or work.side
+        wide = {axis.side for axis in refs if axis is not None}
+        need = {work.side} | ({"r"} if self.tile.rows > 1 else set())
+        if missing and not need <= wide:
+            value = self.named(f"tl.broadcast_to({value}, [{self.tile.rows}, {self.width(work.side)}])")
+        return value
+
+    def rows_of(self, work: Work) -> str:
+        """Return "r" where the task has rows."""
+        return "r" if self.task.mode != "flat" else ""
+
+    def width(self, side: str) -> int:
+        """Return the columns of a tile along a side."""
+        return power_of_two(int(side[1:])) if self.tile.whole and self.task.mode != "flat" else self.tile.columns
+
+    def mask_of(self, sides: set[str]) -> str:
+        """Return the condition that a position is there; "" if it always is."""
+        found = []
+        if "r" in sides and self.task.rows % self.tile.rows:
+            found.append("rm")
+        for side in sorted(sides - {"r"}):
+            if self.task.mode == "flat" or (
+                self.width(side) != int(side[1:]) and (self.tile.whole or int(side[1:]) % self.width(side))
+            ):
+                found.append(f"m{side}")
+        return " & ".join(found)
+
+    # values
+
+    def value(self, node: Expr, along: Refs, work: Work) -> str:
+        """Return the value of a node where its dimensions lie along those of the tile."""
+        refs = fitting(node, along)
+        key = (id(node), refs)
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        found = self.compute(node, refs, work)
+        self.scopes[-1][key] = found
+        return found
+
+    def remember(self, node: Expr, refs: Refs, name: str) -> None:
+        """Note the value of a node."""
+        self.scopes[-1][id(node), fitting(node, refs)] = name
+
+    def compute(self, node: Expr, refs: Refs, work: Work) -> str:
+        if node.kind == "Const":
+            return self.named(constant(node.data, node.dtype))
+        if not self.reach.inside(node, work.root):
+            return self.load(node, refs)
+        inputs = [self.value(x, refs, work) if x.kind != "Const" else "" for x in node.inputs]
+        if node.kind == "Broadcast":
+            return inputs[0] or self.named(constant(node.inputs[0].data, node.dtype))
+        if node.kind == "Rows":
+            axis = refs[0]
+            return self.named(f"({self.place(axis)}).to(tl.int64)") if axis is not None else constant(0, np.int64)
+        if node.kind == "Cast":
+            return self.cast(node.inputs[0], inputs[0], node.dtype)
+        if node.kind not in ("Map", "Select"):
+            raise Unsupported(f"{node.kind.lower()} on the GPU")
+        name = "where" if node.kind == "Select" else node.name
+        dtypes = loop_dtypes(name, tuple([promotes(x) for x in node.inputs]))
+        args = tuple([self.cast(x, v, d) for x, v, d in zip(node.inputs, inputs, dtypes, strict=False)])
+        if node.kind == "Select":
+            return self.named(f"tl.where({', '.join(args)})")
+        kind = np.dtype(dtypes[0]).kind
+        if not known(name, kind):
+            raise Unsupported(f"{name} on the GPU")
+        return self.named(operation(name, kind, args))
+
+    def cast(self, x: Expr, value: str, dtype: Any) -> str:
+        dtype = np.dtype(dtype)
+        if x.kind == "Const":
+            return self.named(constant(x.data, dtype))
+        if x.dtype == dtype:
+            return value
+        if dtype.kind == "b":
+            return self.named(f"{value} != 0")
+        return self.named(f"{value}.to({TYPES[dtype.name][1]})")
+
+    def load(self, node: Expr, refs: Refs) -> str:
+        """Return the value of an array, or of another root."""
+        made = self.mine.get(id(node))
+        if made is not None and made.part and any(axis is not None and axis.side != "r" for axis in refs):
+            return self.spread(made, node, refs)
+        base, views = node, []
+        while base.kind == "View":
+            views.append((base.name, base.attr("spec"), base.shape))
+            base = base.inputs[0]
+        if id(base) in self.merged:
+            return self.slots.name("scalar", base)
+        array = strides_of(base)
+        start = array.__array_interface__["data"][0]
+        for how, spec, shape in reversed(views):
+            array = seen(array, how, spec, shape)
+        moved = array.__array_interface__["data"][0] - start if views and all(v[0] != "reshape" for v in views) else 0
+        item = array.dtype.itemsize
+        steps = [(axis, array.strides[k] // item) for k, axis in enumerate(refs) if axis is not None]
+        offset, sides = self.offset(steps, moved // item)
+        pointer = self.slots.name("array", base)
+        mask = self.mask_of(sides)
+        extra = f", mask={mask}, other=0" if mask else ""
+        fresh = ', cache_modifier=".cg"' if self.task.phase and id(base) in self.reach.parts.where else ""
+        text = f"tl.load({pointer} + {offset}{extra}{fresh})"
+        storage = self.storage(base)
+        if storage == "bool":
+            text = f"{text}.to(tl.int1)"
+        elif TYPES[storage][3] != storage:
+            text = f"{text}.to(tl.float32)"
+        return self.named(text)
+
+    def offset(self, steps: list[tuple[Axis, int]], moved: int = 0) -> tuple[str, set[str]]:
+        """Return the text of an offset in elements, at least [1, 1], and the sides that it moves along."""
+        merged: list[tuple[str, int, int, int]] = []  # side, step, length, stride
+        for axis, stride in sorted(steps, key=lambda each: (each[0].side, -each[0].step)):
+            if not stride:
+                continue
+            if merged:
+                side, step, length, outer = merged[-1]
+                if side == axis.side and step == axis.step * axis.length and outer == stride * axis.length:
+                    merged[-1] = (side, axis.step, length * axis.length, stride)
+                    continue
+            merged.append((axis.side, axis.step, axis.length, stride))
+        terms = []
+        for side, step, length, stride in merged:
+            text = self.place(Axis(side, step, length))
+            terms.append(text if stride == 1 else f"{text} * {stride}")
+        if moved:
+            terms.append(str(moved))
+        sides = {each[0] for each in merged}
+        if not sides:
+            return f"({' + '.join(terms) or '0'}) + tl.zeros([1, 1], tl.int32)", sides
+        return f"({' + '.join(terms)})", sides
+
+    def place(self, axis: Axis) -> str:
+        """Return the position along a dimension."""
+        total = self.task.rows if axis.side == "r" else int(axis.side[1:])
+        text = axis.side
+        if self.long:
+            text = f"{text}.to(tl.int64)"
+        if axis.step > 1:
+            text = f"({text} // {axis.step})"
+        if axis.step * axis.length < total:
+            text = f"({text} % {axis.length})"
+        return text
+
+    def spread(self, made: Work, node: Expr, refs: Refs) -> str:
+        """Return a value of parts of a row, as wide as the row if it is asked for so."""
+        part = made.part
+        narrow = self.value_of(made)
+        side = next(axis.side for axis in refs if axis is not None and axis.side != "r")
+        if side != made.side:
+            return narrow
+        rows, columns = self.tile.rows, self.width(made.side)
+        wide = f"tl.broadcast_to({narrow}[:, :, None], [{rows}, {columns // part}, {part}])"
+        return self.named(f"tl.reshape({wide}, [{rows}, {columns}])")
+
+    def value_of(self, made: Work) -> str:
+        """Return the value that a root of this task has."""
+        key = (id(made.node), fitting(made.node, made.result))
+        return next(scope[key] for scope in reversed(self.scopes) if key in scope)
+
+    def store(self, node: Expr, refs: Refs, value: str) -> None:
+        """Note a value, and write it to memory if someone reads it there."""
+        self.remember(node, refs, value)
+        if not self.stored(node):
+            return
+        stride = 1
+        steps = []
+        for d, axis in reversed(list(zip(node.shape, fitting(node, refs), strict=True))):
+            if axis is not None:
+                steps.append((axis, stride))
+            stride *= d  # type: ignore[operator]
+        offset, sides = self.offset(steps)
+        mask = self.mask_of(sides)
+        extra = f", mask={mask}" if mask else ""
+        storage = self.storage(node)
+        text = f"{value}.to({TYPES[storage][1]})" if storage != node.dtype.name else value
+        pointer = self.slots.name("array", node)
+        self.line(f"tl.store({pointer} + {offset}, {text}{extra})")

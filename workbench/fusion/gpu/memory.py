@@ -1,0 +1,74 @@
+"""What a plan knows of a tensor it has not seen: shape, strides, and the type that it is stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.fusion.expr import Expr
+
+__all__ = ["TYPES", "Spec", "storage_of", "strides_of"]
+
+#: name of a stored type -> its name in Triton's signatures and in its language, bytes, dtype it is computed in
+TYPES = {
+    "float32": ("fp32", "tl.float32", 4, "float32"), "float64": ("fp64", "tl.float64", 8, "float64"),
+    "float16": ("fp16", "tl.float16", 2, "float32"), "bfloat16": ("bf16", "tl.bfloat16", 2, "float32"),
+    "bool": ("i1", "tl.int1", 1, "bool"), "int8": ("i8", "tl.int8", 1, "int8"),
+    "int16": ("i16", "tl.int16", 2, "int16"),
+    "int32": ("i32", "tl.int32", 4, "int32"), "int64": ("i64", "tl.int64", 8, "int64"),
+    "uint8": ("u8", "tl.uint8", 1, "uint8"), "uint16": ("u16", "tl.uint16", 2, "uint16"),
+    "uint32": ("u32", "tl.uint32", 4, "uint32"), "uint64": ("u64", "tl.uint64", 8, "uint64"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """The data of a leaf that is planned for without looking at memory.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    stride : tuple of int
+        In elements.
+    storage : str
+        Name of the stored type; 16-bit floats are computed in float32.
+    aligned : bool
+        Whether it begins at a multiple of 16 bytes.
+    """
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    storage: str = "float32"
+    aligned: bool = True
+
+    @classmethod
+    def of(cls, shape: Sequence[int], storage: str = "float32") -> Spec:
+        """Return a tensor in C order."""
+        stride = [1]
+        for size in reversed(shape[1:]):
+            stride.append(stride[-1] * max(int(size), 1))
+        return cls(tuple(shape), tuple(stride[::-1][: len(shape)]), storage)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What it is computed in."""
+        return np.dtype(TYPES[self.storage][3])
+
+
+def storage_of(node: Expr) -> str:
+    """Return the name of the type that a node is stored in."""
+    return node.data.storage if isinstance(node.data, Spec) else node.dtype.name
+
+
+def strides_of(node: Expr) -> np.ndarray:
+    """Return an array with the strides of a leaf, or of what a kernel stores; there is nothing in it to look at."""
+    item = node.dtype.itemsize
+    if isinstance(node.data, Spec):
+        stride = tuple([each * item for each in node.data.stride])
+    elif node.kind == "Leaf":
+        stride = np.asarray(node.data).strides
+    else:
+        stride = tuple([each * item for each in Spec.of(node.shape).stride])  # type: ignore[arg-type]
+    return np.lib.stride_tricks.as_strided(np.empty(1, node.dtype), node.shape, stride)  # type: ignore[arg-type]

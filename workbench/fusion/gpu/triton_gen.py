@@ -1,0 +1,355 @@
+"""From the groups of one launch to Triton source: tasks, what packs many of one kind, phases and their barriers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.fusion.expr import Expr
+from workbench.fusion.gpu.body import Body, Tile, tile_of
+from workbench.fusion.gpu.language import HELPERS
+from workbench.fusion.gpu.memory import TYPES, Spec
+from workbench.fusion.gpu.merging import merged_scalar
+from workbench.fusion.gpu.tasks import WHOLE, Launch, Reach, Task, Work, launch_of
+from workbench.fusion.plan.inline import base_of
+from workbench.fusion.plan.kernels import Group, Partition
+from workbench.fusion.plan.model import Limits
+
+__all__ = ["Argument", "Source", "emit"]
+
+#: tasks of one kind from which on a table holds their addresses, and pointers that a kernel takes as arguments
+MANY, POINTERS = 3, 200
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """What a kernel is called with.
+
+    Attributes
+    ----------
+    name : str
+    what : {"array", "part", "table", "barrier"}
+        An input or output; partial results; addresses and sizes; the counter of a barrier.
+    node : Expr or None
+    number : int
+        Of several partial results of a node.
+    storage : str
+        Name of the stored type.
+    size : int
+        Elements of partial results.
+    """
+
+    name: str
+    what: str
+    node: Expr | None = None
+    number: int = 0
+    storage: str = "float32"
+    size: int = 0
+
+
+@dataclass(eq=False)
+class Source:
+    """A kernel as source.
+
+    Attributes
+    ----------
+    name, text : str
+    arguments : list of Argument
+    table : list of list
+        Rows of the table: keys of arrays and partial results, and numbers.
+    tiles : int
+        Of the phase that has most: blocks are of use up to so many.
+    phases, warps : int
+    """
+
+    name: str
+    text: str
+    arguments: list[Argument]
+    table: list[Any] = field(default_factory=list)
+    tiles: int = 1
+    phases: int = 1
+    warps: int = 4
+    launch: Launch | None = None
+
+
+@dataclass(eq=False)
+class _Part:
+    """A task with its function."""
+
+    task: Task
+    tile: Tile
+    text: str
+    body: Body
+    size: int
+
+
+def emit(
+    name: str,
+    groups: Sequence[Group],
+    parts: Partition,
+    limits: Limits,
+    storage: Callable[[Expr], str],
+    warps: int = 0,
+    whole: int = WHOLE,
+) -> Source:
+    """Return the kernel of the groups of one launch.
+
+    Parameters
+    ----------
+    name : str
+    groups : sequence of Group
+    parts : Partition
+    limits : Limits
+        Of the device.
+    storage : callable
+        Gives the name of the type that a node is stored in.
+    warps : int
+        Of a block, if it is to be more than the tiles ask for.
+    whole : int
+        Elements of a row that tiles hold whole.
+
+    Raises
+    ------
+    Unsupported
+        If some of it has no form.
+    """
+    launch = launch_of(groups, parts, limits)
+    return _Emitting(name, launch, groups, parts, limits, storage, whole).source(warps)
+
+
+class _Emitting:
+    def __init__(
+        self,
+        name: str,
+        launch: Launch,
+        groups: Sequence[Group],
+        parts: Partition,
+        limits: Limits,
+        storage: Callable[[Expr], str],
+        whole: int,
+    ) -> None:
+        self.name, self.launch, self.parts, self.limits, self.storage = name, launch, parts, limits, storage
+        self.whole = whole
+        self.reach = {id(root.node): Reach(group, parts) for group in groups for root in group.roots}
+        self.tile: dict[int, Tile] = {}
+        self.left = {id(work.node): (work, task) for task in launch.tasks for work in task.partial}
+        self.scalars = {id(work.node): phase for phase, works in launch.scalars.items() for work in works}
+        self.arguments: dict[Any, Argument] = {}
+        self.table: list[Any] = []
+        self.stored = self.find_stored()
+
+    def find_stored(self) -> set[int]:
+        """Return ids of the nodes that are to be in memory: asked for, or read by another task."""
+        home = {id(work.node): task for task in self.launch.tasks for work in task.works if work.how != "finish"}
+        found = {key for key in home if key in self.parts.needed}
+        for task in self.launch.tasks:
+            for work in task.works:
+                if work.how == "finish":
+                    continue
+                for node, _ in self.reach[id(work.node)].seen(work.root, work.axes):
+                    base = base_of(node)
+                    at = home.get(id(base))
+                    if at is not None and id(base) not in self.scalars and (at is not task or base is not node):
+                        found.add(id(base))
+                    if at is not None and id(base) in self.left and id(base) not in self.scalars:
+                        found.add(id(base))
+        return found
+
+    def source(self, warps: int) -> Source:
+        parts = [self.part(task) for task in self.launch.tasks]
+        kinds: dict[str, list[_Part]] = {}
+        for each in parts:
+            kinds.setdefault(f"{each.task.phase} {each.text}", []).append(each)
+        functions: list[str] = []
+        phases: list[list[str]] = [[] for _ in range(self.launch.phases)]
+        tiles = [0] * self.launch.phases
+        for key, members in kinds.items():
+            number = len(functions)
+            phase = members[0].task.phase
+            functions.append(f"@triton.jit\ndef {self.name}_{number}{members[0].text}")
+            begin = tiles[phase]
+            tiles[phase] += sum(each.tile.count for each in members)
+            call = self.table_call if len(members) >= MANY else self.direct_calls
+            phases[phase] += call(number, members, begin)
+            del key
+        text = self.main(phases, tiles)
+        most = max([each.tile.warps for each in parts] + [warps])
+        found = Source(self.name, "", [], self.table, max(tiles), len(phases), most, self.launch)
+        found.text = "\n\n".join([_HEAD, *functions, text])
+        found.arguments = list(self.arguments.values())
+        return found
+
+    def part(self, task: Task) -> _Part:
+        tile = self.tile[id(task)] = tile_of(task, self.limits.units, self.whole)
+        reach = self.reach[id(task.works[0].node)]
+        merged = {key: phase for key, phase in self.scalars.items() if phase <= task.phase}
+        body = Body(task, reach, lambda node: id(node) in self.stored, merged, self.storage, tile)
+        body.long = any(math.prod(work.root.space) >= 2**31 for work in task.works)  # type: ignore[arg-type]
+        body.merges = {}  # type: ignore[attr-defined]
+        for work in task.works:
+            if work.how == "finish":
+                body.merges[id(work.node)] = self.merge(id(work.node))  # type: ignore[attr-defined]
+        size = task.rows if task.mode != "flat" else int((task.sides or ["c1"])[0][1:])
+        return _Part(task, tile, body.write(), body, size)
+
+    def merge(self, key: int) -> Any:
+        work, task = self.left[key]
+        across = work.how == "across"
+        total = task.rows if across else int(work.side[1:])
+        return merged_scalar(work, self.tile[id(task)], total, across)
+
+    # arguments
+
+    def argument(self, what: str, node: Expr, number: int = 0) -> Argument:
+        """Return the kernel's argument for an array or partial results."""
+        key = (what, id(node), number)
+        if key not in self.arguments:
+            name = f"{'a' if what == 'array' else 'w'}{len(self.arguments)}"
+            if what == "array":
+                self.arguments[key] = Argument(name, what, node, 0, self.storage(node))
+            else:
+                self.arguments[key] = self.space_for(name, node, number)
+        return self.arguments[key]
+
+    def space_for(self, name: str, node: Expr, number: int) -> Argument:
+        tile = self.tile[id(self.left[id(node)][1])]
+        kept = math.prod([d for d in node.shape if isinstance(d, int)])
+        dtype = node.inputs[0].dtype if node.name in ("max", "min") else node.dtype
+        dtype_name = "int32" if dtype.kind == "b" and node.name in ("max", "min") else dtype.name
+        return Argument(name, "part", node, number, dtype_name, kept * tile.pieces)
+
+    def actual(self, key: tuple[str, Expr, int]) -> str:
+        what, node, number = key
+        if what == "scalar":
+            return f"s{list(self.scalars).index(id(node))}"
+        return self.argument(what, node, number).name
+
+    # calls
+
+    def direct_calls(self, number: int, members: list[_Part], begin: int) -> list[str]:
+        """Return the branch of each task: a condition, and the call."""
+        found = []
+        for each in members:
+            args = [f"t - {begin}" if begin else "t", str(each.size)]
+            args += [self.actual(key) for key in each.body.slots.keys]
+            begin += each.tile.count
+            found.append(f"{begin}:{self.name}_{number}({', '.join(args)})")
+        return found
+
+    def table_call(self, number: int, members: list[_Part], begin: int) -> list[str]:
+        """Return the branch of tasks of one kind, whose addresses and sizes are in the table."""
+        keys = [each.body.slots.keys for each in members]
+        first = keys[0]
+        self.arguments.setdefault("table", Argument("table", "table", None, 0, "int64"))
+        own = [k for k, key in enumerate(first) if key[0] != "scalar"]
+        width = 2 + len(own)
+        rows = len(self.table)
+        at = begin
+        counts = {each.tile.count for each in members}
+        sizes = {each.size for each in members}
+        for each, slots in zip(members, keys, strict=True):
+            self.table += [at, each.size, *[(slots[k][0], slots[k][1], slots[k][2]) for k in own]]
+            at += each.tile.count
+        lines = []
+        if len(counts) == 1:
+            [count] = counts
+            lines.append(
+                f"row = table + {rows} + ((t - {begin}) // {count}) * {width}"
+                if begin
+                else f"row = table + {rows} + (t // {count}) * {width}"
+            )
+        else:
+            places = len(self.table)
+            for k, each in enumerate(members):
+                self.table += [rows + k * width] * each.tile.count
+            lines.append(f"row = table + tl.load(table + {places} + t - {begin})")
+        size = "(tl.load(row + 1)).to(tl.int32)" if len(sizes) > 1 else str(members[0].size)
+        if len(sizes) > 1 and all(each % 16 == 0 for each in sizes):
+            size = f"tl.multiple_of({size}, 16)"
+        args = ["t - tl.load(row).to(tl.int32)", size]
+        names: dict[int, str] = {}
+        for place, k in enumerate(own):
+            what, node, each_number = first[k]
+            storage = self.storage(node) if what == "array" else self.space_for("", node, each_number).storage
+            kind = TYPES[storage][1] if storage != "bool" else "tl.int1"
+            text = f"tl.load(row + {2 + place}).to(tl.pointer_type({kind}))"
+            aligned = all(_aligned(slots[k][1]) for slots in keys)
+            names[k] = f"tl.multiple_of({text}, 16)" if aligned else text
+        args += [names[k] if k in names else self.actual(first[k]) for k in range(len(first))]
+        lines.append(f"{self.name}_{number}({', '.join(args)})")
+        return [f"{at}:" + "\n".join(lines)]
+
+    def main(self, phases: list[list[str]], tiles: list[int]) -> str:
+        lines: list[str] = []
+        several = len(phases) > 1
+        for phase, branches in enumerate(phases):
+            if phase:
+                lines.append("    grid_barrier(barrier)")
+            for work in self.launch.scalars.get(phase, []):
+                lines += self.scalar(work)
+            if not branches:
+                continue
+            pad = "    "
+            if several:
+                lines.append(f"    for t in range(tl.program_id(0), {tiles[phase]}, tl.num_programs(0)):")
+                pad = "        "
+            else:
+                lines.append("    t = tl.program_id(0)")
+            for k, branch in enumerate(branches):
+                end, _, call = branch.partition(":")
+                last = k == len(branches) - 1
+                inner = pad if len(branches) == 1 else pad + "    "
+                if len(branches) > 1:
+                    lines.append(f"{pad}else:" if last else f"{pad}{'el' if k else ''}if t < {end}:")
+                lines += [inner + each for each in call.split("\n")]
+        if several:
+            self.arguments["barrier"] = Argument("barrier", "barrier", None, 0, "int64")
+        names = [each.name for each in self.arguments.values()]
+        return "\n".join(["@triton.jit", f"def {self.name}({', '.join(names)}):", *lines]) + "\n"
+
+    def scalar(self, work: Work) -> list[str]:
+        """Return the lines that merge partial results of one value, and store it if it is asked for."""
+        body = Body(
+            Task(0, "rows", 1),
+            self.reach[id(work.node)],
+            lambda _: False,
+            {},
+            self.storage,
+            Tile(1, 1, True, 1, 1, 1, 4),
+        )
+        name = f"s{list(self.scalars).index(id(work.node))}"
+        body.count = 0
+        found = self.merge(id(work.node))(body, "0", "")
+        rename = {
+            parameter: self.actual(key)
+            for key, parameter in zip(body.slots.keys, body.slots.names.values(), strict=True)
+        }
+        lines = []
+        for line in body.lines:
+            for parameter, actual in rename.items():
+                line = line.replace(f"({parameter} +", f"({actual} +")
+            lines.append(_local(line, name))
+        lines.append(f"    {name} = {_local(found, name)}")
+        if id(work.node) in self.stored:
+            pointer = self.argument("array", work.node).name
+            lines.append("    none = tl.zeros([1, 1], tl.int32)")
+            lines.append(f"    tl.store({pointer} + none, {name}, mask=(tl.program_id(0) + none) == 0)")
+        return lines
+
+
+def _local(line: str, name: str) -> str:
+    """Return a line with values named apart from those of others."""
+    import re
+
+    return re.sub(r"\bv(\d+)\b", rf"{name}_v\1", line)
+
+
+def _aligned(node: Expr) -> bool:
+    return node.data.aligned if isinstance(node.data, Spec) else True
+
+
+_HEAD = f"""import triton
+import triton.language as tl
+from workbench.fusion.gpu.device import {", ".join(HELPERS)}"""
