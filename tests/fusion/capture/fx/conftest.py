@@ -1,6 +1,11 @@
+import warnings
+
 import pytest
 
 torch = pytest.importorskip("torch")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch warns of its own code when it is imported
+    import torch._inductor.compile_fx
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,24 @@ import torch
 
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.program import program
+from workbench.fusion.capture.fx.randoms import numbered
 from workbench.fusion.capture.fx.regions import cut
 
 __all__ = ["decompositions", "workbench"]
 
 aten = torch.ops.aten
+
+#: operators that stay whole: library calls, and those whose parts are lookups that no kernel of ours does
+_WHOLE = frozenset({
+    aten.mm, aten.bmm, aten.addmm, aten.baddbmm, aten.mv, aten.dot, aten.convolution_backward,
+    aten.max_pool2d_with_indices, aten.max_pool2d_with_indices_backward, aten.max_pool3d_with_indices,
+    aten.max_pool3d_with_indices_backward, aten.avg_pool2d, aten.avg_pool2d_backward, aten.avg_pool3d,
+    aten.avg_pool3d_backward, aten._adaptive_avg_pool2d, aten._adaptive_avg_pool2d_backward,
+    aten._adaptive_avg_pool3d, aten.adaptive_max_pool2d, aten.embedding_dense_backward, aten.upsample_nearest1d,
+    aten.upsample_nearest2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d, aten.grid_sampler_2d,
+    aten.reflection_pad1d, aten.reflection_pad2d, aten.replication_pad1d, aten.replication_pad2d,
+    aten.index_add, aten.index_put, aten._embedding_bag, aten.multi_margin_loss, aten.binary_cross_entropy,
+})  # fmt: skip
 
 
 def workbench(gm: Any, inputs: Sequence[Any], *, options: dict[str, Any] | None = None) -> Callable[..., Any]:
@@ -32,26 +45,31 @@ def workbench(gm: Any, inputs: Sequence[Any], *, options: dict[str, Any] | None 
     callable
         Of the graph's inputs.
     """
-    from functorch.compile import min_cut_rematerialization_partition
     from torch._dynamo.backends.common import aot_autograd
 
     def compiled(graph: Any, example: Sequence[Any]) -> Callable[..., Any]:
-        return program(cut(graph), RegionCall)
+        return program(cut(numbered(graph)), RegionCall)
 
     found: Callable[..., Any] = aot_autograd(
         fw_compiler=compiled,
         bw_compiler=compiled,
         inference_compiler=compiled,
         decompositions=decompositions(),
-        partition_fn=min_cut_rematerialization_partition,
+        partition_fn=_halves,
         keep_inference_input_mutations=True,
     )(gm, inputs)
     return found
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Return how operators are made of smaller ones; library calls and joins stay whole."""
+    """Return how operators are made of smaller ones; what torch has one loop for that is no more than that stays."""
     from torch._inductor.decomposition import select_decomp_table
 
-    whole = (aten.mm, aten.bmm, aten.addmm, aten.baddbmm, aten.mv, aten.dot, aten.cat, aten.convolution_backward)
-    return {op: made for op, made in select_decomp_table().items() if getattr(op, "overloadpacket", op) not in whole}
+    return {op: made for op, made in select_decomp_table().items() if getattr(op, "overloadpacket", op) not in _WHOLE}
+
+
+def _halves(joint: Any, inputs: Sequence[Any], **options: Any) -> Any:
+    """Cut a graph into its forward and backward part."""
+    from functorch.compile import min_cut_rematerialization_partition
+
+    return min_cut_rematerialization_partition(numbered(joint), inputs, **options)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import torch
+import torch._inductor.inductor_prims
 
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx.calls import Call, Unknown, dtype_of, operand, register
@@ -298,6 +300,15 @@ def _lerp(call: Call) -> Expr:
         return far
     small = call.map("less", call.map("absolute", weight), ir.const(0.5, call.kind))
     return ir.select(small, near, far, call.where)
+
+
+def _fma(call: Call) -> Expr:
+    a, b, c = [call.tensor(each.name) for each in call.node.target._schema.arguments]
+    return call.map("add", call.map("multiply", a, b), c)
+
+
+with contextlib.suppress(AttributeError):  # torch's decompositions use it from some version on
+    register(prims.fma.default)(_fma)
 
 
 @register(aten.addcmul.default, aten.addcdiv.default)

@@ -7,9 +7,13 @@ from typing import Any
 
 import torch
 
+from workbench.fusion.capture.fx.randoms import draw
 from workbench.fusion.capture.fx.regions import Cut, Region
 
 __all__ = ["program"]
+
+#: operators whose functions are called without torch's dispatch between
+_PLAIN = {torch.ops.workbench.seed.default: draw}
 
 
 def program(cut: Cut, call_of: Callable[[Region], Callable[..., Sequence[torch.Tensor]]]) -> Callable[[list[Any]], Any]:
@@ -37,6 +41,7 @@ def program(cut: Cut, call_of: Callable[[Region], Callable[..., Sequence[torch.T
             lines.append(f"{writer.name(step)} = {writer.constant(_attribute(cut.gm, step.target))}")
         else:
             target = step.target if step.op == "call_function" else _attribute(cut.gm, step.target)
+            target = _PLAIN.get(target, target)
             lines.append(f"{writer.name(step)} = {writer.call(target, step.args, step.kwargs)}")
         lines += [f"del {writer.name(node)}" for node in last[k]]
     lines.append(f"return {writer.argument(output.args[0])}")

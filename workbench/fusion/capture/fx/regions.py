@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from workbench.fusion import expr as ir
-from workbench.fusion.capture.fx import elementwise, reductions, shapes
+from workbench.fusion.capture.fx import elementwise, lists, randoms, reductions, shapes
 from workbench.fusion.capture.fx.calls import TABLE, Call, Unknown, dtype_of, value_of
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.inline import compiles
 
 __all__ = ["VIEWS", "Cut", "Region", "cut", "expressions", "hint", "is_tensor", "stand_in", "where_of"]
 
-_TABLES = (elementwise, reductions, shapes)
+_TABLES = (elementwise, lists, randoms, reductions, shapes)
 aten = torch.ops.aten
 
 #: operators that look at memory of another tensor: they cost nothing in torch
@@ -219,7 +219,7 @@ class _Cutting:
         if not isinstance(node.target, torch._ops.OpOverload) or not _has_tensor(node):
             return ""
         if node.target not in TABLE:
-            return library_reason(node)
+            return "" if _mutates(node) or node.target is torch.ops.workbench.seed.default else library_reason(node)
         if any(values.get(each) is None for each in node.all_input_nodes):
             return "unsupported operation"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ def reshape(x: Expr, shape: Sequence[Any], where: Any = None) -> Expr:
     """Return x in another shape, in which -1 is what is left."""
     wanted: tuple[Any, ...] = tuple(shape)
     if -1 in wanted:
-        known = -int(np.prod(list(wanted), dtype=np.int64)) if wanted else 1
-        total = int(np.prod(x.shape, dtype=np.int64))
+        known = -math.prod(wanted)
+        total = math.prod([_length(x, k) for k in range(x.ndim)])
         if not known:
             raise Unknown
         wanted = tuple([total // known if d == -1 else d for d in wanted])
@@ -175,7 +176,7 @@ def _join(parts: Sequence[Expr], dim: int, where: Any) -> Expr:
 
 @register(aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int)
 def _split(call: Call) -> list[Expr]:
-    x = call.tensor("self")
+    x = call["self"]
     dim = call["dim"] % x.ndim
     length = _length(x, dim)
     if call.node.target is aten.unbind.int:
