@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import time
 from typing import Any
@@ -42,6 +43,15 @@ def test_workers_are_scaled(cluster: Any) -> None:
     while session.workers() != 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert session.workers() == 2
+
+
+def test_workers_that_are_being_replaced_are_waited_for(cluster: Any) -> None:
+    for nanny in cluster.cluster.workers.values():
+        os.kill(nanny.process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while session.workers() == 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert session.session(workers=2) is cluster and session.workers() == 2
 
 
 def test_a_worker_that_dask_gave_up_is_replaced(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,8 @@ def scale(cluster: Any, workers: int) -> None:
     """Bring a local cluster to `workers` processes and wait until they are there."""
     if len(cluster.worker_spec) != workers:
         cluster.scale(workers)
-        cluster.wait_for_workers(workers, timeout=60)
+    # also where none is new: those that are lost, as after the machine slept, are being replaced
+    cluster.wait_for_workers(workers, timeout=60)
 
 
 def heal(cluster: Any) -> None:
