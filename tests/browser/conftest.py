@@ -138,6 +138,7 @@ def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
     port, token = _free_port(), secrets.token_hex(16)
     environment = {
         **os.environ,
+        "JUPYTER_PREFER_ENV_PATH": "0",  # else an extension that was installed earlier hides the one that is built
         "JUPYTER_CONFIG_DIR": str(place / "config"),
         "JUPYTER_DATA_DIR": str(place / "data"),
         "JUPYTER_RUNTIME_DIR": str(place / "runtime"),

@@ -278,7 +278,8 @@ def test_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "state"), [("run", RUN), ("timeline", timeline()["state"]), ("ranked", {"rows": [], "columns": []})]
+    ("module", "state"),
+    [("run", RUN), ("timeline", timeline()["state"]), ("ranked", {"rows": [], "columns": []}), ("gantt", {})],
 )
 def test_others_leave_nothing_behind(mount: Mount, module: str, state: dict[str, Any]) -> None:
     page = mount(module, dict(state))
@@ -296,7 +297,7 @@ def test_a_clip_that_does_not_play_says_so(mount: Mount) -> None:
     page.get_by_text("This clip cannot be played here. cam1.mp4").wait_for(timeout=5000)
 
 
-@pytest.mark.parametrize("module", ["player", "ranked", "run", "timeline"])
+@pytest.mark.parametrize("module", ["gantt", "player", "ranked", "run", "timeline"])
 def test_modules_import_nothing_and_write_no_markup(module: str) -> None:
     source = (STATIC / f"{module}.js").read_text("utf-8")
     for word in (
@@ -357,4 +358,87 @@ def test_gantt_draws_kinds_that_differ_and_answers_to_keys(mount: Mount) -> None
     put(page, bars=GANTT["bars"][:1])
     assert page.locator(".wb-gantt rect[data-kind]").count() == 1
     page.evaluate("window.clean()")
-    assert page.evaluate("window.model.listeners()") == 0
+    assert page.evaluate("[window.model.listeners(), document.body.innerText.trim()]") == [0, ""]
+
+
+#: whether a key is left to the page
+PRESS = """key => document.querySelector('.wb-gantt svg').dispatchEvent(new KeyboardEvent('keydown', {
+  key: key.split('+').pop(), ctrlKey: key.startsWith('Ctrl+'), bubbles: true, cancelable: true }))"""
+
+
+def test_gantt_keys_go_through_a_lane_and_stop_at_its_ends(mount: Mount) -> None:
+    page = mount("gantt", {**GANTT})
+    chart, status, frame = page.get_by_role("application"), page.locator(".wb-gantt-status"), page.locator(".wb-on")
+    assert status.inner_text() == "6 ms shown" and status.get_attribute("aria-live") == "off"
+    for key, said in (
+        ("ArrowLeft", "forward 0"), ("ArrowRight", "send 0"), ("ArrowRight", "idle"), ("ArrowRight", "idle"),
+        ("Home", "forward 0"), ("ArrowUp", "forward 0"), ("End", "idle"), ("ArrowDown", "forward 0 there"),
+        ("ArrowDown", "forward 0 there"), ("End", "backward 0 there"), ("ArrowUp", "idle"),
+    ):  # fmt: skip
+        chart.press(key)
+        assert status.inner_text().split(" | ")[1] == said, key
+        assert frame.count() == 1
+    assert status.get_attribute("aria-live") == "polite"
+    bar = page.locator('rect[data-kind="idle"]')
+    assert [frame.get_attribute(each) for each in ("x", "y", "width")] == [
+        bar.get_attribute(each) for each in ("x", "y", "width")
+    ]
+    assert [page.evaluate(PRESS, key) for key in ("Tab", "a", "Escape", "Ctrl+ArrowLeft")] == [True] * 4, (
+        "the page's own"
+    )
+
+
+def test_gantt_tells_what_is_under_the_pointer(mount: Mount) -> None:
+    page = mount("gantt", {**GANTT})
+    titles = page.locator("rect[data-kind] title").all_text_contents()
+    assert titles == [bar["label"] for bar in GANTT["bars"]]
+    page.locator('rect[data-kind="backward"]').hover()
+    status = page.locator(".wb-gantt-status")
+    assert status.inner_text() == "worker 1 (stage 1) | backward 0 there | from 4 ms"
+    page.mouse.move(0, 0)
+    assert status.inner_text() == "worker 1 (stage 1) | backward 0 there | from 4 ms"  # time to read it
+
+
+def test_gantt_keeps_what_is_looked_at_while_work_goes_on(mount: Mount) -> None:
+    page = mount("gantt", {**GANTT})
+    page.get_by_role("application").press("ArrowRight")
+    page.get_by_role("application").press("ArrowRight")
+    status = page.locator(".wb-gantt-status")
+    assert status.inner_text() == "worker 0 (stage 0) | send 0 | from 2 ms"
+    moved = [{**bar, "start": bar["start"] - 1, "end": bar["end"] - 1} for bar in GANTT["bars"]]
+    put(page, bars=moved[1:])
+    assert status.inner_text() == "worker 0 (stage 0) | send 0 | from 1 ms"
+    assert page.locator(".wb-on").get_attribute("x") == page.locator('rect[data-kind="send"]').get_attribute("x")
+    assert status.get_attribute("aria-live") == "off"  # a reader is not told the same again
+    put(page, bars=moved[2:])
+    assert status.inner_text() == "3.5 ms shown" and page.locator(".wb-on").count() == 0
+
+
+@pytest.mark.parametrize("state", [{}, {**GANTT, "bars": []}])
+def test_an_empty_gantt_says_so(mount: Mount, state: dict[str, Any]) -> None:
+    page = mount("gantt", state)
+    chart = page.get_by_role("application")
+    assert page.locator(".wb-gantt-status").inner_text() == "No operations yet."
+    assert chart.get_attribute("aria-label").startswith("Gantt chart: 0 bars")
+    for key in ("ArrowRight", "ArrowDown", "End"):
+        chart.press(key)
+    assert page.locator(".wb-on").count() == 0
+
+
+def test_gantt_legend_goes_on_in_a_second_line(mount: Mount) -> None:
+    page = mount("gantt", {**GANTT, "kinds": [{**kind, "label": kind["kind"] * 6} for kind in GANTT["kinds"]]})
+    page.set_viewport_size({"width": 480, "height": 600})
+    page.wait_for_function("document.querySelector('.wb-gantt svg').viewBox.baseVal.width < 480")
+    words = page.locator(".wb-gantt svg text").evaluate_all(
+        "all => all.map(each => each.getBoundingClientRect().toJSON())"
+    )
+    legend, lane = words[:4], words[4]
+    assert len({each["top"] for each in legend}) > 1 and max(each["bottom"] for each in legend) <= lane["top"]
+    assert max(each["right"] for each in legend) <= page.locator(".wb-gantt svg").bounding_box()["width"] + 8
+
+
+def test_gantt_draws_no_more_than_the_newest_2000(mount: Mount) -> None:
+    bars = [{"lane": 0, "start": i, "end": i + 1, "kind": "forward", "label": str(i)} for i in range(2100)]
+    page = mount("gantt", {**GANTT, "bars": bars})
+    drawn = page.locator("rect[data-kind] title").all_text_contents()
+    assert len(drawn) == 2000 and drawn[-1] == "2099"

@@ -99,6 +99,18 @@ def test_gantt() -> None:
     assert "<svg" in gantt({"lanes": [], "bars": []}).svg()
 
 
+def test_a_long_legend_of_a_gantt_chart_goes_on_in_a_second_line() -> None:
+    names = [f"kind number {k}" for k in range(10)]
+    state = {
+        "lanes": [{"id": 0, "label": "worker 0"}], "unit": "ms", "kinds": [{"kind": name} for name in names],
+        "bars": [{"lane": 0, "start": 0, "end": 1, "kind": names[0], "label": "a"}],
+    }  # fmt: skip
+    words = [shape for shape in gantt(state).shapes if getattr(shape, "text", None) in names]
+    (lane,) = [bar for bar in bars(gantt(state)) if bar.title]
+    assert all(word.x + 6.2 * len(word.text) <= 760 for word in words)
+    assert len({word.y for word in words}) == 2 and max(word.y for word in words) < lane.y
+
+
 def test_kinds_of_a_gantt_chart_differ_by_more_than_colour() -> None:
     looks = [
         {"kind": "a", "role": "compute", "hatch": False, "part": ""},

@@ -47,15 +47,15 @@ def kinds(state: dict[str, Any], kind: str) -> list[str]:
 def test_replays_and_rebuilds_have_looks_of_their_own() -> None:
     state = view.gantt_state(lost_and_recovered())
     assert kinds(state, "replay") == [
-        "replayed forward stage 0, step 1, microbatch 1", "replayed forward stage 1, step 1, microbatch 1",
-        "replayed backward stage 1, step 1, microbatch 1",
+        "replayed forward, stage 0, step 1, microbatch 1", "replayed forward, stage 1, step 1, microbatch 1",
+        "replayed backward, stage 1, step 1, microbatch 1",
     ]  # fmt: skip
-    assert kinds(state, "rebuild") == ["rebuild stage 0, step 1"]
-    assert kinds(state, "copy") == ["frc stage 0, step 0, microbatch 0"]
+    assert kinds(state, "rebuild") == ["rebuild, stage 0, step 1"]
+    assert kinds(state, "copy") == ["forward of the copy, stage 0, step 0, microbatch 0"]
     # what came before the loss, and after the replay, is no replay
     steps = ["0, microbatch 0", "0, microbatch 0", "1, microbatch 1", "2, microbatch 2"]
     assert [label.partition("step ")[2] for label in kinds(state, "forward")] == steps
-    assert kinds(state, "update") == ["step stage 0, step 1"]
+    assert kinds(state, "update") == ["update weights, stage 0, step 1"]
 
 
 def test_what_a_restore_does_again_is_a_replay() -> None:
@@ -65,7 +65,7 @@ def test_what_a_restore_does_again_is_a_replay() -> None:
     noted = run.rows("incidents")[-1][0]
     take(run, 0, 1, [(0, "forward", 1, 1, noted + 0.1, noted + 0.2, 0), (0, "forward", 2, 2, noted + 0.2, 99.0, 0)])
     state = view.gantt_state(run)
-    assert kinds(state, "replay") == ["replayed forward stage 0, step 1, microbatch 1"]
+    assert kinds(state, "replay") == ["replayed forward, stage 0, step 1, microbatch 1"]
     assert len(kinds(state, "forward")) == 3
 
 
@@ -85,7 +85,7 @@ def test_the_still_chart_has_them_in_its_legend() -> None:
     drawn = charts.gantt(view.gantt_state(lost_and_recovered())).svg()
     for word in ("copy", "replay", "rebuild", "incident"):
         assert f">{word}</text>" in drawn
-    assert "worker 1 lost; nothing lost." in drawn and "replayed backward stage 1" in drawn
+    assert "worker 1 lost; nothing lost." in drawn and "replayed backward, stage 1" in drawn
     run = run_of()
     take(run, 0, 0, [(0, "forward", 0, 0, 0.0, 0.1, 0)])
     drawn = charts.gantt(view.gantt_state(run)).svg()

@@ -235,19 +235,26 @@ def gantt(state: Mapping[str, Any]) -> Drawing:
     names = {kind["kind"]: index for index, kind in enumerate(kinds)}
     low, high = _range(np.array([value for bar in bars for value in (bar["start"], bar["end"])], float))
     label = _label_width(lane.get("label", "") for lane in lanes)
-    row, top = 22.0, 26.0
-    chart = Drawing(_WIDTH, top + row * len(lanes) + 22, f"Gantt chart: {len(bars):,} bars on {len(lanes)} lanes")
+    row = 22.0
     scale = (_WIDTH - label - 12) / (high - low)
     rows = {lane.get("id"): index for index, lane in enumerate(lanes)}
-    place = label
     looks: dict[Any, Mapping[str, Any]] = {kind["kind"]: kind for kind in kinds}
     seen = {bar.get("kind") for bar in bars}
+    legend: list[Bar | Text] = []
+    place, line = label, 3.0
     for index, kind in enumerate(kinds):
         if kind.get("rare") and kind["kind"] not in seen:
             continue
         text = str(kind.get("label") or kind["kind"])
-        chart.add(*_gantt_bar(place, 3, 12, 12, _gantt_colour(kind, index), kind), Text(place + 16, 13, text, "text"))
-        place += 30 + 6.2 * len(text)
+        wide = 30 + 6.2 * len(text)
+        if place > label and place + wide > _WIDTH:
+            place, line = label, line + 18
+        legend += _gantt_bar(place, line, 12, 12, _gantt_colour(kind, index), kind)
+        legend.append(Text(place + 16, line + 10, text, "text"))
+        place += wide
+    top = line + 23
+    chart = Drawing(_WIDTH, top + row * len(lanes) + 22, f"Gantt chart: {len(bars):,} bars on {len(lanes)} lanes")
+    chart.add(*legend)
     for index, lane in enumerate(lanes):
         chart.add(Text(0, top + row * index + 14, _fit(lane.get("label", ""), label), "text"))
         chart.add(Bar(label, top + row * index + 2, _WIDTH - label - 12, row - 4, "track"))

@@ -33,6 +33,13 @@ _KIND = {
     "send_grad": "send", "send_replica": "send", "recv_act": "recv", "recv_grad": "recv", "recv_replica": "recv",
     "reduce": "update", "step": "update", "rebuild": "rebuild",
 }  # fmt: skip
+#: what an operation is called in the chart, where its own name is not a word
+_WORDS = {
+    "frc": "forward of the copy", "brc": "backward of the copy", "send_act": "send activations",
+    "send_grad": "send gradients", "send_replica": "send gradients to the copy", "recv_act": "receive activations",
+    "recv_grad": "receive gradients", "recv_replica": "receive gradients for the copy", "reduce": "add up gradients",
+    "step": "update weights",
+}  # fmt: skip
 _REPLAYED = ("forward", "backward", "copy")  # what is drawn as a replay when it is done again
 BARS = 2000  # in the chart
 SPANS = 3  # in the chart of a run that has ended
@@ -166,7 +173,8 @@ def gantt_state(run: TrainRun, bars: int = BARS) -> dict[str, Any]:
         free, kind = end.get(worker), _KIND[op]
         if free is not None and start - free > 1e-4:
             drawn.append(_bar(worker, free - begin, start - begin, "idle", f"idle {show_seconds(start - free)}"))
-        label = f"{op} stage {stage}, step {step}" + (f", microbatch {microbatch}" if microbatch >= 0 else "")
+        label = f"{_WORDS.get(op, op)}, stage {stage}, step {step}"
+        label += f", microbatch {microbatch}" if microbatch >= 0 else ""
         label += f": {show_seconds(stop - start)}" + (f", {show_bytes(size)}" if size else "")
         if kind in _REPLAYED and any(one.has(step, start, generation) for one in again):
             kind, label = "replay", f"replayed {label}"

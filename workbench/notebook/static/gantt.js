@@ -4,15 +4,16 @@
 const STYLE = `
 .wb-gantt { font: 12px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, inherit);
   position: relative; }
-.wb-gantt svg { display: block; width: 100%; border-radius: 3px; outline-offset: 1px; }
+.wb-gantt svg { display: block; width: 100%; border-radius: 3px; outline-offset: 2px; }
 .wb-gantt svg:focus { outline: none; }
 .wb-gantt svg:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
 .wb-gantt text { fill: var(--jp-ui-font-color1, currentColor); font-size: 11px; }
 .wb-gantt .wb-ground { fill: var(--jp-layout-color2, #8882); }
 .wb-gantt .wb-tick { stroke: var(--jp-border-color1, GrayText); }
-.wb-gantt .wb-on { stroke: var(--jp-ui-font-color1, currentColor); stroke-width: 2; }
-.wb-gantt-status { min-height: 1.4em; color: var(--jp-ui-font-color2, GrayText); font-variant-numeric: tabular-nums;
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.wb-gantt .wb-on { fill: none; stroke: var(--jp-ui-font-color1, currentColor); stroke-width: 2;
+  pointer-events: none; }
+.wb-gantt-status { min-height: 1.4em; margin-top: 3px; color: var(--jp-ui-font-color2, GrayText);
+  font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 `;
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
@@ -21,7 +22,7 @@ const COLOURS = [
 ];
 const IDLE = 'var(--jp-ui-font-color3, #8888)';
 const FLAG = 'var(--jp-warn-color1, #c26a00)';
-const [LANE, AXIS, TOP, LABELS, CHARACTER, MOST] = [22, 18, 24, 130, 7, 2000];
+const [LANE, AXIS, LEGEND, LABELS, CHARACTER, MOST] = [22, 18, 18, 130, 7, 2000];
 const WATCHED = ['lanes', 'bars', 'kinds', 'unit'];
 let made = 0;
 
@@ -55,28 +56,27 @@ function render({ model, el }) {
   svg.setAttribute('role', 'application');
   const status = document.createElement('div');
   status.className = 'wb-gantt-status';
-  status.setAttribute('aria-live', 'polite');
   root.append(style, svg, status);
   el.append(root);
   const prefix = `wb-gantt-${made++}`;
 
+  let shown = [];
   let shapes = [];
   let on = -1;
+  let drawn = 0; // px wide
+  let told = null; // the bar that the line below is about: it stays, as long as it is drawn
 
-  const bars = () => (model.get('bars') || []).slice(-MOST);
   const lanes = () => model.get('lanes') || [];
   const kinds = () => model.get('kinds') || [];
 
   function drawAll() {
-    const width = root.clientWidth || 640;
+    const width = drawn = root.clientWidth || 640;
     const left = Math.min(LABELS, width / 4);
     const rows = lanes();
-    const shown = bars();
-    const bottom = TOP + rows.length * LANE;
+    const chosen = shown[on];
+    shown = (model.get('bars') || []).slice(-MOST);
     const unit = model.get('unit') ? ` ${model.get('unit')}` : '';
     svg.replaceChildren();
-    svg.setAttribute('viewBox', `0 0 ${width} ${bottom + AXIS}`);
-    svg.setAttribute('height', String(bottom + AXIS));
     svg.setAttribute('aria-label',
       `Gantt chart: ${shown.length} bars on ${rows.length} lanes; arrow keys go from bar to bar`);
     const low = shown.reduce((least, bar) => Math.min(least, bar.start), Infinity);
@@ -85,7 +85,7 @@ function render({ model, el }) {
     const toX = time => left + ((time - low) / span) * (width - left - 4);
     const looks = new Map();
     const defs = draw('defs', {}, svg);
-    let place = left;
+    let [place, line] = [left, 4];
     kinds().forEach((kind, index) => {
       const colour = kind.role === 'idle' ? IDLE : kind.role === 'flag' ? FLAG : COLOURS[index % COLOURS.length];
       let fill = colour;
@@ -101,26 +101,34 @@ function render({ model, el }) {
       if (kind.rare && !shown.some(bar => bar.kind === kind.kind)) {
         return;
       }
-      box(svg, look, place, 4, 12, 12);
-      const label = draw('text', { x: place + 16, y: 14 }, svg);
-      label.textContent = kind.label || kind.kind;
-      place += 30 + 6.2 * label.textContent.length;
+      const name = kind.label || kind.kind;
+      const wide = 30 + 6.2 * name.length;
+      if (place > left && place + wide > width) {
+        [place, line] = [left, line + LEGEND];
+      }
+      box(svg, look, place, line, 12, 12);
+      draw('text', { x: place + 16, y: line + 10 }, svg).textContent = name;
+      place += wide;
     });
+    const top = line + 20;
+    const bottom = top + rows.length * LANE;
+    svg.setAttribute('viewBox', `0 0 ${width} ${bottom + AXIS}`);
+    svg.setAttribute('height', String(bottom + AXIS));
     const rowOf = new Map(rows.map((row, index) => [row.id, index]));
     rows.forEach((row, index) => {
-      const label = draw('text', { x: 0, y: TOP + index * LANE + 15 }, svg);
+      const label = draw('text', { x: 0, y: top + index * LANE + 15 }, svg);
       label.textContent = row.label.length > 20 ? `${row.label.slice(0, 19)}\u2026` : row.label;
       draw('title', {}, label).textContent = row.label;
-      draw('rect', { class: 'wb-ground', x: left, y: TOP + index * LANE + 2, width: Math.max(width - left - 4, 1),
+      draw('rect', { class: 'wb-ground', x: left, y: top + index * LANE + 2, width: Math.max(width - left - 4, 1),
         height: LANE - 4 }, svg);
     });
-    shapes = shown.map(bar => {
+    shapes = shown.map((bar, index) => {
       const look = looks.get(bar.kind) || { fill: COLOURS[0], colour: COLOURS[0], part: '', least: 1 };
-      const y = TOP + (rowOf.get(bar.lane) || 0) * LANE + 2;
+      const y = top + (rowOf.get(bar.lane) || 0) * LANE + 2;
       const shape = box(svg, look, toX(bar.start), y, Math.max(toX(bar.end) - toX(bar.start), look.least), LANE - 4);
       shape.dataset.kind = bar.kind || '';
+      shape.dataset.bar = String(index);
       draw('title', {}, shape).textContent = bar.label || '';
-      shape.addEventListener('mouseenter', () => say(bar));
       return shape;
     });
     if (shown.length > 0) {
@@ -134,9 +142,31 @@ function render({ model, el }) {
         }
       }
     }
-    on = -1;
-    const idle = shown.filter(bar => looks.has(bar.kind)).length;
-    status.textContent = idle ? `${short(span)}${unit} shown` : '';
+    on = shown.indexOf(again(chosen));
+    frame();
+    status.setAttribute('aria-live', 'off'); // what only goes on is not read out
+    const still = again(told);
+    if (still) {
+      say(still);
+    } else {
+      told = null;
+      status.textContent = shown.length ? `${short(span)}${unit} shown` : 'No operations yet.';
+    }
+  }
+
+  // A frame of its own around the chosen bar: an outline of the bar would be under the next one.
+  function frame() {
+    svg.querySelector('.wb-on')?.remove();
+    if (shapes[on]) {
+      const place = ['x', 'y', 'width', 'height'].map(name => [name, shapes[on].getAttribute(name)]);
+      draw('rect', { class: 'wb-on', ...Object.fromEntries(place) }, svg);
+    }
+  }
+
+  // The bar that was drawn before, among those of now: its times count from another moment while work goes on.
+  function again(bar) {
+    const alike = bar ? shown.filter(each => each.lane === bar.lane && each.label === bar.label) : [];
+    return alike.find(each => each.start === bar.start) || alike[0];
   }
 
   function box(parent, look, x, y, width, height) {
@@ -148,23 +178,30 @@ function render({ model, el }) {
   }
 
   function say(bar) {
+    told = bar;
     const unit = model.get('unit') || '';
     const lane = lanes().find(row => row.id === bar.lane);
     status.textContent = [lane?.label, bar.label, `from ${short(bar.start)} ${unit}`].filter(Boolean).join(' | ');
   }
 
   function choose(index) {
-    shapes[on]?.classList.remove('wb-on');
     on = index;
-    shapes[on]?.classList.add('wb-on');
-    say(bars()[on]);
+    frame();
+    status.setAttribute('aria-live', 'polite');
+    say(shown[on]);
+  }
+
+  function hover(event) {
+    const bar = shown[event.target.dataset?.bar];
+    if (bar) {
+      say(bar);
+    }
   }
 
   function pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) {
       return;
     }
-    const shown = bars();
     const order = lanes().map(row => row.id);
     const current = shown[on];
     const inLane = lane => shown.map((bar, index) => [bar, index]).filter(([bar]) => bar.lane === lane)
@@ -190,7 +227,8 @@ function render({ model, el }) {
   }
 
   svg.addEventListener('keydown', pressed);
-  const watch = new ResizeObserver(() => drawAll());
+  svg.addEventListener('mouseover', hover);
+  const watch = new ResizeObserver(() => root.clientWidth !== drawn && drawAll());
   watch.observe(root);
   for (const name of WATCHED) {
     model.on(`change:${name}`, drawAll);
@@ -199,9 +237,11 @@ function render({ model, el }) {
   return () => {
     watch.disconnect();
     svg.removeEventListener('keydown', pressed);
+    svg.removeEventListener('mouseover', hover);
     for (const name of WATCHED) {
       model.off(`change:${name}`, drawAll);
     }
+    root.remove();
   };
 }
 
