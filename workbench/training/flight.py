@@ -26,6 +26,7 @@ class Flight:
     value: float = 0.0
     target: Any = None
     buffers: dict[str, torch.Tensor] | None = None
+    replica: int = 0
 
 
 def needing(values: Any) -> list[torch.Tensor]:

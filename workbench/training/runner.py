@@ -170,6 +170,11 @@ class Runner:
     def _seeds(self, op: Op) -> tuple[int, int, int]:
         return (self.job.seed, *self._place(op))
 
+    def _buffers(self, op: Op) -> dict[str, torch.Tensor]:
+        """Return the buffers of the replica that a microbatch belongs to, which may have been another rank's."""
+        state = self.stages[op.stage]
+        return state.buffers if self._flows else state.buffers_of(op.microbatch % state.replicas)
+
     # below: the operations; each gives its bytes and when it really began, or None if it took no time
 
     def _load(self, op: Op) -> tuple[int, float]:
@@ -189,13 +194,14 @@ class Runner:
         flight = self.ahead.pop((op.stage, *self._place(op)), None)
         if flight is None or self._flows:
             flight = self._begin(op, state, state.versions[op.version], op.version)
-            self._run(op, state, flight, state.buffers)
+            self._run(op, state, flight, self._buffers(op))
         else:
             # The copy was a forward ahead when its stage was lost: what it came to stands.
             self._loaded.pop(key, None), self._values.pop(key, None)
             flight.version = op.version
+            own = self._buffers(op)
             for name, buffer in (flight.buffers or {}).items():
-                state.buffers[name].copy_(buffer)
+                own[name].copy_(buffer)
         if flight.loss is not None:
             record = (*self._place(op), flight.value, time.time())
             self._report.losses.append(record)
@@ -208,10 +214,16 @@ class Runner:
         state, place = self.stages[op.stage], self._place(op)
         if (op.stage, *place) in self.ahead:
             return 0, 0.0
-        before = [flight for (index, batch, _), flight in self.ahead.items() if (index, batch) == (op.stage, place[0])]
-        known = before[-1].buffers if before else None
-        buffers = {name: buffer.clone() for name, buffer in (known or state.buffers).items()}
+        replica = op.microbatch % state.replicas
+        before = [
+            flight.buffers
+            for (index, batch, _), flight in self.ahead.items()
+            if (index, batch, flight.replica) == (op.stage, place[0], replica)
+        ]
+        known = before[-1] if before else None
+        buffers = {name: buffer.clone() for name, buffer in (known or self._buffers(op)).items()}
         flight = self._begin(op, state, state.versions[state.newest], state.newest)
+        flight.replica = replica
         # What is not finite is its stage's to say; should that be lost before, the forward is run again, and says it.
         with contextlib.suppress(errors.LossNaN):
             self._run(op, state, flight, buffers)
@@ -271,7 +283,7 @@ class Runner:
         flight = self._flights[key]
         if self.job.recompute and state.spec.index != state.spec.last:
             # Buffers have seen this microbatch: the second time they are written to copies.
-            copies = {name: buffer.clone() for name, buffer in state.buffers.items()}
+            copies = {name: buffer.clone() for name, buffer in self._buffers(op).items()}
             self._compute(op, state, flight, copies, None)
         if flight.loss is not None:
             roots, gradients = [flight.loss], [None]
@@ -331,7 +343,13 @@ class Runner:
             place += parameter.numel()
         state.averaged = round(float(flags[-1]))
         if self.job.redundant and not self._flows:
-            shared, losses = self._upkeep.share(op, state, self._batch(op))
+            batch = self._batch(op)
+            ran = {
+                number % state.replicas
+                for index, number in self._own
+                if (index, self._first + number // self.job.batches.microbatches) == (op.stage, batch)
+            }
+            shared, losses = self._upkeep.share(op, state, batch, ran)
             self._report.losses += losses
             size += shared
         return size, 0.0

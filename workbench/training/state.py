@@ -7,7 +7,7 @@ theirs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,12 +34,20 @@ class Snapshot:
         Name of a parameter -> what the optimizer keeps for it.
     updates : int
         Since the start of the run.
+    others : dict of int to dict of str to Tensor
+        Buffers of other replicas, as far as they are known here.
     """
 
     weights: dict[str, torch.Tensor]
     buffers: dict[str, torch.Tensor]
     optimizer: State
     updates: int
+    others: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+
+    @property
+    def first(self) -> dict[str, torch.Tensor]:
+        """Buffers of the first replica, which are the model's in the end, whoever is asked."""
+        return self.others.get(0, self.buffers)
 
 
 class StageState:
@@ -72,6 +80,8 @@ class StageState:
         self.tree: nn.Module = spec.tree if device is None else spec.tree.to(device)
         self.parameters: dict[str, nn.Parameter] = dict(self.tree.named_parameters())
         self.buffers: dict[str, torch.Tensor] = dict(self.tree.named_buffers())
+        #: buffers of other replicas: whoever takes one over goes on with what it had seen
+        self.others: dict[int, dict[str, torch.Tensor]] = {}
         self.names = {parameter: name for name, parameter in self.parameters.items()}
         self.optimizer = recipe.only(self.parameters).make(self.parameters, scale)
         self.updates = updates
@@ -95,6 +105,14 @@ class StageState:
         self.stashed.clear()
         self.gradients.clear()
         self.averaged = 0
+
+    def buffers_of(self, replica: int) -> dict[str, torch.Tensor]:
+        """Return the buffers of a replica; of one that nothing was heard of, those that all began with."""
+        if replica == self.replica:
+            return self.buffers
+        if replica not in self.others:
+            self.others[replica] = _cloned(self.snapshots[max(self.snapshots)].buffers)
+        return self.others[replica]
 
     def add(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Add the gradients that a backward has left at a version's weights."""
@@ -145,8 +163,10 @@ class StageState:
             for parameter, kept in self.optimizer.state.items()
             if parameter in self.names
         }
-        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        self.snapshots[batches] = Snapshot(self.versions[self.newest], buffers, state, self.updates)
+        others = {replica: _cloned(buffers) for replica, buffers in self.others.items()}
+        self.snapshots[batches] = Snapshot(
+            self.versions[self.newest], _cloned(self.buffers), state, self.updates, others
+        )
         self._shared = True
         for old in sorted(self.snapshots)[:-KEPT]:
             del self.snapshots[old]
@@ -162,6 +182,7 @@ class StageState:
                 parameter.grad = None
             for name, buffer in self.buffers.items():
                 buffer.copy_(kept.buffers[name])
+        self.others = {replica: _cloned(buffers) for replica, buffers in kept.others.items()}
         self.optimizer.state.clear()
         for name, state in kept.optimizer.items():
             self.optimizer.state[self.parameters[name]] = dict(state)
@@ -186,3 +207,7 @@ class StageState:
                         if isinstance(value, torch.Tensor):
                             state[name] = value.clone()
         self._shared = False
+
+
+def _cloned(buffers: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: buffer.clone() for name, buffer in buffers.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,8 +60,16 @@ class Upkeep:
         if stage in self._copied:
             self._summed[stage] = state.summed()
 
-    def share(self, op: Op, state: StageState, batch: int) -> tuple[int, list[Record]]:
-        """Let all who take part in a reduce know the losses, and holders the buffers of the replica they copy.
+    def share(self, op: Op, state: StageState, batch: int, ran: Collection[int]) -> tuple[int, list[Record]]:
+        """Let all who take part in a reduce know the losses, and the buffers of all replicas.
+
+        Parameters
+        ----------
+        op : Op
+        state : StageState
+        batch : int
+        ran : collection of int
+            Replicas whose microbatches of the batch this rank has run.
 
         Returns
         -------
@@ -85,22 +93,28 @@ class Upkeep:
                 if count and piece not in mine
             ]
             self.records.clear()
-        if state.buffers and state.spec.last:
-            # As bytes, of which only one rank's are not zero, so that the sum is what was there.
-            parts = [
-                buffer.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for buffer in state.buffers.values()
-            ]
-            block = torch.zeros(state.replicas, sum(len(part) for part in parts), dtype=torch.uint8)
-            if not state.copy:
-                block[state.replica] = torch.cat(parts)
-            size += self._transport.all_reduce(group, block)
-            if state.copy:
-                place = 0
-                for part, buffer in zip(parts, state.buffers.values(), strict=True):
-                    found = block[state.replica, place : place + len(part)].clone().view(buffer.dtype)
-                    buffer.copy_(found.view(buffer.shape))
-                    place += len(part)
+        if state.buffers:
+            size += self._share_buffers(group, state, ran)
         return size, theirs
+
+    def _share_buffers(self, group: distributed.ProcessGroup, state: StageState, ran: Collection[int]) -> int:
+        assert self._transport is not None
+        sizes = [buffer.numel() * buffer.element_size() for buffer in state.buffers.values()]
+        # As bytes, of which only one rank's are not zero, so that the sum is what was there; the last says whose they
+        # are: a replica without a microbatch has nothing new.
+        block = torch.zeros(state.replicas, sum(sizes) + 1, dtype=torch.uint8)
+        for replica in ran:
+            own = state.buffers_of(replica).values()
+            parts = [buffer.detach().cpu().contiguous().reshape(-1).view(torch.uint8) for buffer in own]
+            block[replica] = torch.cat([*parts, torch.ones(1, dtype=torch.uint8)])
+        size = self._transport.all_reduce(group, block)
+        for replica in range(state.replicas):
+            if replica in ran or not block[replica, -1]:
+                continue
+            parts = list(block[replica, :-1].split(sizes))
+            for part, buffer in zip(parts, state.buffers_of(replica).values(), strict=True):
+                buffer.copy_(part.clone().view(buffer.dtype).view(buffer.shape))
+        return size
 
     def send(self, op: Op, state: StageState) -> int:
         """Send what the update was made from, the buffers, and the losses that only this rank has; return the bytes."""

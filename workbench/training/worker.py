@@ -235,7 +235,7 @@ def fetch(run: str, batches: int, stages: Sequence[int], dask_worker: Any = None
     for state in states:
         kept = state.snapshots[batches]
         weights = {name: tensor.detach().cpu() for name, tensor in kept.weights.items()}
-        buffers = {name: tensor.cpu() for name, tensor in kept.buffers.items()}
+        buffers = {name: tensor.cpu() for name, tensor in kept.first.items()}
         found[state.spec.index] = (weights, buffers, kept.optimizer)
     return pickle.dumps(found, protocol=5)
 
@@ -301,7 +301,7 @@ def _write(order: Save, batches: int, kept: dict[int, Any]) -> None:
         told: dict[str, Any] = {"batches": batches, "folder": order.folder, "stage": stage}
         try:
             shard = checkpoint.write(
-                order.folder, stage, checkpoint.contents(state.weights, state.buffers, state.optimizer)
+                order.folder, stage, checkpoint.contents(state.weights, state.first, state.optimizer)
             )
         except Exception as error:  # whatever a disk does, training goes on
             order.tell({"kind": "unsaved", **told, "error": one_line(error)})

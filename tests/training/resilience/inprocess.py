@@ -47,17 +47,23 @@ class Kill:
     ----------
     rank : int
     at : int
-        Before its so manieth operation, counted over all generations; None with `join`.
+        Before its so manieth operation, counted over all generations; -1 with `join`.
     after : bool
         After that operation instead.
     join : int
         While it joins this generation.
+    kind : str
+        Operations of this kind alone are counted.
+    how : {"kill", "stall", "cut"}
+        Whether it ends, stands still, or is cut off from all others.
     """
 
     rank: int
     at: int = -1
     after: bool = False
     join: int = -1
+    kind: str = ""
+    how: str = "kill"
 
 
 class Hub:
@@ -69,6 +75,7 @@ class Hub:
         self.sums: dict[tuple[Any, ...], dict[int, torch.Tensor]] = defaultdict(dict)
         self.met: dict[int, set[int]] = defaultdict(set)
         self.dead: set[int] = set()
+        self.silent: set[int] = set()
 
 
 class Wire:
@@ -118,7 +125,7 @@ class ThreadRank(Rank):
     def _join(self, order: Join) -> None:
         super()._join(order)
         runner: Any = self._seat.runner
-        runner._do = {kind: self._watched(action) for kind, action in runner._do.items()}
+        runner._do = {kind: self._watched(kind, action) for kind, action in runner._do.items()}
 
     def _connect(self, order: Join) -> Any:
         rank = self._seat.setup.rank
@@ -135,14 +142,22 @@ class ThreadRank(Rank):
         if self._seat.runner is not None:
             self._seat.runner.part()
 
-    def _watched(self, action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _watched(self, kind: str, action: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def run(op: Any) -> Any:
-            number = next(self._count)
-            if self._kill is not None and number == self._kill.at:
-                if self._kill.after:
-                    action(op)
+            kill = self._kill
+            if kill is None or kill.kind not in ("", kind) or next(self._count) != kill.at:
+                return action(op)
+            if kill.after:
+                action(op)
+            if kill.how == "kill":
                 raise Killed
-            return action(op)
+            self._hub.silent.add(self._seat.setup.rank)
+            if kill.how == "cut":
+                self._seat.cut = True
+                return None if kill.after else action(op)
+            while not self._seat.left:  # stopped: it neither works nor beats until the run is over
+                time.sleep(0.005)
+            raise Killed
 
         return run
 
@@ -172,6 +187,7 @@ class ThreadCrew:
     hub: Hub = field(default_factory=Hub)
     hosts: dict[int, Host] = field(default_factory=dict)
     threads: list[threading.Thread] = field(default_factory=list)
+    pulses: dict[int, int] = field(default_factory=lambda: defaultdict(lambda: 1))
 
     def seat(self, addresses: Sequence[str], made: Sequence[bytes]) -> list[int]:
         for rank, setup in enumerate(made):
@@ -233,7 +249,9 @@ class ThreadCrew:
         return 0.0
 
     def beats(self, rank: int) -> int | None:
-        return None
+        if rank not in self.hub.silent:
+            self.pulses[rank] += 1
+        return self.pulses[rank]
 
     def store(self) -> tuple[str, int]:
         return "", 0
