@@ -56,9 +56,11 @@ class Machines:
 class Crew(ThreadCrew):
     """Threads that are seated anew, with nobody dead among them; kills are of the first seating."""
 
+    later: Sequence[Kill] = ()  # those of the second one
+
     def seat(self, addresses: Sequence[str], made: Sequence[bytes]) -> list[int]:
         if self.threads:
-            self.kills, self.hub = (), Hub()
+            self.kills, self.later, self.hub = self.later, (), Hub()
         self.addresses = list(addresses)
         return super().seat(addresses, made)
 
@@ -74,7 +76,7 @@ class Ran:
 
     def __init__(
         self, machines: Machines, plan: PipelinePlan, *, steps: int, kills: Sequence[Kill] = (), schedule: str = "1f1b",
-        resilience: str = "checkpoint", interval: Interval | None = None,
+        resilience: str = "checkpoint", interval: Interval | None = None, later: Sequence[Kill] = (),
     ) -> None:  # fmt: skip
         self.model, self.machines = nets.mlp(0.25), machines
         optimizer = nets.adam(self.model.parameters())
@@ -88,9 +90,10 @@ class Ran:
         self.run = TrainRun(terms=terms, plan=plan, resilience=resilience, interval=interval)
         seating = terms.seating(plan, machines.present[: changes.ranks_of(plan)])
         self.changes = Changes(self.run, terms, seating, machines, resilience)
-        crew: Any = Crew(self.run.run_id, kills)
+        self.crew: Any = Crew(self.run.run_id, kills)
+        self.crew.later = later
         self.driver = Driver(
-            self.run, crew, seating, lambda batch: [batches.count(batch, piece) for piece in range(MICROBATCHES)],
+            self.run, self.crew, seating, lambda batch: [batches.count(batch, piece) for piece in range(MICROBATCHES)],
             resilience=resilience, restore=self.changes.restore, saver=self.run.saver, change=self.changes.wanted,
         )  # fmt: skip
         self.steps = steps
@@ -167,7 +170,12 @@ def test_neighbours_that_are_lost_go_back_to_the_checkpoint(monkeypatch: pytest.
     ran.check()
     assert kinds(ran.run)[-1] == "restore" and ran.run.plan.config == "1"
     row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
-    assert re.search(r"no copy of stage \d\. Restored checkpoint step \d+; \d+ steps? \(.+\) lost\.", row.message)
+    # What is said to be lost is what the survivors had committed beyond the checkpoint, with its samples.
+    before = max(row.step, *(ran.run.incidents[ran.run.incidents.kind == "lost"].step))
+    assert row.step % 4 == 0 and row.lost_steps == before - row.step
+    assert row.lost_samples == sum(ran.run.losses.samples[row.step : before])
+    steps = f"{row.lost_steps} step{'s' if row.lost_steps != 1 else ''}"
+    assert re.search(rf"no copy of stage \d\. Restored checkpoint step {row.step}; {steps} \(.+\) lost\.", row.message)
 
 
 @pytest.mark.slow
@@ -215,6 +223,50 @@ def test_a_newcomer_takes_over_who_runs_two_stages(monkeypatch: pytest.MonkeyPat
     assert kinds(ran.run) == ["lost", "failover", "join", "reconfigure"]
     assert ran.run.incidents.replayed_steps.tolist()[-2:] == [0, 0]
     assert ran.driver._roster.seating.addresses == ["worker0", "worker2"]
+
+
+@pytest.mark.parametrize("kill", [Kill(1, at=90), Kill(1, join=2)], ids=["at work", "while it joins"])
+def test_a_newcomer_is_lost_too(monkeypatch: pytest.MonkeyPatch, kill: Kill) -> None:
+    machines = Machines(monkeypatch, 2)
+    plan = nets.cut_after(nets.mlp(), 3)
+    ran = Ran(machines, plan, steps=60, kills=[Kill(1, at=200)], resilience="redundant", later=[kill])
+    wanted = ran.changes.wanted
+
+    def joins(overloaded: int) -> bool:
+        if overloaded and len(machines.present) == 2 and "worker2" not in machines.present and ran.run.steps > 15:
+            machines.present[:] = ["worker0", "worker2"]
+        return wanted(overloaded)
+
+    monkeypatch.setattr(ran.driver, "_change", joins)
+    ran.train()
+    ran.check()
+    assert kinds(ran.run) == ["lost", "failover", "join", "reconfigure", "lost", "failover"]
+    assert ran.run.incidents.replayed_steps.max() <= 1 and ran.run.incidents.lost_steps.max() == 0
+
+
+@pytest.mark.parametrize("leaver", [0, 2], ids=["who runs two stages", "whose holder is gone"])
+def test_a_notice_moves_everything_where_no_neighbour_can_take_over(
+    monkeypatch: pytest.MonkeyPatch, leaver: int
+) -> None:
+    machines = Machines(monkeypatch, 3)
+    plan = nets.cut_after(nets.mlp(), 3, 5)
+    ran = Ran(machines, plan, steps=60, kills=[Kill(1, at=200)], resilience="redundant")
+    wanted, told = ran.changes.wanted, list[int]()
+
+    def notice(overloaded: int) -> bool:
+        if overloaded and not told and ran.run.steps > 15:
+            told.append(leaver)
+            ran.crew.inbox.put({"kind": "notice", "rank": leaver, "generation": 1})
+        return wanted(overloaded)
+
+    monkeypatch.setattr(ran.driver, "_change", notice)
+    ran.train()
+    ran.check()
+    assert kinds(ran.run) == ["lost", "failover", "notice", "reconfigure"]
+    row = ran.run.incidents.iloc[-1]
+    assert row.replayed_steps == row.lost_steps == 0 and ran.run.plan.config == "1"
+    assert row.message == f"1-1-1 became 1 at step {row.step}; nothing is replayed"
+    assert ran.driver._roster.seating.addresses == [f"worker{2 - leaver}"]
 
 
 def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,8 +90,8 @@ class Changes:
         wish, self._run.wish = self._run.wish, None
         if wish is not None:
             self._wanted = wish
-        before, plan = self._seating, self._wanted
-        self._gone |= driver.lost_addresses()
+        self._gone |= driver.gone_addresses()
+        before, plan = self._seating, self._plan()
         joined = [address for address in self._present() if address not in before.addresses]
         seating = self._seat(plan, at)
         driver.reseat(seating)

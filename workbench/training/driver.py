@@ -157,9 +157,9 @@ class Driver:
             self._saver.drop()
         self._seat(seating)
 
-    def lost_addresses(self) -> set[str]:
-        """Return the workers that are lost."""
-        return {self._roster.seating.addresses[rank] for rank in self._roster.lost()}
+    def gone_addresses(self) -> set[str]:
+        """Return the workers that are lost, or have said that they will go."""
+        return {self._roster.seating.addresses[rank] for rank in {*self._roster.lost(), *self._roster.leaving}}
 
     def save(self, batches: int, folder: str) -> set[int] | None:
         """Have every stage written as it is at a commit; return the stages, or None if a rank has passed it."""
@@ -316,12 +316,7 @@ class Driver:
         loss = Loss(lost, fresh, commits, self.committed, notice=True)
         programs = roster.seating.programs(1)
         if not commits or decide(self._resilience, programs, roster.seating.plan, loss).kind != "failover":
-            roster.leaving -= fresh  # nobody can take the work over before it is really lost
-            self._run.add_incident(
-                "notice", "a worker will go, and no other holds its copy", step=self.committed
-            )  # fmt: skip
-            self._wanted = roster.generation
-            return self.committed
+            raise Change  # no neighbour can take it over: while all are there still, everything moves elsewhere
         self._listener.since = time.time()
         for rank in fresh:
             roster.ranks[rank].state = "lost"
