@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,19 @@ def test_the_cell_is_run_and_its_model_trained(front: Front, workers: Any) -> No
         assert word in html
 
 
+def test_a_cell_goes_on_from_a_checkpoint(
+    front: Front, workers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    line = "%%pipeline net train_set --schedule 1f1b --micro 4 --batch 16 --seed 3 -o run"
+    path = front.value(f"{line} --steps 4{CELL}").checkpoint()
+    run = front.value(f"{line} --epochs 2 --resume {path}{CELL}")
+    reference = nets.mlp()
+    assert run.losses.loss.tolist() == nets.plain(reference, nets.momentum, 4)
+    assert nets.same(front.names["net"], reference)
+    assert run.timeline.step.min() == 4  # what came before is the checkpoint's
+
+
 def test_in_the_background_under_its_usual_name(front: Front, workers: Any) -> None:
     run = front.value("%%pipeline net train_set -b --schedule pipedream --batch 16 --target top1>=1000" + CELL
                       + "evaluate = lambda net: {'top1': 1.0}")  # fmt: skip
@@ -102,7 +116,7 @@ def test_help_and_completion(front: Front, capsys: pytest.CaptureFixture[str]) -
         return [text for text, _ in found]
 
     assert offered("net train_set --schedule ")[:6] == list(magic.SCHEDULES)
-    assert offered("net train_set --re") == ["--resilience", "--redundancy"]
+    assert offered("net train_set --re") == ["--resilience", "--redundancy", "--resume"]
     assert "train_set" in offered("net tr")
 
 

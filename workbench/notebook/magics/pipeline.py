@@ -59,6 +59,7 @@ OPTIONS = (
     _choice("resilience", "what is kept against lost workers", RESILIENCE, "none"),
     _choice("redundancy", "when copies compute", REDUNDANCY, "lazy"),
     Option("checkpoint", "every 60s or 100steps; implies --resilience checkpoint", metavar="T"),
+    Option("resume", "folder of a checkpoint to go on from", metavar="PATH"),
     Option("chaos", "what is stopped when, such as kill=2@10s", metavar="WHAT"),
     Option("link", "emulated bandwidth of each machine, such as 100mbit", metavar="RATE"),
     Option("target", "top1>=94 or loss<=0.1 ends the training", metavar="METRIC>=X"),
