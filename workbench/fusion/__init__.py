@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
-    from workbench.fusion.api import array, cache_clear, compute, explain, plans
+    from workbench.fusion.api import array, cache_clear, compute, explain, plan_graph, plans
     from workbench.fusion.capture.array import LazyArray
     from workbench.fusion.capture.cell import CellResult, run_cell
     from workbench.fusion.capture.frame import LazyFrame, frame
@@ -49,6 +49,7 @@ __all__ = [
     "explain",
     "frame",
     "fuse",
+    "plan_graph",
     "plans",
     "run_cell",
 ]
@@ -74,6 +75,7 @@ _LAZY = {
     "explain": "workbench.fusion.api",
     "frame": "workbench.fusion.capture.frame",
     "fuse": "workbench.fusion.fuse",
+    "plan_graph": "workbench.fusion.api",
     "plans": "workbench.fusion.api",
     "run_cell": "workbench.fusion.capture.cell",
 }

@@ -17,7 +17,7 @@ from workbench.fusion.ops import supported
 if TYPE_CHECKING:
     from workbench.fusion.result import FusionPlan
 
-__all__ = ["array", "cache_clear", "compute", "explain", "plans"]
+__all__ = ["array", "cache_clear", "compute", "explain", "plan_graph", "plans"]
 
 
 def array(x: Any, *, copy: bool = False, name: str | None = None) -> Any:
@@ -142,6 +142,7 @@ def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPl
     Parameters
     ----------
     *lazies : LazyArray, LazyFrame, LazySeries
+        Or one model or function of `torch.compile(backend="workbench")`: all graphs that it has run.
     device : str
         As in `compute`.
     exact : bool
@@ -152,10 +153,40 @@ def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPl
     """
     from workbench.fusion.run import plan_of
 
+    if len(lazies) == 1 and not hasattr(lazies[0], "_parts") and "torch" in sys.modules:
+        from workbench.fusion.capture.fx.graphs import explained
+
+        return explained(lazies[0])
     if len(lazies) == 1 and isinstance(lazies[0], LazyArray) and lazies[0].plan is not None:
         now(lazies[0])
         return lazies[0].plan
     return plan_of([part for each in lazies for part in each._parts()], device=device, exact=exact)
+
+
+def plan_graph(fx_graph_module: Any, example_inputs: Sequence[Any], device: str = "cuda:sm_90") -> FusionPlan:
+    """Plan a graph of torch without running it; needs no GPU.
+
+    Parameters
+    ----------
+    fx_graph_module : torch.fx.GraphModule, torch.nn.Module or callable
+        At the level of torch or of ATen.
+    example_inputs : sequence of torch.Tensor or number
+        Real, meta or fake: only shapes, strides and dtypes count.
+    device : str
+        "cpu", "cuda:sm_80", "cuda:sm_90" or "cuda:sm_100".
+
+    Returns
+    -------
+    FusionPlan
+
+    Raises
+    ------
+    FusionError
+        For a device that is not known.
+    """
+    from workbench.fusion.capture.fx import plans as planning
+
+    return planning.plan_graph(fx_graph_module, example_inputs, device)
 
 
 def plans() -> list[FusionPlan]:

@@ -26,7 +26,7 @@ from workbench.fusion.steps import CallStep, GroupStep, KernelStep, Prepared
 from workbench.fusion.structure import Structure, structure
 from workbench.fusion.telling import nbytes, shape_text, tell_fallbacks, where_text
 
-__all__ = ["DEVICES", "checked_device", "force", "plan_of"]
+__all__ = ["DEVICES", "checked_device", "force", "plan_of", "report"]
 
 DEVICES = ("auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager")
 
@@ -123,7 +123,7 @@ def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False)
     lengths = _estimated(plan, form.lengths)
     spent = 1e3 * (time.perf_counter() - start)
     shown = "cpu" if device == "auto" else device
-    return _report(plan, form, lengths, shown, how, spent, [None] * len(plan.steps), _threads(None))
+    return report(plan, form, lengths, shown, how, spent, [None] * len(plan.steps), _threads(None))
 
 
 def checked_device(device: str, exact: bool) -> None:
@@ -242,7 +242,7 @@ def _compiled(
             if type(size) is Size and size.value is None:
                 size.value = length
     end = time.perf_counter()
-    found = _report(
+    found = report(
         plan,
         form,
         running.lengths if known else _estimated(plan, running.lengths),
@@ -309,7 +309,7 @@ def _threads(threads: int | None) -> int:
 # what became of it
 
 
-def _report(
+def report(
     plan: Prepared,
     form: Structure,
     lengths: list[Any],

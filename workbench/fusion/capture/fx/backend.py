@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from workbench.fusion.capture.fx.execution import RegionCall
-from workbench.fusion.capture.fx.program import program
+from workbench.fusion import errors
+from workbench.fusion.capture.fx.graphs import Graph, asker, remember
 from workbench.fusion.capture.fx.randoms import numbered
-from workbench.fusion.capture.fx.regions import cut
 
 __all__ = ["decompositions", "workbench"]
 
@@ -47,8 +46,13 @@ def workbench(gm: Any, inputs: Sequence[Any], *, options: dict[str, Any] | None 
     """
     from torch._dynamo.backends.common import aot_autograd
 
+    said = checked(options)
+    owner = asker()
+
     def compiled(graph: Any, example: Sequence[Any]) -> Callable[..., Any]:
-        return program(cut(numbered(graph)), RegionCall)
+        found = Graph(numbered(graph), exact=said["exact"], check=said["check"])
+        remember(found, owner)
+        return found.run
 
     found: Callable[..., Any] = aot_autograd(
         fw_compiler=compiled,
@@ -59,6 +63,28 @@ def workbench(gm: Any, inputs: Sequence[Any], *, options: dict[str, Any] | None 
         keep_inference_input_mutations=True,
     )(gm, inputs)
     return found
+
+
+def checked(options: dict[str, Any] | None) -> dict[str, Any]:
+    """Return options with their defaults.
+
+    Raises
+    ------
+    FusionError
+        For one that is not known.
+    """
+    from workbench.engine.errors import suggest
+
+    for name, value in (options or {}).items():
+        known = {"inductor": ("auto", "never", "always"), "exact": (False, True), "check": (False, True)}
+        if name not in known:
+            hint = suggest(name, list(known), f"Options: {', '.join(known)}.")
+            raise errors.FusionError(f'Unknown option "{name}".', hint)
+        if value not in known[name]:
+            raise errors.FusionError(
+                f'Option "{name}" cannot be {value!r}.', f"Values: {', '.join(map(repr, known[name]))}."
+            )
+    return {"inductor": "auto", "exact": False, "check": False, **(options or {})}
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:

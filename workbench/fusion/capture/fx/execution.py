@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from workbench.fusion import cache
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx.calls import dtype_of, value_of
-from workbench.fusion.capture.fx.regions import Region, hint
+from workbench.fusion.capture.fx.regions import Region, hint, stand_in
 from workbench.fusion.capture.fx.shapes import transpose
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.model import generation
 from workbench.fusion.prepare import prepare
+from workbench.fusion.result import FusionPlan
+from workbench.fusion.run import report
 from workbench.fusion.stepping import Running
 from workbench.fusion.steps import KernelStep, Prepared
 from workbench.fusion.structure import Structure, structure
@@ -25,6 +28,7 @@ __all__ = ["RegionCall", "ordered", "planned"]
 
 #: forms of inputs that a region remembers
 MOST_FORMS = 64
+clock = time.perf_counter
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -34,11 +38,23 @@ class RegionCall:
     Parameters
     ----------
     region : Region
+    exact : bool
+        No reassociation, no contraction.
     """
 
-    def __init__(self, region: Region) -> None:
-        self.region = region
+    def __init__(self, region: Region, exact: bool = False) -> None:
+        self.region, self.exact = region, exact
         self.forms: dict[Any, _Formed] = {}
+        self.last: _Formed | None = None
+
+    def plan(self) -> FusionPlan:
+        """Return the plan of the form that ran last, with its times, or of the example's without any."""
+        found = self.last
+        if found is None:
+            values = [value_of(each) for each in self.region.inputs]
+            shown = [stand_in(each) if isinstance(each, torch.Tensor) else hint(each) for each in values]
+            found = _Formed(self.region, shown, self.exact)
+        return found.shown()
 
     def __call__(self, *values: Any) -> list[torch.Tensor]:
         """Return the outputs, given tensors and numbers."""
@@ -47,34 +63,49 @@ class RegionCall:
         if found is None:
             while len(self.forms) >= MOST_FORMS:
                 del self.forms[next(iter(self.forms))]
-            found = self.forms[key] = _Formed(self.region, values)
+            found = self.forms[key] = _Formed(self.region, values, self.exact)
+        self.last = found
         return found.run(values)
 
 
 class _Formed:
     """A region for inputs of one form."""
 
-    def __init__(self, region: Region, values: Sequence[Any]) -> None:
-        leaves = [ir.leaf(_array(each)) if isinstance(each, torch.Tensor) else each for each in values]
+    def __init__(self, region: Region, values: Sequence[Any], exact: bool) -> None:
+        arrays = [_array(each) if isinstance(each, torch.Tensor) else each for each in values]
+        leaves = [ir.leaf(each) if isinstance(each, np.ndarray) else each for each in arrays]
+        start = time.perf_counter()
         roots, self.orders = ordered(region.build(leaves), region)
-        self.form, self.plan = planned(roots)
+        self.form, self.plan, self.how = planned(roots, exact)
+        self.plan_ms = 1e3 * (time.perf_counter() - start)
+        self.exact = exact
+        self.measured: list[float | None] = [None] * len(self.plan.steps)
         place = {id(leaf): k for k, leaf in enumerate(leaves)}
         #: for each leaf of the plan the input that it is, or the array of a symbolic number
         self.sources = [(place.get(id(leaf)), leaf.data) for leaf in self.form.leaves]
         self.form.leaves = []
+        for node in self.form.order:  # arrays are those of one call
+            if node.kind == "Leaf":
+                node.data = None
         self.dtypes = region.storage_out
         self.shapes: list[Any] = [root.shape for root in roots]
 
     def run(self, values: Sequence[Any]) -> list[torch.Tensor]:
         arrays = [data if k is None else _array(values[k]) for k, data in self.sources]
-        running = _Running(self.plan, self.form, arrays, torch.get_num_threads())
+        running = _Running(self.plan, self.form, arrays, torch.get_num_threads(), self.exact)
+        measured: list[float | None] = []
         for step, free in zip(self.plan.steps, self.plan.last_use, strict=True):
+            start = clock()
+            compiling = 0.0
             if isinstance(step, KernelStep):
                 running.kernel(step)
+                compiling = step.compile_ms
             else:
                 running.call(step)
             for slot in free:
                 running.values[slot] = None
+            measured.append(1e3 * (clock() - start) - compiling)
+        self.measured = measured
         found = []
         taken: set[int] = set()
         for reference, order, dtype, shape in zip(
@@ -91,25 +122,30 @@ class _Formed:
             found.append(tensor if tensor.dtype == dtype else tensor.to(dtype))
         return found
 
+    def shown(self) -> FusionPlan:
+        """Return the plan as people see it."""
+        return report(self.plan, self.form, self.form.lengths, "cpu", self.how, self.plan_ms, self.measured, 1)
+
 
 class _Running(Running):
     """One run of a plan on arrays that stand in the place of those that it was made for."""
 
-    def __init__(self, plan: Prepared, form: Structure, arrays: list[np.ndarray], threads: int) -> None:
-        self.plan, self.device, self.threads, self.exact = plan, "cpu", threads, False
+    def __init__(self, plan: Prepared, form: Structure, arrays: list[np.ndarray], threads: int, exact: bool) -> None:
+        self.plan, self.device, self.threads, self.exact = plan, "cpu", threads, exact
         self.lengths = form.lengths[:]
         self.values = [*arrays, *itertools.repeat(None, plan.slots - len(arrays))]
 
 
-def planned(roots: Sequence[Expr]) -> tuple[Structure, Prepared]:
-    """Return the form of expressions and their plan; one plan serves all that have one form."""
+def planned(roots: Sequence[Expr], exact: bool = False) -> tuple[Structure, Prepared, str]:
+    """Return the form of expressions, their plan, and whether it was known; one plan serves all of one form."""
     form = structure(roots)
-    key = (form.key, False, generation())
+    key = (form.key, exact, generation())
     plan = cache.plans.get(key)
-    if plan is None:
-        plan = prepare(roots, form)
-        cache.plans.put(key, plan)
-    return form, plan
+    if plan is not None:
+        return form, plan, "hit"
+    plan = prepare(roots, form, exact=exact)
+    cache.plans.put(key, plan)
+    return form, plan, "miss"
 
 
 def ordered(roots: Sequence[Expr], region: Region) -> tuple[list[Expr], list[tuple[int, ...] | None]]:

@@ -1,0 +1,74 @@
+"""A region's nodes one by one in torch: to fall back on, and to check against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from workbench.fusion.capture.fx.regions import Region
+from workbench.fusion.check import difference
+from workbench.fusion.errors import check_failed
+
+__all__ = ["CheckedCall", "EagerCall"]
+
+#: itemsize -> part of the largest value by which sums of another order may differ
+_SLACK = {8: 1e-12, 4: 1e-5, 2: 1e-2}
+
+
+class EagerCall:
+    """A region as torch computes it, operator after operator.
+
+    Parameters
+    ----------
+    region : Region
+    """
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+
+    def __call__(self, *values: Any) -> list[torch.Tensor]:
+        """Return the outputs, given tensors and numbers."""
+        known = dict(zip(self.region.inputs, values, strict=True))
+        for node in self.region.nodes:
+            args = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+            known[node] = node.target(*args[0], **args[1])
+        return [known[node] for node in self.region.outputs]
+
+
+class CheckedCall:
+    """A region that is computed twice, by kernels and by torch, and compared.
+
+    Parameters
+    ----------
+    region : Region
+    call : callable
+        What is checked.
+    """
+
+    def __init__(self, region: Region, call: Callable[..., Sequence[torch.Tensor]]) -> None:
+        self.region, self.call, self.eager = region, call, EagerCall(region)
+        self.max_error = 0.0
+
+    def __call__(self, *values: Any) -> Sequence[torch.Tensor]:
+        """Return the outputs.
+
+        Raises
+        ------
+        FusionError
+            If they differ by more than is allowed; it keeps both.
+        """
+        found, wanted = self.call(*values), self.eager(*values)
+        for node, one, two in zip(self.region.outputs, found, wanted, strict=True):
+            a, b = one.detach(), two.detach()
+            slack = 0.0
+            if a.is_floating_point() and b.numel():
+                slack = _SLACK[a.element_size()] * float(torch.nan_to_num(b, 0.0, 0.0, 0.0).abs().max())
+                if a.element_size() == 2:
+                    a, b = a.float(), b.float()
+            error, allowed, fits = difference(a.numpy(), b.numpy(), slack)
+            if not fits:
+                raise check_failed(error, node.name, allowed, one, two)
+            self.max_error = max(self.max_error, error)
+        return found

@@ -1,0 +1,243 @@
+"""Compiled graphs, and the plans that show them: regions between library calls, and why each boundary is there."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from workbench.fusion import errors
+from workbench.fusion.capture.fx.calls import value_of
+from workbench.fusion.capture.fx.checking import CheckedCall
+from workbench.fusion.capture.fx.execution import RegionCall
+from workbench.fusion.capture.fx.program import program
+from workbench.fusion.capture.fx.regions import VIEWS, Cut, Region, cut, hint, where_of
+from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow, merged
+from workbench.fusion.telling import shape_text, where_text
+
+__all__ = ["Graph", "asker", "explained", "graphs_of", "plan_of_cut", "remember"]
+
+#: where what `torch.compile` gave keeps the graphs that were compiled for it
+_KEPT = "_workbench_graphs"
+
+
+class Graph:
+    """One graph of a model: forward, backward, or a step of an optimizer.
+
+    Parameters
+    ----------
+    gm : torch.fx.GraphModule
+        Functional, of ATen operators.
+    exact, check : bool
+        No reassociation; compute each region in torch too, and compare.
+    """
+
+    def __init__(self, gm: Any, exact: bool = False, check: bool = False) -> None:
+        start = time.perf_counter()
+        self.cut = cut(gm)
+        self.calls: dict[Region, RegionCall] = {}
+        self.exact, self.check = exact, check
+        self.run = program(self.cut, self._call)
+        self.plan_ms = 1e3 * (time.perf_counter() - start)
+
+    def _call(self, region: Region) -> Callable[..., Sequence[torch.Tensor]]:
+        found = self.calls[region] = RegionCall(region, self.exact)
+        return CheckedCall(region, found) if self.check else found
+
+    @property
+    def plan(self) -> FusionPlan:
+        """The plan, with the times of the last run."""
+        return plan_of_cut(self.cut, self.calls, self.exact, self.plan_ms)
+
+    def deferred(self) -> FusionPlan:
+        """Return the plan as it is kept among those of the process: written down when it is looked at."""
+        known = {
+            "device": "cpu", "plan_ms": self.plan_ms, "compile_ms": 0.0, "cache": "miss", "max_error": None,
+            "segments": 1, "run_ms": 0.0, "triton": "",
+        }  # fmt: skip
+
+        def make() -> dict[str, Any]:
+            found = self.plan
+            names = ("kernels", "kernels_before", "bytes_before", "op_rows", "reason_rows", "graph")
+            return {name: getattr(found, name) for name in names}
+
+        return FusionPlan.deferred(make, **known)
+
+
+def remember(graph: Graph, owner: Any) -> None:
+    """Keep a graph as one of what a compiled object runs, and among the plans of this process."""
+    from workbench.fusion import cache
+
+    if owner is not None:
+        owner.__dict__.setdefault(_KEPT, []).append(graph)
+    cache.remember(graph.deferred())
+
+
+def asker() -> Any:
+    """Return what has Dynamo call the backend now: one object for all graphs of one `torch.compile`."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        found = frame.f_locals.get("self")
+        if isinstance(found, torch._TorchCompileWrapper):
+            return found
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def graphs_of(compiled: Any) -> list[Graph] | None:
+    """Return the graphs that were compiled for an object of `torch.compile`; None for another object."""
+    context = getattr(compiled, "dynamo_ctx", None)
+    some = [context.callback] if context is not None else [
+        cell.cell_contents for cell in getattr(compiled, "__closure__", None) or ()
+    ]  # fmt: skip
+    for each in some:
+        while hasattr(each, "_torchdynamo_orig_backend"):
+            each = each._torchdynamo_orig_backend
+        if isinstance(each, torch._TorchCompileWrapper):
+            kept: list[Graph] = each.__dict__.get(_KEPT, [])
+            return kept
+    return None
+
+
+def explained(compiled: Any) -> FusionPlan:
+    """Return one plan over the graphs that were compiled for a model or function, a segment each.
+
+    Raises
+    ------
+    FusionError
+        If it is none of `torch.compile(backend="workbench")`, or was not called yet.
+    """
+    found = graphs_of(compiled)
+    if found is None:
+        raise errors.cannot_fuse(compiled)
+    if not found:
+        raise errors.FusionError(
+            "Nothing was compiled yet.", "Call it once, or use wb.fusion.plan_graph(model, inputs, device)."
+        )
+    return found[0].plan if len(found) == 1 else merged([each.plan for each in found])
+
+
+def plan_of_cut(
+    found: Cut, calls: dict[Region, RegionCall] | None = None, exact: bool = False, plan_ms: float = 0.0
+) -> FusionPlan:
+    """Return the plan of a graph on the CPU, without running it."""
+    start = time.perf_counter()
+    parts = []
+    for step in found.steps:
+        if isinstance(step, Region):
+            call = (calls or {}).get(step) or RegionCall(step, exact)
+            parts.append(call.plan())
+        elif _counts(step):
+            parts.append(_called(step))
+    plan = merged(parts)
+    plan.segments, plan.device = 1, "cpu"
+    plan.plan_ms = plan_ms or 1e3 * (time.perf_counter() - start)
+    plan.kernels_before, plan.bytes_before = _before(found)
+    plan.reason_rows = _reasons(found, plan)
+    plan.run_ms = sum(each.measured_ms or 0.0 for each in plan.kernels)
+    return plan
+
+
+def _reasons(found: Cut, plan: FusionPlan) -> list[ReasonRow]:
+    """Return why the graph is more than one kernel: calls between, and what the planner says of neighbours."""
+    told = [ReasonRow(op_of(node), reason, where_text(where_of(node))) for node, reason in found.reasons]
+    rows = list(dict.fromkeys([*told, *plan.reason_rows]))
+    named = {(row.op, row.where) for row in rows}
+    before = None
+    for kernel in plan.kernels:
+        ours = kernel.kind not in ("extern", "fallback", "inductor")
+        if ours and before is not None:
+            mine = [row for row in plan.op_rows if row.kernel == kernel.name]
+            if mine and not any((row.op, row.where) in named for row in mine):
+                rows.append(ReasonRow(mine[-1].op, "predicted slower fused", mine[-1].where))
+        before = kernel if ours else None
+    return rows
+
+
+def op_of(node: Any) -> str:
+    """Return how an operator is called in plans."""
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        return str(target.overloadpacket.__name__)
+    return getattr(target, "__name__", str(target))
+
+
+def _counts(node: Any) -> bool:
+    """Whether a call outside of regions moves memory."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target not in VIEWS and _bytes(node) > 0
+
+
+def _bytes(node: Any) -> int:
+    value = value_of(node)
+    some = value if isinstance(value, list | tuple) else [value]
+    return sum(_size(each) for each in some if isinstance(each, torch.Tensor))
+
+
+def _size(value: torch.Tensor) -> int:
+    """Bytes of a tensor; what is repeated without memory counts once."""
+    found = value.element_size()
+    for length, stride in zip(value.shape, value.stride(), strict=True):
+        found *= hint(length) if hint(stride) else 1
+    return found
+
+
+def _called(node: Any) -> FusionPlan:
+    """Return the plan of one library call."""
+    from workbench.fusion.plan.model import device_model, predicted_ms
+
+    model, name = device_model(), op_of(node)
+    read = sum(_bytes(each) for each in node.all_input_nodes)
+    written = 0 if node.target._schema.is_mutable else _bytes(node)
+    if node.target is torch.ops.aten.copy_.default:
+        read, written = _bytes(node.args[1]), _bytes(node.args[0])
+    ms = predicted_ms(model, read + written, 5.0 * written / 8)
+    kernel = Kernel(f"k0_{name}", "extern", "none", (name,), read, written, ms, None, model.memory, 0.0, "hit")
+    value = value_of(node)
+    shape = tuple(map(hint, value.shape)) if isinstance(value, torch.Tensor) else ()
+    dtype = str(value.dtype).removeprefix("torch.") if isinstance(value, torch.Tensor) else ""
+    where = where_text(where_of(node))
+    plan = FusionPlan(device="cpu", cache="hit", kernels=[kernel])
+    plan.op_rows.append(OpRow(name, shape_text(shape), dtype, kernel.name, where))
+    plan.graph = {
+        "nodes": [{"id": 0, "op": name, "kind": "Extern", "dtype": dtype, "kernel": kernel.name, "where": where}],
+        "edges": [],
+    }
+    return plan
+
+
+def _before(found: Cut) -> tuple[int, int]:
+    """Return how many kernels eager code runs for a graph, and the bytes that they move.
+
+    Operators that were made of one call stand beside each other, and say which it was.
+    """
+    groups: list[tuple[Any, list[Any]]] = []
+    for node in found.gm.graph.nodes:
+        if node.op != "call_function" or node.target is operator.getitem or not isinstance(
+            node.target, torch._ops.OpOverload
+        ):  # fmt: skip
+            continue
+        if node.target in VIEWS or not _bytes(node) or node.target.overloadpacket.__name__ in _FREE:
+            continue
+        key = (str(node.meta.get("original_aten")), node.meta.get("seq_nr"), node.meta.get("stack_trace"))
+        if groups and key[0] != "None" and groups[-1][0] == key:
+            groups[-1][1].append(node)
+        else:
+            groups.append((key, [node]))
+    total = 0
+    for _, nodes in groups:
+        own = set(nodes)
+        read = {each: _bytes(each) for node in nodes for each in node.all_input_nodes if each not in own}
+        written = {n: _bytes(n) for n in nodes if any(user not in own for user in n.users)}
+        total += sum(read.values()) + sum(written.values())
+    return len(groups), total
+
+
+#: operators that fill memory with a constant, or give the same again
+_FREE = frozenset({
+    "full", "zeros", "ones", "scalar_tensor", "full_like", "zeros_like", "ones_like", "lift_fresh_copy", "seed",
+    "empty",
+})  # fmt: skip

@@ -1,0 +1,86 @@
+"""`plan_graph`: the plan of a graph, a function or a module, made without running it and without its device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from workbench.fusion import errors
+from workbench.fusion.capture.fx.backend import decompositions
+from workbench.fusion.capture.fx.graphs import plan_of_cut
+from workbench.fusion.capture.fx.randoms import numbered
+from workbench.fusion.capture.fx.regions import cut
+from workbench.fusion.result import FusionPlan
+
+__all__ = ["plan_graph", "traced"]
+
+DEVICES = ("cpu", "cuda:sm_80", "cuda:sm_90", "cuda:sm_100")
+
+
+def plan_graph(fx_graph_module: Any, example_inputs: Sequence[Any], device: str = "cuda:sm_90") -> FusionPlan:
+    """Plan a graph without running it; needs no GPU.
+
+    Parameters
+    ----------
+    fx_graph_module : torch.fx.GraphModule, torch.nn.Module or callable
+        At the level of torch or of ATen.
+    example_inputs : sequence of torch.Tensor or number
+        Real, meta or fake: only shapes, strides and dtypes count.
+    device : str
+        "cpu", "cuda:sm_80", "cuda:sm_90" or "cuda:sm_100".
+
+    Returns
+    -------
+    FusionPlan
+
+    Raises
+    ------
+    FusionError
+        For a device that is not known.
+    """
+    if not re.fullmatch(r"cpu|cuda:sm_\d+a?", device):
+        from workbench.engine.errors import suggest
+
+        raise errors.FusionError(
+            f'Unknown device "{device}".', suggest(device, DEVICES, f"Devices: {', '.join(DEVICES)}.")
+        )
+    found = cut(numbered(traced(fx_graph_module, example_inputs)))
+    if device == "cpu":
+        return plan_of_cut(found)
+    from workbench.fusion.gpu.planning import plan_cut  # type: ignore[attr-defined,unused-ignore]
+
+    plan: FusionPlan = plan_cut(found, device)
+    return plan
+
+
+def traced(function: Any, inputs: Sequence[Any]) -> Any:
+    """Return a function as a functional graph of ATen operators, whose parameters and buffers are inputs."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
+
+    def fake(x: Any) -> Any:
+        if not isinstance(x, torch.Tensor):
+            return x
+        with mode:
+            sizes, strides = [int(d) for d in x.shape], [int(s) for s in x.stride()]
+            return torch.empty_strided(sizes, strides, dtype=x.dtype, device="cpu", requires_grad=x.requires_grad)
+
+    call, given = function, [fake(each) for each in inputs]
+    if isinstance(function, torch.nn.Module):
+        state = {**dict(function.named_parameters()), **dict(function.named_buffers())}
+        names = list(state)
+
+        def call(*values: Any) -> Any:
+            held = dict(zip(names, values, strict=False))
+            return torch.func.functional_call(function, held, tuple(values[len(names) :]))
+
+        given = [*[fake(each) for each in state.values()], *given]
+    whole = torch.func.functionalize(call, remove="mutations")
+    with mode:
+        return make_fx(whole, decomposition_table=decompositions(), tracing_mode="real")(*given)
