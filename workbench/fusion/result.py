@@ -137,6 +137,10 @@ class FusionPlan(Result):
         hit, disk or miss.
     max_error : float or None
         Of a check.
+    triton : str
+        Source of the kernels of a GPU.
+    sources : list of Source
+        The same with what each is called with: what `aot` compiles.
     graph : dict
         Nodes and edges before fusion, with each node's kernel: what the drawing is made of.
     """
@@ -152,6 +156,7 @@ class FusionPlan(Result):
     cache: str = "miss"
     max_error: float | None = None
     triton: str = ""
+    sources: list[Any] = field(default_factory=list, repr=False)
     op_rows: list[OpRow] = field(default_factory=list)
     reason_rows: list[ReasonRow] = field(default_factory=list)
     graph: dict[str, Any] = field(default_factory=lambda: {"nodes": [], "edges": []})

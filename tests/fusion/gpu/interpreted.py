@@ -1,7 +1,8 @@
 """Runs patterns through Triton's interpreter, in a process of its own: the switch is read when Triton is imported.
 
-Called as `python -m tests.fusion.gpu.interpreted NAME…` it prints a JSON object: for each pattern and each device, the
-largest relative error against NumPy in float64, and how many launches and phases there were.
+Called as `python -m tests.fusion.gpu.interpreted NAME…`, where a number is the seed of a random graph, it prints a JSON
+object: for each pattern and each device, the largest relative error against NumPy in float64, and the phases of each
+launch.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def errors(leaves: list[Expr], roots: list[Expr], stored: list[Any], model: Devi
     worst = 0.0
     for value, wanted in zip(found, evaluate(roots, known), strict=True):
         assert tuple(value.shape) == np.shape(wanted)
+        wanted = np.asarray(wanted, np.float64)
+        value = value.double()
         same = np.where(np.isnan(value.numpy()) & np.isnan(wanted), 0.0, np.abs(value.numpy() - wanted))
         worst = max(worst, float(np.max(same, initial=0.0) / max(1.0, np.nanmax(np.abs(wanted), initial=0.0))))
     return worst, [each.phases for each in program.sources]
@@ -50,11 +53,22 @@ def errors(leaves: list[Expr], roots: list[Expr], stored: list[Any], model: Devi
 def main(names: list[str]) -> None:
     """Print what came of some patterns."""
     from tests.fusion.gpu.patterns import PATTERNS
+    from tests.fusion.gpu.random_graphs import random_graph
+    from workbench.fusion.gpu.tasks import Unsupported
 
-    found = {}
+    found: dict[str, Any] = {}
     for name in names or PATTERNS:
         for label, model in (("large", GPU), ("small", SMALL)):
-            found[f"{name} / {label}"] = errors(*PATTERNS[name][0](True), model)
+            key = f"{name} / {label}"
+            if not name.isdecimal():
+                found[key] = errors(*PATTERNS[name][0](True), model)
+                continue
+            try:
+                found[key] = errors(*random_graph(int(name)), model, int(name))
+            except Unsupported as reason:
+                found[key] = None, str(reason)
+            except Exception as error:
+                raise AssertionError(f"random graph {name}") from error
     print(json.dumps(found))
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,33 +28,50 @@ def test_a_pattern_takes_no_more_launches_than_the_design_says(name: str) -> Non
     assert not found.parts.calls
 
 
-@pytest.fixture(scope="module")
-def interpreted() -> dict[str, tuple[float, list[int]]]:
+def run(*names: str) -> dict[str, Any]:
+    """Return what came of patterns, or of random graphs by their seeds, in the interpreter."""
     pytest.importorskip("triton", reason="Triton is there for Linux on x86-64 only")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.fusion.gpu.interpreted"],
+        [sys.executable, "-W", "ignore", "-m", "tests.fusion.gpu.interpreted", *names],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, Any]:
+    return run()
+
+
 @pytest.mark.parametrize("name", list(PATTERNS))
 @pytest.mark.parametrize("device", ["large", "small"])
-def test_the_interpreter_gives_what_numpy_gives(
-    interpreted: dict[str, tuple[float, list[int]]], name: str, device: str
-) -> None:
+def test_the_interpreter_gives_what_numpy_gives(interpreted: dict[str, Any], name: str, device: str) -> None:
     error, _ = interpreted[f"{name} / {device}"]
     assert error <= 1e-5
 
 
 def test_patterns_are_split_among_blocks_and_merged_behind_a_barrier(
-    interpreted: dict[str, tuple[float, list[int]]],
+    interpreted: dict[str, Any],
 ) -> None:
     for name in ("global norm", "standardised", "batch norm", "softmax and column sum", "layer norm of long rows"):
         assert max(interpreted[f"{name} / small"][1]) > 1
+
+
+def test_some_random_graphs_give_what_numpy_gives() -> None:
+    _check(run(*map(str, range(6))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begin", range(0, 500, 100))
+def test_random_graphs_give_what_numpy_gives(begin: int) -> None:
+    _check(run(*map(str, range(begin, begin + 100))))
+
+
+def _check(found: dict[str, Any]) -> None:
+    worst = {key: error for key, (error, _) in found.items() if error is None or not error <= 1e-5}
+    assert not worst

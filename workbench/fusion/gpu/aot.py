@@ -18,6 +18,8 @@ from workbench.fusion.gpu.triton_gen import Argument, Source
 
 __all__ = ["CompiledKernel", "aot", "compiled", "target_of"]
 
+#: warps of a block, at most
+MOST_WARPS = 32
 #: bytes of a vector access by its form in PTX
 _ACCESS = re.compile(r"\b(ld|st)\.(?:[a-z_:0-9]+\.)*?global(?:\.[a-z_A-Z:0-9]+)*?(?:\.v(\d))?\.b(\d+)\b")
 
@@ -99,19 +101,30 @@ def aot(plan: Any, arch: str = "sm_90a") -> list[CompiledKernel]:
 
 
 def compiled(source: Source, arch: str = "sm_90a") -> CompiledKernel:
-    """Return a kernel compiled for an architecture.
+    """Return a kernel compiled for an architecture; where it spills, its blocks get more warps.
 
     Parameters
     ----------
     source : Source
+        Its `warps` are those that it was compiled with last.
     arch : str
     """
+    begin = time.process_time()
+    while True:
+        found = _compiled(source, arch)
+        if not found.spills or source.warps >= MOST_WARPS:
+            break
+        source.warps *= 2  # each thread has half as many values
+    found.compile_ms = 1e3 * (time.process_time() - begin)
+    return found
+
+
+def _compiled(source: Source, arch: str) -> CompiledKernel:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     number = target_of(arch)
-    begin = time.process_time()
     signature = {each.name: f"*{TYPES[each.storage][0]}" for each in source.arguments}
     attrs = {(k,): [["tt.divisibility", 16]] for k, each in enumerate(source.arguments) if _aligned(each)}
     made = triton.compile(
@@ -140,7 +153,6 @@ def compiled(source: Source, arch: str = "sm_90a") -> CompiledKernel:
         resident_blocks(number, registers, source.warps, shared),
         ptx,
         cubin,
-        1e3 * (time.process_time() - begin),
     )
 
 

@@ -11,10 +11,9 @@ import numpy as np
 
 from workbench.fusion.expr import Expr
 from workbench.fusion.gpu.language import constant, known, operation
-from workbench.fusion.gpu.memory import TYPES, strides_of
+from workbench.fusion.gpu.memory import TYPES, looked
 from workbench.fusion.gpu.merging import Merging
 from workbench.fusion.gpu.tasks import WHOLE, Axis, Reach, Refs, Task, Unsupported, Work, fitting, scanned
-from workbench.fusion.lower.bindings import seen
 from workbench.fusion.ops import loop_dtypes
 from workbench.fusion.plan.inline import promotes
 
@@ -80,13 +79,16 @@ def tile_of(task: Task, units: int, small: int = WHOLE) -> Tile:
         rows = min(rows, power_of_two(task.rows))
         columns = min(32 if store or down else 2048, power_of_two(longest))
         steps, high = math.ceil(longest / columns), math.ceil(task.rows / rows)
-        pieces = steps if store else max(1, min(steps, math.ceil(2 * units / high)))
+        pieces = steps if store else max(1, min(steps, _below(4 * units / high)))
         length = math.ceil(steps / pieces) * columns
         pieces = math.ceil(longest / length)
         return Tile(rows, columns, False, pieces, length, high * pieces, 4)
     if down and longest > 16:
         rows, columns = min(64, power_of_two(task.rows)), min(32, power_of_two(longest))
         return Tile(rows, columns, columns >= longest, 1, longest, math.ceil(task.rows / rows), 4)
+    if first.how == "finish":
+        rows = min(16, power_of_two(task.rows))
+        return Tile(rows, 1, True, 1, 1, math.ceil(task.rows / rows), 4)
     whole = longest <= small
     columns = power_of_two(longest) if whole else 2048
     rows = max(1, min(2048 // columns, power_of_two(task.rows)))
@@ -95,9 +97,14 @@ def tile_of(task: Task, units: int, small: int = WHOLE) -> Tile:
     count = math.ceil(task.rows / rows)
     warps = max(1, min(16, rows * columns // 512))
     if task.across:
-        pieces = max(1, min(count, 2 * units))
+        pieces = max(1, min(count, _below(2 * units)))
         return Tile(rows, columns, True, pieces, rows, pieces, warps)
     return Tile(rows, columns, whole, 1, longest, count, warps)
+
+
+def _below(n: float) -> int:
+    """Return the largest power of two that is not above a number, 1 at least."""
+    return 1 << max(0, int(n).bit_length() - 1)
 
 
 @dataclass
@@ -267,6 +274,8 @@ class Body(Merging):
 
     def width(self, side: str) -> int:
         """Return the columns of a tile along a side."""
+        if not side:
+            return 1
         return power_of_two(int(side[1:])) if self.tile.whole and self.task.mode != "flat" else self.tile.columns
 
     def mask_of(self, sides: set[str]) -> str:
@@ -338,20 +347,14 @@ class Body(Merging):
         made = self.mine.get(id(node))
         if made is not None and made.part and any(axis is not None and axis.side != "r" for axis in refs):
             return self.spread(made, node, refs)
-        base, views = node, []
-        while base.kind == "View":
-            views.append((base.name, base.attr("spec"), base.shape))
-            base = base.inputs[0]
+        look = looked(node)
+        base = look.base
         if id(base) in self.merged:
             return self.slots.name("scalar", base)
-        array = strides_of(base)
-        start = array.__array_interface__["data"][0]
-        for how, spec, shape in reversed(views):
-            array = seen(array, how, spec, shape)
-        moved = array.__array_interface__["data"][0] - start if views and all(v[0] != "reshape" for v in views) else 0
-        item = array.dtype.itemsize
-        steps = [(axis, array.strides[k] // item) for k, axis in enumerate(refs) if axis is not None]
-        offset, sides = self.offset(steps, moved // item)
+        steps = [(axis, step) for axis, step in zip(refs, look.strides, strict=True) if axis is not None]
+        offset, sides = self.offset(steps, look.moved)
+        for shape, strides, moved in reversed(look.below):
+            offset = self.unravelled(offset, shape, strides, moved)
         pointer = self.slots.name("array", base)
         mask = self.mask_of(sides)
         extra = f", mask={mask}, other=0" if mask else ""
@@ -363,6 +366,15 @@ class Body(Merging):
         elif TYPES[storage][3] != storage:
             text = f"{text}.to(tl.float32)"
         return self.named(text)
+
+    def unravelled(self, number: str, shape: tuple[int, ...], strides: tuple[int, ...], moved: int) -> str:
+        """Return the offset of an element, given its number in the order of a shape."""
+        at = self.named(number)
+        terms, below = [str(moved)], 1
+        for size, stride in reversed(list(zip(shape, strides, strict=True))):
+            terms.append(f"(({at} // {below}) % {size}) * {stride}")
+            below *= size
+        return f"({' + '.join(terms)})"
 
     def offset(self, steps: list[tuple[Axis, int]], moved: int = 0) -> tuple[str, set[str]]:
         """Return the text of an offset in elements, at least [1, 1], and the sides that it moves along."""
@@ -402,7 +414,7 @@ class Body(Merging):
     def spread(self, made: Work, node: Expr, refs: Refs) -> str:
         """Return a value of parts of a row, as wide as the row if it is asked for so."""
         part = made.part
-        narrow = self.value_of(made)
+        narrow = self.known_value(made)
         side = next(axis.side for axis in refs if axis is not None and axis.side != "r")
         if side != made.side:
             return narrow
@@ -410,10 +422,10 @@ class Body(Merging):
         wide = f"tl.broadcast_to({narrow}[:, :, None], [{rows}, {columns // part}, {part}])"
         return self.named(f"tl.reshape({wide}, [{rows}, {columns}])")
 
-    def value_of(self, made: Work) -> str:
-        """Return the value that a root of this task has."""
+    def known_value(self, made: Work) -> str:
+        """Return the value that a root of this task has, "" if it has none yet."""
         key = (id(made.node), fitting(made.node, made.result))
-        return next(scope[key] for scope in reversed(self.scopes) if key in scope)
+        return next((scope[key] for scope in reversed(self.scopes) if key in scope), "")
 
     def store(self, node: Expr, refs: Refs, value: str) -> None:
         """Note a value, and write it to memory if someone reads it there."""

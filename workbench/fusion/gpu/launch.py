@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from workbench.fusion.errors import interpreter_off, no_gpu
 from workbench.fusion.expr import Expr
 from workbench.fusion.gpu.triton_gen import Argument, Source
@@ -18,7 +16,7 @@ from workbench.fusion.plan.inline import base_of
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Program", "function_of", "interpreting"]
+__all__ = ["Program", "compile_region", "function_of", "interpreting"]
 
 
 def interpreting() -> bool:
@@ -42,18 +40,15 @@ class Program:
     Attributes
     ----------
     leaves : list of Expr
-    results : list of (Expr, str)
-        What is asked for, and the type that it is stored in.
+    results : list of Expr
+        What is asked for.
     sources : list of Source
-    units : int
-        Of the device: a grid with a barrier has no more blocks than are resident.
     storage : callable
     """
 
     leaves: list[Expr]
     results: list[Expr]
     sources: list[Source]
-    units: int
     storage: Callable[[Expr], str]
     functions: list[Any] = field(default_factory=list)
     barriers: dict[int, Any] = field(default_factory=dict)
@@ -123,8 +118,6 @@ class Program:
     def result(self, node: Expr, known: dict[Any, Any], device: Any) -> Any:
         import torch
 
-        from workbench.fusion.capture.tensor import tensor_of
-
         if node.kind == "Const":
             return torch.full((), node.data, dtype=getattr(torch, node.dtype.name), device=device)
         base = base_of(node)
@@ -140,7 +133,6 @@ class Program:
                 found = found.permute(spec)
             else:
                 found = found[tuple([slice(*each[1:]) if isinstance(each, tuple) else each for each in spec])]
-        del tensor_of
         return found
 
 
@@ -172,4 +164,29 @@ def specs_of(tensors: Sequence[Any]) -> list[Any]:
     return found
 
 
-assert np
+def compile_region(region: Any, example_inputs: Sequence[Any]) -> Callable[..., list[Any]]:
+    """Return what computes the outputs of a region of a torch graph from tensors on the GPU.
+
+    Parameters
+    ----------
+    region : Region
+    example_inputs : sequence of Tensor or int
+        Of the shapes that the region was captured with.
+
+    Raises
+    ------
+    Unsupported
+        If no kernel has a form for some of it.
+    """
+    import torch
+
+    from workbench.fusion.gpu.graphs import planned_region
+    from workbench.fusion.gpu.planning import device_of, program_of_plan
+
+    found = planned_region(region, device_of())
+    program = program_of_plan(found, found.leaves)
+
+    def run(*values: Any) -> list[Any]:
+        return program(*[each for each in values if isinstance(each, torch.Tensor)])
+
+    return run

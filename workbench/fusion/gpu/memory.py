@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from workbench.fusion.eager import view_of
 from workbench.fusion.expr import Expr
+from workbench.fusion.lower.bindings import like
 
-__all__ = ["TYPES", "Spec", "storage_of", "strides_of"]
+__all__ = ["TYPES", "Look", "Spec", "looked", "storage_of"]
 
 #: name of a stored type -> its name in Triton's signatures and in its language, bytes, dtype it is computed in
 TYPES = {
@@ -62,7 +65,7 @@ def storage_of(node: Expr) -> str:
     return node.data.storage if isinstance(node.data, Spec) else node.dtype.name
 
 
-def strides_of(node: Expr) -> np.ndarray:
+def _strides_of(node: Expr) -> np.ndarray:
     """Return an array with the strides of a leaf, or of what a kernel stores; there is nothing in it to look at."""
     item = node.dtype.itemsize
     if isinstance(node.data, Spec):
@@ -72,3 +75,56 @@ def strides_of(node: Expr) -> np.ndarray:
     else:
         stride = tuple([each * item for each in Spec.of(node.shape).stride])  # type: ignore[arg-type]
     return np.lib.stride_tricks.as_strided(np.empty(1, node.dtype), node.shape, stride)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How views see an array.
+
+    Attributes
+    ----------
+    base : Expr
+    strides : tuple of int
+        In elements, of what the last view gives.
+    moved : int
+        Elements before its first one.
+    below : tuple of (shape, strides, moved)
+        Of what was looked at before a reshape that strides alone cannot tell: positions of one are the number of an
+        element in the one before. Innermost first.
+    """
+
+    base: Expr
+    strides: tuple[int, ...]
+    moved: int
+    below: tuple[tuple[tuple[int, ...], tuple[int, ...], int], ...] = ()
+
+
+def looked(node: Expr) -> Look:
+    """Return how a chain of views sees what it looks at."""
+    views = []
+    base = node
+    while base.kind == "View":
+        views.append((base.name, base.attr("spec"), base.shape))
+        base = base.inputs[0]
+    array = _strides_of(base)
+    start, below = _address(array), []
+    for how, spec, shape in reversed(views):
+        if how != "reshape":
+            array = view_of(array, how, spec)
+            continue
+        try:
+            array = np.reshape(array, shape, copy=False)
+        except ValueError:
+            below.append((array.shape, _steps(array), (_address(array) - start) // array.dtype.itemsize))
+            array = like(array.dtype, shape)
+            start = _address(array)
+    return Look(base, _steps(array), (_address(array) - start) // array.dtype.itemsize, tuple(below))
+
+
+def _address(array: np.ndarray) -> int:
+    found: Any = array.__array_interface__["data"][0]
+    return int(found)
+
+
+def _steps(array: np.ndarray) -> tuple[int, ...]:
+    return tuple([each // array.dtype.itemsize for each in array.strides])

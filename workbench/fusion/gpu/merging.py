@@ -60,6 +60,9 @@ class Merging:
     def store(self, node: Any, refs: Any, value: str) -> None:
         raise NotImplementedError
 
+    def known_value(self, made: Work) -> str:
+        raise NotImplementedError
+
     # lines
 
     def line(self, text: str) -> None:
@@ -185,10 +188,18 @@ class Merging:
         mask = self.mask_of({work.side})
         zero = constant(0, work.node.dtype)
         kept = self.named(f"tl.where({mask}, {value}, {zero})") if mask else value
-        mean = self.named(f"(tl.sum({kept}, 1) / {float(total)!r})[:, None]")
+        mean = self.mean(work) or self.named(f"(tl.sum({kept}, 1) / {float(total)!r})[:, None]")
         far = self.named(f"{value} - {mean}")
         far = self.named(f"tl.where({mask}, {far}, {zero})") if mask else far
         return self.variance(work, self.named(f"tl.sum({far} * {far}, 1)[:, None]"), total)
+
+    def mean(self, work: Work) -> str:
+        """Return the mean of what a variance is of, if the task has computed it; else ""."""
+        for other in self.task.works:
+            same = other.node.inputs and other.node.inputs[0] is work.node.inputs[0] and other.axes == work.axes
+            if same and other.how == "reduce" and other.node.name == "mean" and other.node.dtype == work.node.dtype:
+                return self.known_value(other)
+        return ""
 
     def variance(self, work: Work, squares: str, total: int) -> str:
         """Return a variance, of the sum of squared distances."""

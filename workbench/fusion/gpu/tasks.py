@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr
+from workbench.fusion.gpu.memory import looked
 from workbench.fusion.plan.inline import base_of
 from workbench.fusion.plan.kernels import Group, Partition, Root
 from workbench.fusion.plan.model import Limits
@@ -20,6 +21,8 @@ __all__ = ["Axis", "Launch", "Reach", "Task", "Unsupported", "Work", "launch_of"
 
 #: elements of a row that a tile holds at most, and of a row that a block reduces with nobody's help
 WHOLE, BLOCK = 16_384, 8_192
+#: roots of one task
+MOST = 64
 #: reductions whose partial results merge
 MERGED = ("sum", "prod", "min", "max", "any", "all", "mean", "var", "std", "count_nonzero")
 
@@ -217,6 +220,8 @@ class _Placing:
         self.reach = Reach(group, parts)
         self.tasks: list[Task] = []
         self.home: dict[int, tuple[Task, Work]] = {}
+        #: phase, id of what is read -> tasks that read it
+        self.readers: dict[tuple[int, int], list[Task]] = {}
         #: id of a node -> the phase from which on all of the launch can read it
         self.ready: dict[int, int] = {}
         self.block = min(BLOCK, limits.shared_bytes // 16)
@@ -258,18 +263,25 @@ class _Placing:
                 if work is not None and self.reads(work, task):
                     return self.join(work, task)
         phase = max([self.ready[each] for each in needs], default=0)
-        loads = self.loads(root)
-        for task in self.tasks:
-            if task.phase == phase and not needs and loads & {each for w in task.works for each in self.loads(w.root)}:
-                work = self.fits(root, task) or self.turned(root, task)
-                if work is not None:
-                    return self.join(work, task)
+        for task in self.beside(root, phase):
+            work = self.fits(root, task) or self.turned(root, task)
+            if work is not None and self.reads(work, task):
+                return self.join(work, task)
         task = self.begun(root, phase)
         self.tasks.append(task)
         return self.join(task.works.pop(), task)
 
-    def loads(self, root: Root) -> set[int]:
-        return {id(base_of(node)) for node, _ in self.reach.seen(root, (None,) * len(root.space))}
+    def beside(self, root: Root, phase: int) -> list[Task]:
+        """Return tasks of a phase that read what a root reads, first made first."""
+        found: dict[int, Task] = {}
+        for each in self.loads(root):
+            found.update({id(task): task for task in self.readers.get((phase, each), ())})
+        return [task for task in found.values() if root.kind != "store" or len(task.works) < MOST]
+
+    def loads(self, root: Root) -> list[int]:
+        """Return ids of what a root reads."""
+        found = dict.fromkeys(id(base_of(node)) for node, _ in self.reach.seen(root, (None,) * len(root.space)))
+        return list(found)
 
     def join(self, work: Work, task: Task) -> None:
         stage = 0
@@ -279,6 +291,10 @@ class _Placing:
                 stage = max(stage, at[1].stage + (at[1].how == "reduce"))
         work.stage = stage
         task.works.append(work)
+        for each in self.loads(work.root):
+            known = self.readers.setdefault((task.phase, each), [])
+            if task not in known:
+                known.append(task)
         key = id(work.node)
         self.home[key] = task, work
         several = work in task.partial and math.prod([d for d in work.node.shape if isinstance(d, int)]) > 1
@@ -334,7 +350,8 @@ class _Placing:
         if _same(root.rows, cut, space):
             return Work(root, "reduce", axes, side)
         part = math.prod(space[root.rows :])
-        if root.rows > cut and whole and part & (part - 1) == 0:
+        merges = root.node.name in MERGED and root.node.name not in ("var", "std")
+        if root.rows > cut and whole and merges and part & (part - 1) == 0:
             return Work(root, "reduce", axes, side, part=part)
         return None
 
@@ -387,20 +404,11 @@ class _Placing:
 
     def transposed(self, root: Root) -> int | None:
         """Return after how many axes a tile's columns begin, if some array lies the other way round."""
-        from workbench.fusion.gpu.memory import strides_of
-        from workbench.fusion.lower.bindings import seen
-
         refs = tuple([Axis("c", k, 1) if d != 1 else None for k, d in enumerate(root.space)])
         for node, along in self.reach.seen(root, refs):
-            views = []
-            base = node
-            while base.kind == "View":
-                views.append((base.name, base.attr("spec"), base.shape))
-                base = base.inputs[0]
-            array = strides_of(base)
-            for how, spec, shape in reversed(views):
-                array = seen(array, how, spec, shape)
-            steps = [(array.strides[k], axis.step) for k, axis in enumerate(along) if axis is not None]
+            steps = [
+                (step, axis.step) for axis, step in zip(along, looked(node).strides, strict=True) if axis is not None
+            ]
             moving = [each for each in steps if each[0]]
             if len(moving) > 1 and min(moving)[1] != moving[-1][1] and math.prod(root.space) >= 1024:  # type: ignore[arg-type]
                 return min(moving)[1] + 1

@@ -73,6 +73,11 @@ class Source:
     warps: int = 4
     launch: Launch | None = None
 
+    def rename(self, name: str) -> None:
+        """Give the kernel another name."""
+        self.text = self.text.replace(self.name, name)
+        self.name = name
+
 
 @dataclass(eq=False)
 class _Part:
