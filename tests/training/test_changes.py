@@ -290,6 +290,16 @@ def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
         ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
 
 
+def test_a_worker_that_goes_while_seats_are_given_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found to be lost when it is seated, as one that goes a moment later."""
+    machines = Machines(monkeypatch, 3)
+    ran = Ran(machines, nets.cut_after(nets.mlp(), 3), steps=6)
+    looks = iter([["worker0", "worker2"]])
+    monkeypatch.setattr(prepare, "workers", lambda wanted=None: next(looks, ["worker0"]))
+    seating = ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
+    assert seating is not None and seating.addresses == ["worker0", "worker2"]
+
+
 def test_newcomers_that_could_not_load_are_asked_anew() -> None:
     asked: list[list[str]] = []
 

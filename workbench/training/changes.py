@@ -91,9 +91,10 @@ class Changes:
         if wish is not None:
             self._wanted = wish
         self._gone |= driver.gone_addresses()
-        before, plan = self._seating, self._plan()
-        joined = [address for address in self._present() if address not in before.addresses]
-        seating = self._seat(plan, at)
+        before = self._seating
+        plan, present = self._plan()
+        joined = [address for address in present if address not in before.addresses]
+        seating = self._seat(plan, present, at)
         driver.reseat(seating)
         for address in joined:
             if address in seating.addresses:
@@ -120,8 +121,7 @@ class Changes:
         at = self._go_back()
         if at is None:
             return None
-        plan = self._plan()
-        return self._seat(plan, at)
+        return self._seat(*self._plan(), at)
 
     def load(self, driver: Driver, batches: int, *, optimizer: bool = False) -> bool:
         """Put the weights of a commit into the user's model, with the optimizer's state if asked to.
@@ -182,8 +182,8 @@ class Changes:
             break
         return self._held
 
-    def _plan(self) -> PipelinePlan:
-        """Return the plan for the workers that there are; wait for some if they are too few for any.
+    def _plan(self) -> tuple[PipelinePlan, list[str]]:
+        """Return the plan for the workers that there are, and these; wait for some if they are too few for any.
 
         Raises
         ------
@@ -193,12 +193,14 @@ class Changes:
 
         told = False
         while True:
-            count, needed = len(self._present()), ranks_of(self._wanted)
+            # Looked at once: one that goes meanwhile is found out when it is seated.
+            present, needed = self._present(), ranks_of(self._wanted)
+            count = len(present)
             if count >= needed:
-                return self._wanted
+                return self._wanted, present
             for ranks in range(count, 0, -1):
                 try:
-                    return prepare.fewer(self._wanted, self._terms.schedule, ranks)
+                    return prepare.fewer(self._wanted, self._terms.schedule, ranks), present
                 except errors.PartitionError:
                     continue
                 except errors.StageMemoryError:
@@ -212,9 +214,9 @@ class Changes:
             if self._run.cancelled.wait(NAP):
                 raise Cancelled
 
-    def _seat(self, plan: PipelinePlan, at: int) -> Seating:
+    def _seat(self, plan: PipelinePlan, present: list[str], at: int) -> Seating:
         """Return the seating of a plan, its ranks where they were as far as can be."""
-        present, count = self._present(), ranks_of(plan)
+        count = ranks_of(plan)
         kept = [address for address in self._seating.addresses if address in present]
         addresses = [*kept, *(address for address in present if address not in kept)][:count]
         self._seating = self._terms.seating(plan, addresses, at)
