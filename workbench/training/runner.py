@@ -199,9 +199,8 @@ class Runner:
             # The copy was a forward ahead when its stage was lost: what it came to stands.
             self._loaded.pop(key, None), self._values.pop(key, None)
             flight.version = op.version
-            own = self._buffers(op)
-            for name, buffer in (flight.buffers or {}).items():
-                own[name].copy_(buffer)
+            # In the place of the old ones, not written into them: forwards before this one wait for their backward.
+            self._buffers(op).update(flight.buffers or {})
         if flight.loss is not None:
             record = (*self._place(op), flight.value, time.time())
             self._report.losses.append(record)

@@ -102,6 +102,11 @@ def test_a_loss_at_any_operation(kind: str, after: bool) -> None:
         assert found.run.incidents.worker.tolist() == [rank, rank]
 
 
+@pytest.mark.parametrize("_again", range(8))  # it takes a neighbour that was one forward ahead, and not two
+def test_a_forward_that_was_ahead_does_not_write_to_what_others_wait_for(_again: int) -> None:
+    check([Kill(0, 37, True), Kill(2, 34, True)], redundancy="eager")
+
+
 @pytest.mark.parametrize("how", ["stall", "cut"])
 @pytest.mark.parametrize("rank", [0, 2, 3])
 def test_who_is_silent_is_cut_off(monkeypatch: pytest.MonkeyPatch, how: str, rank: int) -> None:
