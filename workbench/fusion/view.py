@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.cell import CellResult
     from workbench.fusion.result import FusionPlan
 
-__all__ = ["cell_blocks", "plan_blocks"]
+__all__ = ["cell_blocks", "nothing_fused", "plan_blocks"]
 
 #: characters of machine code that a notebook keeps
 MOST_TEXT = 60_000
@@ -27,11 +27,23 @@ def cell_blocks(result: CellResult) -> dict[str, Any]:
     return {"blocks": _blocks(result.plan, result.comparison)}
 
 
+def nothing_fused(plan: FusionPlan) -> list[dict[str, Any]]:
+    """Return a note for a plan without a single operation, which says what would have been one."""
+    if plan.kernels or plan.reason_rows:
+        return []
+    text = (
+        "Nothing was fused: that begins at arrays and tables that the cell reads by name, and ends at .to_numpy(), "
+        "float() and print(). For the array of a column, .values goes on."
+    )
+    return [{"kind": "note", "level": "info", "text": text}]
+
+
 def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str, Any]]:
     from workbench.fusion import drawing
     from workbench.fusion.explain import kernel_lines
 
     blocks: list[dict[str, Any]] = [{"kind": "summary", "text": plan.summary()}]
+    blocks += nothing_fused(plan)
     if plan.max_error is not None:
         blocks.append(
             {"kind": "note", "level": "info", "text": f"checked call by call: largest error {plan.max_error:.2g}"}

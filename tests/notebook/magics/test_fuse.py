@@ -46,6 +46,14 @@ def test_a_semicolon_shows_no_value(front: Front) -> None:
     assert front.value("%%fuse\na + 1;") is None
 
 
+@pytest.mark.parametrize("options", ["", " --explain"])
+def test_a_cell_of_which_nothing_is_fused_says_why(front: Front, options: str) -> None:
+    assert front.value(f"%%fuse{options}\nx = df.people.to_numpy()\n(x * 2).sum()") == 18.0
+    assert "Nothing was fused: that begins at arrays and tables that the cell reads by name" in texts(front)[-1]
+    assert front.value(f"%%fuse{options}\nx = df.people.values\n(x * 2).sum()") == 18.0
+    assert "Nothing was fused" not in texts(front)[-1]
+
+
 def test_quiet_shows_no_line(front: Front) -> None:
     before = len(front.shown)
     assert front.value("%%fuse -q\n(a * 2).sum()") == 90.0

@@ -30,24 +30,27 @@ def _threads(value: Any) -> int:
 
 
 NOTES = (
-    "Names, tables and arrays are afterwards as if the cell had run plainly. The line below the value",
-    "says how many operations became how many compiled kernels, how many bytes NumPy and pandas would",
-    "have moved and how many were, and the time. What cannot be fused runs in NumPy or pandas, with a",
-    "warning; --explain says why, line by line. The first run compiles, later ones find it stored.",
-    "-o NAME binds the CellResult: .value, .plan, .comparison (a table of the race), .names.",
+    "Names, tables and arrays are afterwards as if the cell had run plainly. What is fused are",
+    "operations on the arrays, tables and tensors that the cell reads by name: they wait, and are",
+    "computed in one go at its end, or where Python needs a value: if, float(), print(), .to_numpy().",
+    "The line below the value says how many operations became how many kernels (compiled loops), how",
+    "many bytes NumPy and pandas would have moved and how many were, and the time. What cannot be fused",
+    "runs in NumPy or pandas, with a warning; --explain says why, line by line. The first run compiles,",
+    "later ones find it stored. -o NAME binds the CellResult: .value, .plan, .comparison, .names.",
 )
 OPTIONS = (
     Option("explain", "show the work before and after: kernels, bytes, times, what did not fuse", kind="flag"),
     Option("check", "compute it call by call too, and raise an error should the two differ", kind="flag"),
     Option("compare", f"race other engines on it: {', '.join(PEERS)}", kind="list", metavar="PEER",
            choices=lambda: PEERS),
-    Option("device", "auto, cpu or cuda: where it runs", default="auto", choices=lambda: DEVICES),
+    Option("device", "where it runs: auto (where its inputs are), cpu or cuda", default="auto",
+           choices=lambda: DEVICES),
     Option("threads", "threads; by default as many as there are cores", convert=_threads, metavar="N",
            says="a number of threads, 1 or more", example="2"),
     Option("exact", "float sums correctly rounded: the same for any number of threads; slower", kind="flag"),
-    Option("ir", "show the loops that were compiled", kind="flag"),
-    Option("asm", "show the assembly", kind="flag"),
-    Option("triton", "show the Triton source", kind="flag"),
+    Option("ir", "show the loops that were compiled, as text", kind="flag"),
+    Option("asm", "show the processor's instructions that they became", kind="flag"),
+    Option("triton", "show their Triton source, where they ran on a GPU", kind="flag"),
 )  # fmt: skip
 
 
@@ -66,7 +69,10 @@ def run(call: Call) -> Any:
     except Stopped:
         raise
     except KeyboardInterrupt:
-        raise Stopped("Stopped; arrays and tables of the notebook are as they were.", "Run the cell again.") from None
+        raise Stopped(
+            "Stopped; what was written before stays, what was still waiting is dropped.",
+            "Run the cell again; if it writes into its inputs, make those anew first.",
+        ) from None
     bind(shell, call.out, result)
     if not call.quiet:
         _after(shell, result, options)
@@ -75,6 +81,7 @@ def run(call: Call) -> Any:
 
 def _after(shell: Any, result: Any, options: dict[str, Any]) -> None:
     """Show the plan once the cell's value is shown."""
+    from workbench.fusion.view import nothing_fused
 
     def show() -> None:
         shell.events.unregister("post_execute", show)
@@ -82,6 +89,7 @@ def _after(shell: Any, result: Any, options: dict[str, Any]) -> None:
             display.publish(display.mimebundle(result))
         else:
             blocks = [{"kind": "summary", "text": result.plan.summary()}]
+            blocks += nothing_fused(result.plan)
             if result.plan.max_error is not None:
                 blocks.append({"kind": "note", "text": f"checked: largest error {result.plan.max_error:.2g}"})
             if result.comparison is not None:
