@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         FusionTypeError,
     )
     from workbench.fusion.fuse import fuse
+    from workbench.fusion.gpu.aot import CompiledKernel, aot
     from workbench.fusion.plan.calibrate import calibrate
     from workbench.fusion.plan.model import DeviceModel
     from workbench.fusion.result import FusionPlan, Kernel
 
 __all__ = [
     "CellResult",
+    "CompiledKernel",
     "DeviceModel",
     "FusionError",
     "FusionKeyError",
@@ -41,6 +43,7 @@ __all__ = [
     "LazyArray",
     "LazyFrame",
     "LazySeries",
+    "aot",
     "array",
     "cache_clear",
     "calibrate",
@@ -56,6 +59,7 @@ __all__ = [
 
 _LAZY = {
     "CellResult": "workbench.fusion.capture.cell",
+    "CompiledKernel": "workbench.fusion.gpu.aot",
     "DeviceModel": "workbench.fusion.plan.model",
     "FusionError": "workbench.fusion.errors",
     "FusionKeyError": "workbench.fusion.errors",
@@ -67,6 +71,7 @@ _LAZY = {
     "LazyArray": "workbench.fusion.capture.array",
     "LazyFrame": "workbench.fusion.capture.frame",
     "LazySeries": "workbench.fusion.capture.series",
+    "aot": "workbench.fusion.gpu.aot",
     "array": "workbench.fusion.api",
     "cache_clear": "workbench.fusion.api",
     "calibrate": "workbench.fusion.plan.calibrate",

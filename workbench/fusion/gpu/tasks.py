@@ -220,6 +220,8 @@ class _Placing:
         self.reach = Reach(group, parts)
         self.tasks: list[Task] = []
         self.home: dict[int, tuple[Task, Work]] = {}
+        #: ids of what some root needs
+        self.used: set[int] = set()
         #: phase, id of what is read -> tasks that read it
         self.readers: dict[tuple[int, int], list[Task]] = {}
         #: id of a node -> the phase from which on all of the launch can read it
@@ -255,6 +257,7 @@ class _Placing:
         # what is read through a view, or was made in another task, is read from memory once it is ready
         needs = list(dict.fromkeys(id(base_of(node)) for node, _ in self.reach.seen(root, (None,) * len(root.space))))
         needs = [each for each in needs if each in self.home]
+        self.used.update(needs)
         homes = sorted({id(self.home[each][0]): self.home[each][0] for each in needs}.values(), key=lambda t: -t.phase)
         for task in homes:
             others = [each for each in needs if self.home[each][0] is not task]
@@ -297,8 +300,12 @@ class _Placing:
                 known.append(task)
         key = id(work.node)
         self.home[key] = task, work
+        self.ready[key] = self.when(work, task)
+
+    def when(self, work: Work, task: Task) -> int:
+        """Return the phase from which on all of the launch can read what a task computes."""
         several = work in task.partial and math.prod([d for d in work.node.shape if isinstance(d, int)]) > 1
-        self.ready[key] = task.phase + 1 + several
+        return task.phase + 1 + several
 
     def reads(self, work: Work, task: Task) -> bool:
         """Return whether all that a root reads of its task is in the registers that it looks at."""
@@ -372,9 +379,12 @@ class _Placing:
         if not all(self.reads(work, task) for work in moved):
             task.works, task.mode, task.rows = works, mode, rows
             return None
-        for work in moved:
-            self.home[id(work.node)] = task, work
-            self.ready[id(work.node)] = task.phase + 1 + (work in task.partial and work.node.shape != ())
+        ready = {id(work.node): self.when(work, task) for work in moved}
+        if any(phase > self.ready[key] and key in self.used for key, phase in ready.items()):
+            task.works, task.mode, task.rows = works, mode, rows  # someone counts on its being there
+            return None
+        self.ready.update(ready)
+        self.home.update({id(work.node): (task, work) for work in moved})
         return fresh.works[0]
 
     def begun(self, root: Root, phase: int) -> Task:

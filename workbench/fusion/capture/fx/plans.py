@@ -50,10 +50,9 @@ def plan_graph(fx_graph_module: Any, example_inputs: Sequence[Any], device: str 
     found = cut(numbered(traced(fx_graph_module, example_inputs)))
     if device == "cpu":
         return plan_of_cut(found)
-    from workbench.fusion.gpu.planning import plan_cut  # type: ignore[attr-defined,unused-ignore]
+    from workbench.fusion.gpu.graphs import plan_cut
 
-    plan: FusionPlan = plan_cut(found, device)
-    return plan
+    return plan_cut(found, device)
 
 
 def traced(function: Any, inputs: Sequence[Any]) -> Any:
