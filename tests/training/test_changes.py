@@ -17,7 +17,7 @@ from torch import nn
 from tests.training import nets
 from tests.training.resilience.inprocess import Hub, Kill, ThreadCrew
 from workbench.engine import session
-from workbench.training import changes, checkpoint, driver, errors, prepare
+from workbench.training import changes, checkpoint, driver, errors, listening, prepare
 from workbench.training import data as data_module
 from workbench.training.changes import Changes
 from workbench.training.driver import Change, Driver
@@ -47,10 +47,16 @@ class Machines:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         self.present = [f"worker{number}" for number in range(count)]
+        #: those that would answer if they were asked, after they were given up
+        self.well: set[str] = set()
+        self.late = False
         monkeypatch.setattr(prepare, "workers", lambda wanted=None: list(self.present))
 
-    def run(self, function: Any, **options: Any) -> None:
-        """Load modules beside the training, as a client has its workers do."""
+    def run(self, function: Any, *arguments: Any, workers: Sequence[str], on_error: str) -> dict[str, Any]:
+        """Load modules beside the training, as a client has its workers do, or say who is well."""
+        if self.late:
+            raise OSError("no answer")
+        return {address: address in self.well for address in workers}
 
 
 class Crew(ThreadCrew):
@@ -288,6 +294,40 @@ def test_too_few_workers_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "heal", lambda: ran.run.cancel())
     with pytest.raises(driver.Cancelled):
         ran.changes.restore(Loss(frozenset({1}), frozenset({1}), {0: 2}))
+
+
+def test_workers_that_were_only_late_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All were silent: without them there would be nobody to wait for."""
+    monkeypatch.setattr(listening, "LOOK", 0.02)
+    monkeypatch.setattr(listening, "SILENT", 0.2)
+    machines = Machines(monkeypatch, 2)
+    kills = [Kill(rank, at=200, how="stall") for rank in range(2)]
+    ran = Ran(machines, nets.cut_after(nets.mlp(), 3), steps=30, kills=kills, resilience="redundant")
+    machines.late = True
+
+    def heal() -> None:
+        machines.late = False
+        machines.well.update(machines.present)
+
+    monkeypatch.setattr(session, "heal", heal)
+    ran.train()
+    ran.check()
+    assert set(kinds(ran.run)) == {"stall", "lost", "restore"} and ran.run.plan.config == "1-1"
+    assert sorted(ran.driver._roster.seating.addresses) == ["worker0", "worker1"]
+
+
+def test_who_comes_back_too_often_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines(monkeypatch, 2)
+    ran = Ran(machines, nets.cut_after(nets.mlp(), 3), steps=3)
+    machines.well.add("worker1")
+    for _ in range(changes.COMEBACKS):
+        ran.changes._gone.add("worker1")
+        until = time.monotonic() + 60
+        while ran.changes._present() != machines.present:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    ran.changes._gone.add("worker1")
+    assert ran.changes._present() == ["worker0"] and not ran.changes._probed
 
 
 def test_a_worker_that_goes_while_seats_are_given_has_one(monkeypatch: pytest.MonkeyPatch) -> None:

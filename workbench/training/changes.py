@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine import session
 from workbench.engine.errors import warn
-from workbench.training import checkpoint, errors, prepare
+from workbench.training import checkpoint, errors, prepare, worker
 from workbench.training.failover import should_reconfigure
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Changes", "put_back"]
 
 LOOK = 1.0  # seconds between looks at who has joined
+COMEBACKS = 2  # of a worker that was given up, while others can go on without it
 NAP = 0.1  # seconds between looks while there are too few
 
 
@@ -50,6 +51,9 @@ class Changes:
         #: newcomers that were told to load what they will need, and those that have
         self._asked: set[str] = set()
         self._ready: set[str] = set()
+        #: workers given up that are asked whether they are there after all, and how often they were
+        self._probed: set[str] = set()
+        self._returned: dict[str, int] = {}
         self._looked = 0.0
 
     def wanted(self, overloaded: int) -> bool:
@@ -141,9 +145,35 @@ class Changes:
 
     # below: what there is
 
-    def _present(self) -> list[str]:
-        """Return the addresses of the session's workers, but those that the run has lost."""
-        return [address for address in prepare.workers() if address not in self._gone]
+    def _present(self, *, waits: bool = False) -> list[str]:
+        """Return the addresses of the session's workers, but those that the run has lost.
+
+        One that was only late is there again once it answers; if nothing `waits` for it, not for ever.
+        """
+        known = prepare.workers()
+        for address in known:
+            if address in self._gone and (waits or self._returned.get(address, 0) < COMEBACKS):
+                self._probe(address)
+        return [address for address in known if address not in self._gone]
+
+    def _probe(self, address: str) -> None:
+        """Ask a worker that was given up, and that the session still has, whether it is there."""
+        if address in self._probed:
+            return
+        self._probed.add(address)
+
+        def ask() -> None:
+            try:
+                found = self._client.run(worker.well, self._run.run_id, workers=[address], on_error="return")
+            except Exception:
+                self._probed.discard(address)  # it may still come to itself, or is gone for good
+                return
+            if found and found.get(address) is True:
+                self._returned[address] = self._returned.get(address, 0) + 1
+                self._gone.discard(address)
+                self._probed.discard(address)
+
+        threading.Thread(target=ask, name="workbench-training-probe", daemon=True).start()
 
     def _warm(self, addresses: list[str]) -> bool:
         """Have newcomers load what they will need, beside the training; return whether all have."""
@@ -194,7 +224,7 @@ class Changes:
         told = False
         while True:
             # Looked at once: one that goes meanwhile is found out when it is seated.
-            present, needed = self._present(), ranks_of(self._wanted)
+            present, needed = self._present(waits=told), ranks_of(self._wanted)
             count = len(present)
             if count >= needed:
                 return self._wanted, present

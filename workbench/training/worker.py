@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "cut_off", "fetch", "hold", "install",
-    "interrupt", "leave", "pid", "save", "serve", "settle",
+    "interrupt", "leave", "pid", "save", "serve", "settle", "well",
 ]  # fmt: skip
 
 #: topic of all reports
@@ -38,7 +38,7 @@ TOPIC = "workbench-training"
 GRACE = 20.0
 
 _ATTRIBUTE = "_workbench_training"
-_BEFORE, _ENDING = "_workbench_before", "_workbench_ending"
+_BEFORE, _ENDING, _CUT = "_workbench_before", "_workbench_ending", "_workbench_cut"
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,12 @@ def cut_off(run: str, dask_worker: Any = None) -> None:
     seat = _seats(dask_worker).get(run)
     if seat is not None:
         seat.cut = True
+        setattr(dask_worker, _CUT, run)
+
+
+def well(run: str, dask_worker: Any = None) -> bool:
+    """Whether a worker that a run gave up can be used again: it was late, and neither cut off nor told to go."""
+    return getattr(dask_worker, _CUT, None) != run and getattr(dask_worker, _ENDING, None) is None
 
 
 def fetch(run: str, batches: int, stages: Sequence[int], dask_worker: Any = None) -> bytes | None:

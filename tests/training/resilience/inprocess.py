@@ -31,7 +31,7 @@ from workbench.training.plan import PipelinePlan
 from workbench.training.prepare import Terms
 from workbench.training.rank import Rank
 from workbench.training.run import TrainRun
-from workbench.training.transport import PeerError, poll
+from workbench.training.transport import Interrupted, PeerError, poll
 from workbench.training.worker import Join, Seat
 
 
@@ -157,7 +157,7 @@ class ThreadRank(Rank):
                 return None if kill.after else action(op)
             while not self._seat.left:  # stopped: it neither works nor beats until the run is over
                 time.sleep(0.005)
-            raise Killed
+            raise Interrupted
 
         return run
 
