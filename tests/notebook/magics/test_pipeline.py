@@ -64,11 +64,14 @@ def test_a_cell_goes_on_from_a_checkpoint(
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     line = "%%pipeline net train_set --schedule 1f1b --micro 4 --batch 16 --seed 3 -o run"
     path = front.value(f"{line} --steps 4{CELL}").checkpoint()
-    run = front.value(f"{line} --epochs 2 --resume {path}{CELL}")
+    front.shell.user_ns["saved"] = path
+    run = front.value(f"{line} --epochs 2 --resume saved{CELL}")
     reference = nets.mlp()
     assert run.losses.loss.tolist() == nets.plain(reference, nets.momentum, 4)
     assert nets.same(front.names["net"], reference)
     assert run.timeline.step.min() == 4  # what came before is the checkpoint's
+    assert magic._folder(path, {}) == path and magic._folder(None, {}) is None
+    assert magic._folder("elsewhere", {"elsewhere": 3}) == "elsewhere"
 
 
 def test_in_the_background_under_its_usual_name(front: Front, workers: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+from collections.abc import Mapping
 from types import CodeType
 from typing import Any
 
@@ -48,21 +50,25 @@ NOTES = (
     "commit however the run ends. The value is a TrainRun, NAME or _pipeline: .losses, .metrics,",
     ".timeline, .incidents, .plan, .throughput, .explain(), .cancel(). Interrupt the kernel, or click",
     "Stop, to end it early.",
+    "Schedules: gpipe and 1f1b give the weights of training in one process; pipedream and 2bw never wait",
+    "for the pipe to drain, with weights that are a little stale; ddp is data parallelism, to compare",
+    "with; auto simulates them and takes the fastest. Resilience: with redundant each worker keeps a copy",
+    "of its neighbour's stage, so that a lost one costs a moment; checkpoint goes back to the last one.",
 )
 OPTIONS = (
-    _count("workers", "workers to train on; all that the session has by default", "N", "4"),
-    _choice("schedule", "order of the work", SCHEDULES, "auto"),
-    _count("micro", "microbatches that a batch is cut into", "M", "8", dest="microbatches"),
-    _count("batch", "samples in a batch", "B", "64", dest="batch_size"),
-    _count("epochs", "how often the data is gone through", "E", "5", default=1),
+    _count("workers", "workers to train on; by default all that the session has", "N", "4"),
+    _choice("schedule", "order of the work, see below", SCHEDULES, "auto"),
+    _count("micro", "microbatches that a batch is cut into; by default what suits the schedule", "M", "8", dest="microbatches"),
+    _count("batch", "samples in a batch; by default that of a DataLoader, else 32", "B", "64", dest="batch_size"),
+    _count("epochs", "how often the data is gone through; by default once", "E", "5", default=1),
     _count("steps", "batches in all; wins over --epochs", "N", "500"),
-    _choice("resilience", "what is kept against lost workers", RESILIENCE, "none"),
-    _choice("redundancy", "when copies compute", REDUNDANCY, "lazy"),
-    Option("checkpoint", "every 60s or 100steps; implies --resilience checkpoint", metavar="T"),
-    Option("resume", "folder of a checkpoint to go on from", metavar="PATH"),
-    Option("chaos", "what is stopped when, such as kill=2@10s", metavar="WHAT"),
+    _choice("resilience", "what is kept for when a worker is lost, by default nothing", RESILIENCE, "none"),
+    _choice("redundancy", "when the copies of redundant compute: at once, or only after a loss", REDUNDANCY, "lazy"),
+    Option("checkpoint", "save every 60s or 100steps; implies --resilience checkpoint", metavar="T"),
+    Option("resume", "checkpoint to go on from: a folder, or a name for one", metavar="PATH"),
+    Option("chaos", "to try it out: kill=2@10s kills worker 2 after 10 s; also stall, cut, notice", metavar="WHAT"),
     Option("link", "emulated bandwidth of each machine, such as 100mbit", metavar="RATE"),
-    Option("target", "top1>=94 or loss<=0.1 ends the training", metavar="METRIC>=X"),
+    Option("target", "what ends the training: top1>=94, loss<=0.1", metavar="METRIC>=X"),
     Option(
         "seed", "of the order of the samples and of random layers", metavar="S", default=0, convert=whole,
         says="a whole number", example="1",
@@ -82,6 +88,7 @@ def run(call: Call) -> Any:
     model, data = (_named(call, argument) for argument in call.arguments)
     model = _as_model(model, call.arguments[0])
     names = call.scope.notebook
+    options["resume"] = _folder(options["resume"], names)
     options |= {name: names[name] for name in OPTIONAL if names.get(name) is not None}
     loss, optimizer = names.get("loss"), names.get("optimizer")
     if loss is None:
@@ -126,10 +133,18 @@ def _as_model(value: Any, argument: Argument) -> Any:
         value = value()
     if not isinstance(value, torch.nn.Module):
         raise WorkbenchError(
-            f"{argument.value} is a {type(value).__name__}, not a torch.nn.Module or a function that gives one.",
+            f"{argument.value} is of type {type(value).__name__}, not a torch.nn.Module or a function that gives one.",
             SPEC.first_line,
         )
     return value
+
+
+def _folder(text: str | None, names: Mapping[str, Any]) -> Any:
+    """Return the folder that a word stands for: the value of a name, where there is no folder of that name."""
+    if text is None or os.path.exists(text):
+        return text
+    known = names.get(text)
+    return known if isinstance(known, (str, os.PathLike)) else text
 
 
 def _sgd(parameters: Any) -> Any:
