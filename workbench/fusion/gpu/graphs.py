@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.fusion.expr import Expr, leaf
+from workbench.fusion.expr import Expr, leaf, map_
 from workbench.fusion.gpu.memory import TYPES, Spec
 from workbench.fusion.gpu.planning import Planned, planned
 from workbench.fusion.plan.cost import Costs
@@ -62,6 +62,7 @@ def plan_cut(cut: Cut, device: str = "cuda:sm_90") -> FusionPlan:
 def planned_region(region: Region, model: DeviceModel) -> Planned:
     """Return the kernels of a region, for tensors of the shapes that it was captured with."""
     from workbench.fusion.capture.fx.calls import value_of
+    from workbench.fusion.capture.fx.execution import ordered
     from workbench.fusion.capture.fx.regions import hint, is_tensor
 
     values: list[Any] = []
@@ -74,9 +75,22 @@ def planned_region(region: Region, model: DeviceModel) -> Planned:
         stride = tuple(hint(d) for d in value.stride())
         values.append(leaf(Spec(shape, stride, str(value.dtype).removeprefix("torch."))))
     stored = [str(each).removeprefix("torch.") if each is not None else None for each in region.storage_out]
-    found = planned(region.build(values), model, stored)
+    roots, looks = ordered(region.build(values), region)
+    found = planned([_copied(each) for each in roots], model, stored)
+    found.looks = looks
     found.leaves = [each for each in values if isinstance(each, Expr)]
     return found
+
+
+def _copied(root: Expr) -> Expr:
+    """Return an output as memory of its own: torch counts on its strides, which those of a view need not be."""
+    base, plain = root, True
+    while base.kind == "View":
+        plain &= base.name == "reshape"
+        base = base.inputs[0]
+    if plain and base.kind != "Leaf":
+        return root
+    return map_("bitwise_or", root, root) if root.dtype.kind == "b" else map_("positive", root)
 
 
 def _add_region(plan: FusionPlan, found: Planned, model: DeviceModel) -> None:

@@ -187,6 +187,7 @@ def compile_region(region: Any, example_inputs: Sequence[Any]) -> Callable[..., 
     program = program_of_plan(found, found.leaves)
 
     def run(*values: Any) -> list[Any]:
-        return program(*[each for each in values if isinstance(each, torch.Tensor)])
+        made = program(*[each for each in values if isinstance(each, torch.Tensor)])
+        return [each if look is None else each.permute(look) for each, look in zip(made, found.looks, strict=True)]
 
     return run

@@ -40,6 +40,8 @@ class Planned:
         What is left to others, and why.
     leaves : list of Expr
         Of a region: one for each tensor that it reads.
+    looks : list of tuple of int or None
+        Of a region: for each output how to permute what is in memory, None for not at all.
     """
 
     roots: list[Expr]
@@ -50,6 +52,7 @@ class Planned:
     sources: list[Source | None] = field(default_factory=list)
     reasons: list[tuple[Expr, str]] = field(default_factory=list)
     leaves: list[Expr] = field(default_factory=list)
+    looks: list[tuple[int, ...] | None] = field(default_factory=list)
 
     @property
     def kernels(self) -> list[Source]:
@@ -107,13 +110,12 @@ def _end(node: Expr) -> Expr:
     if node.kind != "View" or node.name != "index" or x.kind != "Scan" or how is None:
         return node
     axis, spec = x.attr("axis"), node.attr("spec")
-    every = ("slice", None, None, None)
-    keys = [each for k, each in enumerate(spec) if k != axis]
-    if len(spec) <= axis or None in spec or any(each != every for each in keys):
+    if len(spec) <= axis or None in spec:
         return node
-    length = x.shape[axis]
-    if spec[axis] not in (-1, ("slice", -1, None, None), ("slice", -1, length, 1)):
-        return node
+    for k, (entry, length) in enumerate(zip(spec, x.shape, strict=False)):
+        looked = range(length)[slice(*entry[1:]) if isinstance(entry, tuple) else slice(entry, entry + 1 or None)]  # type: ignore[arg-type]
+        if looked != (range(length - 1, length) if k == axis else range(length)):  # type: ignore[arg-type, operator]
+            return node
     kept = isinstance(spec[axis], tuple)
     dtype = x.dtype if how in ("sum", "prod") else None
     found = reduce_(how, x.inputs[0], [axis], keepdims=kept, dtype=dtype, where=node.where)
