@@ -11,6 +11,7 @@ import pytest
 
 import workbench as wb
 from tests.browser.conftest import PATIENCE, Lab, Told, command, wait_idle
+from tests.browser.readable import poor
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
 
@@ -22,6 +23,7 @@ CELL = """%%fuse --explain --compare numpy,pandas
 big = df[df.people > 500_000]; ci = (big.people + 2*big.adults - 2000*big.robberies) / 1e5
 ci = ci.mask(ci >= 0.02, 0.032); ci.mask(ci < 0.01, 0.005).sum()"""
 RUN = "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+TEXT = ".wb-summary, .wb-note, .wb svg text, .wb th, .wb td, .wb summary"
 #: what a reader sees of a plan
 SEEN = """() => {
   const root = [...document.querySelectorAll('.wb')].find(each => each.querySelector('svg'));
@@ -77,6 +79,7 @@ def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: A
     switched(page)
     page.locator(".wb svg:visible").first.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / "fuse-light.png")
+    assert poor(page, TEXT) == []
     command(page, "docmanager:save")
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=PATIENCE)
     for session in json.loads(lab.call("GET", "api/sessions")[1]):
@@ -91,6 +94,7 @@ def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: A
     page.wait_for_timeout(300)
     page.locator(".wb svg:visible").first.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / "fuse-dark.png")
+    assert poor(page, TEXT) == []
     command(page, "apputils:change-theme", theme="JupyterLab Light")
     page.context.close()
 
@@ -105,4 +109,7 @@ def test_the_report_shows_it_offline(lab: Lab, notebook: Path, offline: tuple[An
     checked(page.evaluate(SEEN))
     switched(page)
     page.screenshot(path=SHOTS / "fuse-report.png", full_page=True)
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        assert poor(page, TEXT) == []
     assert told.errors == [] and told.outside == []
