@@ -50,15 +50,15 @@ NOTES = (
     "commit however the run ends. The value is a TrainRun, NAME or _pipeline: .losses, .metrics,",
     ".timeline, .incidents, .plan, .throughput, .explain(), .cancel(). Interrupt the kernel, or click",
     "Stop, to end it early.",
-    "Schedules: gpipe and 1f1b give the weights of training in one process; pipedream and 2bw never wait",
-    "for the pipe to drain, with weights that are a little stale; ddp is data parallelism, to compare",
+    "Schedules: gpipe and 1f1b give the weights of training in one process; pipedream and 2bw go on",
+    "without draining the pipe, with weights that are a little stale; ddp is data parallelism, to compare",
     "with; auto simulates them and takes the fastest. Resilience: with redundant each worker keeps a copy",
     "of its neighbour's stage, so that a lost one costs a moment; checkpoint goes back to the last one.",
 )
 OPTIONS = (
     _count("workers", "workers to train on; by default all that the session has", "N", "4"),
     _choice("schedule", "order of the work, see below", SCHEDULES, "auto"),
-    _count("micro", "microbatches that a batch is cut into; by default what suits the schedule", "M", "8", dest="microbatches"),
+    _count("micro", "microbatches of a batch; by default what suits the schedule", "M", "8", dest="microbatches"),
     _count("batch", "samples in a batch; by default that of a DataLoader, else 32", "B", "64", dest="batch_size"),
     _count("epochs", "how often the data is gone through; by default once", "E", "5", default=1),
     _count("steps", "batches in all; wins over --epochs", "N", "500"),
@@ -133,7 +133,7 @@ def _as_model(value: Any, argument: Argument) -> Any:
         value = value()
     if not isinstance(value, torch.nn.Module):
         raise WorkbenchError(
-            f"{argument.value} is of type {type(value).__name__}, not a torch.nn.Module or a function that gives one.",
+            f"{argument.value} is a {type(value).__name__}, not a torch.nn.Module or a function that gives one.",
             SPEC.first_line,
         )
     return value
