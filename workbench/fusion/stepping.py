@@ -89,7 +89,7 @@ class Running:
     def kernel(self, step: KernelStep) -> None:
         """Run a program."""
         values, sizes = self.values, self._sizes(step)
-        buffers = {}
+        buffers = self.written(step, sizes)
         for each, slot, plain in step.bindings:
             value = values[slot]
             buffers[each.buffer] = value if plain and type(value) is np.ndarray else each.bind(value, self.length)
@@ -104,6 +104,10 @@ class Running:
             elif len(shape) != value.ndim or len(shape) > 1:
                 value = value.reshape([self.length(d) for d in shape])
             values[slot] = value
+
+    def written(self, step: KernelStep, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+        """Return memory that outputs of a program are to be written to, by the buffers' names: none of its own."""
+        return {}
 
     def group(self, step: GroupStep) -> bool:
         """Group by tables, and return whether that is done; not if they would be too large."""

@@ -101,6 +101,9 @@ class Execution:
             # A vector may reach beyond the end.
             self.scratch_bytes += -(-(math.prod(shape) * 8 + 256) // 64) * 64
         for buffer in code.made:
+            if buffer.name in buffers:  # memory that is to be written over
+                self.bind(buffer.name, buffers[buffer.name])
+                continue
             make = memory.zeros if buffer.name in code.partly else memory.empty
             self.bind(buffer.name, make(tuple([self.size(d) for d in buffer.shape]), buffer.dtype))
 

@@ -77,7 +77,7 @@ class Single:
             table[slot] = address(each)
         made = {}
         for name, slot, shape, dtype, make in self._made:
-            found = made[name] = make(shape, dtype)
+            found = made[name] = buffers[name] if name in buffers else make(shape, dtype)
             table[slot] = address(found)
         scratch = 0
         if self._scratch:

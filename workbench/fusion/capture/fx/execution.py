@@ -15,6 +15,7 @@ from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx.calls import dtype_of, value_of
 from workbench.fusion.capture.fx.regions import Region, hint, stand_in
 from workbench.fusion.capture.fx.shapes import transpose
+from workbench.fusion.capture.fx.writing import places
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.model import generation
 from workbench.fusion.prepare import prepare
@@ -83,16 +84,32 @@ class _Formed:
         place = {id(leaf): k for k, leaf in enumerate(leaves)}
         #: for each leaf of the plan the input that it is, or the array of a symbolic number
         self.sources = [(place.get(id(leaf)), leaf.data) for leaf in self.form.leaves]
+        self.dtypes = region.storage_out
+        self.writes = dict(region.writes)
+        self.direct = self._direct(arrays)
         self.form.leaves = []
         for node in self.form.order:  # arrays are those of one call
             if node.kind == "Leaf":
                 node.data = None
-        self.dtypes = region.storage_out
         self.shapes: list[Any] = [root.shape for root in roots]
+
+    def _direct(self, arrays: Sequence[Any]) -> dict[int, list[tuple[str, int]]]:
+        """Return for each step the buffers that are inputs written over, and which: those that can be."""
+        found: dict[int, list[tuple[str, int]]] = {}
+        slots = {k: slot for slot, (k, _) in enumerate(self.sources) if k is not None}
+        for made, to in self.writes.items():
+            fits = self.orders[made] is None and self.dtypes[made] not in _HALF and arrays[to].flags.c_contiguous
+            place = places(self.plan, self.plan.results[made], slots.get(to)) if fits else None
+            if place is not None:
+                found.setdefault(place[0], []).append((place[1], to))
+        return found
 
     def run(self, values: Sequence[Any]) -> list[torch.Tensor]:
         arrays = [data if k is None else _array(values[k]) for k, data in self.sources]
         running = _Running(self.plan, self.form, arrays, torch.get_num_threads(), self.exact)
+        running.direct = {
+            id(self.plan.steps[k]): [(name, _array(values[to])) for name, to in some] for k, some in self.direct.items()
+        }
         measured: list[float | None] = []
         for step, free in zip(self.plan.steps, self.plan.last_use, strict=True):
             start = clock()
@@ -108,9 +125,8 @@ class _Formed:
         self.measured = measured
         found = []
         taken: set[int] = set()
-        for reference, order, dtype, shape in zip(
-            self.plan.results, self.orders, self.dtypes, self.shapes, strict=True
-        ):
+        told = zip(self.plan.results, self.orders, self.dtypes, self.shapes, strict=True)
+        for k, (reference, order, dtype, shape) in enumerate(told):
             value = np.asarray(running.result(reference))
             if reference[0] == "const" or reference[2] or reference[1] < len(self.sources) or reference[1] in taken:
                 value = value.copy()  # each output has memory of its own
@@ -119,7 +135,11 @@ class _Formed:
             tensor = torch.from_numpy(value.reshape(shape))
             if order is not None:
                 tensor = tensor.permute(order)
-            found.append(tensor if tensor.dtype == dtype else tensor.to(dtype))
+            tensor = tensor if tensor.dtype == dtype else tensor.to(dtype)
+            to = self.writes.get(k)
+            if to is not None and tensor.data_ptr() != values[to].data_ptr():
+                values[to].detach().copy_(tensor)
+            found.append(tensor)
         return found
 
     def shown(self) -> FusionPlan:
@@ -133,7 +153,15 @@ class _Running(Running):
     def __init__(self, plan: Prepared, form: Structure, arrays: list[np.ndarray], threads: int, exact: bool) -> None:
         self.plan, self.device, self.threads, self.exact = plan, "cpu", threads, exact
         self.lengths = form.lengths[:]
+        self.direct: dict[int, list[tuple[str, np.ndarray]]] = {}
         self.values = [*arrays, *itertools.repeat(None, plan.slots - len(arrays))]
+
+    def written(self, step: KernelStep, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+        found = {}
+        for name, array in self.direct.get(id(step), ()):
+            shape = [d if isinstance(d, int) else sizes[d] for d in step.lowered.program.buffer(name).shape]
+            found[name] = array.reshape(shape)
+        return found
 
 
 def planned(roots: Sequence[Expr], exact: bool = False) -> tuple[Structure, Prepared, str]:

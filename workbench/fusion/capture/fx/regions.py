@@ -18,6 +18,7 @@ import torch
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx import elementwise, lists, randoms, reductions, shapes
 from workbench.fusion.capture.fx.calls import TABLE, Call, Unknown, dtype_of, value_of
+from workbench.fusion.capture.fx.writing import absorb
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.inline import compiles
 
@@ -53,6 +54,8 @@ class Region:
     nodes: list[Any]
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    #: which output is copied into which input, by their places
+    writes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def storage_in(self) -> list[torch.dtype | None]:
@@ -188,6 +191,7 @@ class _Cutting:
                 self.found.steps.append(regions[level])
             self.found.steps += [n for n in outside if self.level[n] == level and n in asked]
         self.found.steps += [node for node in self.nodes if node in self.tail]
+        self.found.steps = absorb(self.found.steps, lambda step: isinstance(step, Region))
         return self.found
 
     def look(self) -> None:

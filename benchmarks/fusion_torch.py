@@ -1,0 +1,164 @@
+"""Models of torch trained by `torch.compile(backend="workbench")` beside eager and Inductor, on the CPU.
+
+Every peer runs the same steps (forward, backward, AdamW) in one process in alternating rounds; losses are compared.
+Time is CPU time of the process, which other work on the machine does not change much.
+
+    python -m benchmarks.fusion_torch [--rounds 7] [--steps 10] [--inductor] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["MODELS", "measured"]
+
+
+class Convolutional(nn.Module):
+    """Convolutions with batch norm, a residual, pooling."""
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+        self.two = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm, self.again = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+        self.pool, self.head = nn.MaxPool2d(2), nn.Linear(channels, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return 10 scores an image."""
+        x = torch.relu(self.norm(self.one(x)))
+        x = self.pool(torch.relu(self.again(self.two(x)) + x))
+        return self.head(x.mean((2, 3)))
+
+
+class Transformer(nn.Module):
+    """Post-norm encoder layers over embeddings."""
+
+    def __init__(self, words: int = 512, width: int = 128, layers: int = 2) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words, width)
+        self.layers = nn.ModuleList(
+            [
+                nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.0, activation="gelu", batch_first=True)
+                for _ in range(layers)
+            ]
+        )
+        self.head = nn.Linear(width, words)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return scores of words."""
+        x = self.words(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+class Interest(nn.Module):
+    """As DIEN: attention and a gated state, step after step over small tensors."""
+
+    def __init__(self, width: int = 36, steps: int = 16) -> None:
+        super().__init__()
+        self.head = nn.Linear(width + steps, 2)
+
+    def forward(self, xs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Return two scores a row."""
+        state, aux = t, []
+        for x in xs.unbind(0):
+            a = torch.softmax(x * t, 1)
+            u = torch.sigmoid(x + t) * a
+            state = (1 - u) * state + u * torch.tanh(x)
+            aux.append((x * state).sum(1))
+        return self.head(torch.cat([state, torch.stack(aux, 1)], 1))
+
+
+def _mlp() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(256, 1024), nn.GELU(), nn.LayerNorm(1024), nn.Linear(1024, 1024), nn.GELU(), nn.Linear(1024, 10)
+    )
+
+
+#: name -> what makes the model, and its inputs
+MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[torch.Tensor, ...]]]] = {
+    "mlp": (_mlp, lambda: (torch.randn(512, 256),)),
+    "cnn": (Convolutional, lambda: (torch.randn(16, 3, 64, 64),)),
+    "transformer": (Transformer, lambda: (torch.randint(0, 512, (16, 64)),)),
+    "dien": (Interest, lambda: (torch.randn(16, 256, 36), torch.randn(256, 36))),
+}
+
+
+def measured(name: str, backends: list[str], rounds: int, steps: int) -> dict[str, Any]:
+    """Return for each backend the CPU milliseconds of a step, and the losses' largest difference from eager."""
+    make, inputs = MODELS[name]
+    torch.manual_seed(0)
+    first, batch = make(), inputs()
+    runs: dict[str, Callable[[], float]] = {}
+    for backend in backends:
+        model = copy.deepcopy(first)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        eager = backend == "eager"
+        call = model if eager else torch.compile(model, backend=backend)
+        step = optimizer.step if eager else torch.compile(optimizer.step, backend=backend)
+
+        def run(call: Any = call, step: Any = step, optimizer: Any = optimizer) -> float:
+            optimizer.zero_grad()
+            loss = call(*batch).square().mean()
+            loss.backward()
+            step()
+            return float(loss.detach())
+
+        runs[backend] = run
+    losses = {backend: [run() for _ in range(5)] for backend, run in runs.items()}
+    times: dict[str, list[float]] = {backend: [] for backend in runs}
+    for _ in range(rounds):
+        for backend, run in runs.items():
+            start = time.process_time()
+            for _ in range(steps):
+                run()
+            times[backend].append(1e3 * (time.process_time() - start) / steps)
+    found: dict[str, Any] = {"model": name}
+    base = statistics.median(times["eager"])
+    for backend, some in times.items():
+        found[backend] = {
+            "cpu_ms": round(statistics.median(some), 3),
+            "min_ms": round(min(some), 3),
+            "ratio": round(base / statistics.median(some), 3),
+            "ratio_min": round(min(times["eager"]) / min(some), 3),
+            "loss_error": max(
+                abs(a - b) / max(abs(b), 1e-9) for a, b in zip(losses[backend], losses["eager"], strict=True)
+            ),
+        }
+    return found
+
+
+def main() -> None:
+    """Measure, print a line a model, and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--inductor", action="store_true")
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    backends = ["eager", "workbench", *(["inductor"] if options.inductor else [])]
+    rows = []
+    for name in options.models.split(","):
+        rows.append(measured(name, backends, options.rounds, options.steps))
+        print(json.dumps(rows[-1]), flush=True)
+        torch._dynamo.reset()
+    if options.output is not None:
+        machine = {"processor": platform.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        options.output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
