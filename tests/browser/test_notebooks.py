@@ -156,6 +156,10 @@ def test_pipelines_train_as_one_process(tmp_path: Path, monkeypatch: pytest.Monk
     assert any("TrainRun 1f1b 1-1 · step 57/57 · loss " in text for text in shown)
     assert any("equal weights: True, equal losses: True" in text for text in shown)
     assert any("pipedream" in text and "bytes/sample" in text for text in shown)
+    assert any("equal losses: True\n" in text and "failover" in text for text in shown)  # of the run that lost a worker
+    assert any("TrainRun 1f1b 1-1 · step 76/76 · loss " in text for text in shown)  # gone on from its checkpoint
+    assert any("on demand" in text and "samples lost" in text for text in shown)
+    assert "Simulation BERT · redundant · random" in shown[-1]
 
 
 def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
