@@ -69,6 +69,14 @@ def test_what_a_restore_does_again_is_a_replay() -> None:
     assert len(kinds(state, "forward")) == 3
 
 
+def test_checkpoints_are_noted_where_there_is_none() -> None:
+    run = run_of()
+    run.add_incident("checkpoint", "folder has step 1, 1 kB.", step=1)
+    run.add_incident("checkpoint", "The checkpoint of step 2 could not be written: OSError.", step=2)
+    notes = [block["text"] for block in run.view_data()["blocks"] if block["kind"] == "note"]
+    assert not any("has step 1" in text for text in notes) and any("could not be written" in text for text in notes)
+
+
 def test_incidents_are_flags_on_the_row_of_their_worker() -> None:
     state = view.gantt_state(lost_and_recovered())
     (flag,) = [bar for bar in state["bars"] if bar["kind"] == "incident"]

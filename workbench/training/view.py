@@ -273,7 +273,9 @@ def _facts(run: TrainRun) -> list[tuple[str, str]]:
 
 
 def _notes(run: TrainRun) -> list[dict[str, Any]]:
-    notes = [{"kind": "note", "level": "warning", "text": row[9]} for row in run.rows("incidents")[-5:]]
+    # A checkpoint that was written is no news: it is in the table.
+    told = [row[9] for row in run.rows("incidents") if row[1] != "checkpoint" or " could not be written" in row[9]]
+    notes = [{"kind": "note", "level": "warning", "text": text} for text in told[-5:]]
     if run.reached:
         notes.append({"kind": "note", "level": "info", "text": f"target reached at step {run.steps:,}"})
     return notes

@@ -133,7 +133,7 @@ def picture(simulation: Simulation) -> tuple[str, str] | None:
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(alt)}" '
         f'viewBox="0 0 {at(_WIDTH)} {at(height)}" width="{at(_WIDTH)}" height="{at(height)}" '
-        f'font-family="sans-serif">{"".join(shapes)}</svg>'
+        f'font-family="sans-serif" style="max-width:100%;height:auto">{"".join(shapes)}</svg>'
     )
     return svg, alt
 
