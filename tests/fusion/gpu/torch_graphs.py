@@ -128,6 +128,19 @@ def running(tiny: bool) -> Made:
     return function, tensors(tiny, torch.float32, (5, 24) if tiny else (1024, 4096))
 
 
+def dropout(tiny: bool) -> Made:
+    from workbench.fusion.capture.fx import randoms
+
+    assert randoms
+    shape = (5, 24) if tiny else (8192, 1024)
+
+    def function(x: Any) -> Any:
+        seed = torch.full((), 1_234_567_890_123, dtype=torch.int64, device=x.device)
+        return torch.where(torch.ops.workbench.uniform(seed, shape) > 0.1, x / 0.9, 0.0)
+
+    return function, tensors(tiny, torch.float32, shape)
+
+
 #: name -> graph, how many launches it may take, and how many library calls it has
 GRAPHS: dict[str, tuple[Callable[[bool], Made], int, int]] = {
     "layer norm chain": (layer_norm_chain, 1, 0),
@@ -140,6 +153,7 @@ GRAPHS: dict[str, tuple[Callable[[bool], Made], int, int]] = {
     "softmax and column sum": (softmax_columns, 2, 0),
     "two reductions of different shape": (two_shapes, 1, 0),
     "cumsum and normalise": (running, 1, 0),
+    "dropout": (dropout, 1, 0),
 }
 
 

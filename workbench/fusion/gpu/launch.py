@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from workbench.fusion.errors import interpreter_off, no_gpu
 from workbench.fusion.expr import Expr
 from workbench.fusion.gpu.triton_gen import Argument, Source
@@ -53,6 +55,7 @@ class Program:
     functions: list[Any] = field(default_factory=list)
     barriers: dict[int, Any] = field(default_factory=dict)
     grids: dict[int, int] = field(default_factory=dict)
+    constants: dict[Any, Any] = field(default_factory=dict)
 
     def __call__(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
         """Run on tensors, one for each leaf."""
@@ -84,6 +87,12 @@ class Program:
         if argument.what == "table":
             return None
         key: Any = id(argument.node) if argument.what == "array" else (id(argument.node), argument.number)
+        if key not in known and argument.node is not None and argument.node.kind == "Leaf":
+            held = self.constants.get(key)  # an array that the capture made
+            if held is None:
+                held = torch.from_numpy(np.ascontiguousarray(argument.node.data)).to(device)
+                self.constants[key] = held
+            known[key] = held
         if key not in known:
             shape: Any = argument.node.shape if argument.what == "array" and argument.node else (argument.size,)
             known[key] = torch.empty(shape, dtype=kind, device=device)

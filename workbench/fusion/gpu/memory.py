@@ -70,9 +70,7 @@ def _strides_of(node: Expr) -> np.ndarray:
     item = node.dtype.itemsize
     if isinstance(node.data, Spec):
         stride = tuple([each * item for each in node.data.stride])
-    elif node.kind == "Leaf":
-        stride = np.asarray(node.data).strides
-    else:
+    else:  # arrays that a capture made are sent in C order
         stride = tuple([each * item for each in Spec.of(node.shape).stride])  # type: ignore[arg-type]
     return np.lib.stride_tricks.as_strided(np.empty(1, node.dtype), node.shape, stride)  # type: ignore[arg-type]
 
