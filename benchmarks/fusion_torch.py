@@ -3,7 +3,7 @@
 Every peer runs the same steps (forward, backward, AdamW) in one process in alternating rounds; losses are compared.
 Time is CPU time of the process, which other work on the machine does not change much.
 
-    python -m benchmarks.fusion_torch [--rounds 7] [--steps 10] [--inductor] [--output FILE]
+    python -m benchmarks.fusion_torch [--rounds 7] [--steps 10] [--inductor] [--graphs 100] [--output FILE]
 """
 
 from __future__ import annotations
@@ -140,6 +140,46 @@ def measured(name: str, backends: list[str], rounds: int, steps: int) -> dict[st
     return found
 
 
+def correlation(count: int = 100) -> float:
+    """Return the rank correlation of predicted milliseconds and measured CPU milliseconds over random graphs."""
+    from scipy.stats import spearmanr
+
+    from workbench.fusion.capture.fx.graphs import Graph
+    from workbench.fusion.capture.fx.plans import traced
+
+    generator = torch.Generator().manual_seed(0)
+
+    def pick(some: list[Any]) -> Any:
+        return some[int(torch.randint(len(some), (), generator=generator))]
+
+    maps = [torch.exp, torch.tanh, torch.sin, torch.sqrt, torch.relu, torch.neg, torch.sigmoid, torch.erf]
+    predicted, taken = [], []
+    for _ in range(count):
+        inputs = [torch.rand(pick([64, 256, 1024, 4096]), pick([64, 256, 1024])) + 0.1]
+        steps = [(pick(["map", "map", "row"]), pick(maps)) for _ in range(pick([1, 2, 4, 8]))]
+
+        graph = Graph(traced(_chain(steps), inputs))
+        for _ in range(2):
+            graph.run(list(inputs))
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            graph.run(list(inputs))
+            times.append(time.process_time() - start)
+        predicted.append(sum(kernel.predicted_ms for kernel in graph.plan.kernels))
+        taken.append(min(times))
+    return float(spearmanr(predicted, taken).statistic)
+
+
+def _chain(steps: list[tuple[str, Any]]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        for kind, op in steps:
+            x = op(x) + 1 if kind == "map" else x / x.sum(1, keepdim=True)
+        return x
+
+    return function
+
+
 def main() -> None:
     """Measure, print a line a model, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,17 +187,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--inductor", action="store_true")
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--graphs", type=int, default=0, help="compare predicted and measured cost of so many")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     backends = ["eager", "workbench", *(["inductor"] if options.inductor else [])]
     rows = []
-    for name in options.models.split(","):
+    for name in filter(None, options.models.split(",")):
         rows.append(measured(name, backends, options.rounds, options.steps))
         print(json.dumps(rows[-1]), flush=True)
         torch._dynamo.reset()
+    ranks = correlation(options.graphs) if options.graphs else None
+    if ranks is not None:
+        print(json.dumps({"rank_correlation": ranks, "graphs": options.graphs}))
     if options.output is not None:
         machine = {"processor": platform.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        options.output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
+        options.output.write_text(json.dumps({"machine": machine, "rows": rows, "rank_correlation": ranks}, indent=1))
 
 
 if __name__ == "__main__":
