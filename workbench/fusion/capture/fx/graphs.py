@@ -12,7 +12,7 @@ import torch
 
 from workbench.fusion import errors
 from workbench.fusion.capture.fx.calls import value_of
-from workbench.fusion.capture.fx.checking import CheckedCall
+from workbench.fusion.capture.fx.checking import CheckedCall, EagerCall
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.program import program
 from workbench.fusion.capture.fx.regions import VIEWS, Cut, Region, cut, hint, where_of
@@ -45,6 +45,8 @@ class Graph:
         self.plan_ms = 1e3 * (time.perf_counter() - start)
 
     def _call(self, region: Region) -> Callable[..., Sequence[torch.Tensor]]:
+        if any(value_of(node).device.type != "cpu" for node in region.outputs):
+            return EagerCall(region)
         found = self.calls[region] = RegionCall(region, self.exact)
         return CheckedCall(region, found) if self.check else found
 
