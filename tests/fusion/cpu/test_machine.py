@@ -6,8 +6,10 @@ import ctypes
 import gc
 import weakref
 
+import numpy as np
 import pytest
 
+from workbench import fusion
 from workbench.fusion.cpu import machine
 
 TEXT = """define void @add(ptr %x) {
@@ -56,3 +58,12 @@ def test_text_that_is_wrong_is_refused_and_the_next_is_compiled() -> None:
         assert machine.object_code(TEXT, host)
     with pytest.raises(KeyError, match="other"):
         machine.load(machine.object_code(TEXT, host), host).address("other")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loop_on_which_newgvn_aborts_is_compiled(dtype: str) -> None:
+    x = np.random.default_rng(0).random((64, 256)).astype(dtype)
+    shares = fusion.array(x) / fusion.array(x).sum(axis=1, keepdims=True)
+    found = (shares - shares.mean()).compute(device="cpu")
+    expected = x / x.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, expected - expected.mean(), rtol=0, atol=1e-7)
