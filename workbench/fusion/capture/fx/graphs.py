@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from workbench.fusion import errors
 from workbench.fusion.capture.fx.calls import value_of
 from workbench.fusion.capture.fx.checking import CheckedCall, EagerCall
 from workbench.fusion.capture.fx.execution import RegionCall
+from workbench.fusion.capture.fx.inductor import InductorCall
 from workbench.fusion.capture.fx.program import program
-from workbench.fusion.capture.fx.regions import VIEWS, Cut, Region, cut, hint, where_of
+from workbench.fusion.capture.fx.regions import VIEWS, Cut, Region, bytes_of, cut, hint, where_of
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow, merged
 from workbench.fusion.telling import shape_text, where_text
 
@@ -34,20 +35,22 @@ class Graph:
         Functional, of ATen operators.
     exact, check : bool
         No reassociation; compute each region in torch too, and compare.
+    inductor : bool
+        Whether regions are Inductor's.
     """
 
-    def __init__(self, gm: Any, exact: bool = False, check: bool = False) -> None:
+    def __init__(self, gm: Any, exact: bool = False, check: bool = False, inductor: bool = False) -> None:
         start = time.perf_counter()
         self.cut = cut(gm)
-        self.calls: dict[Region, RegionCall] = {}
-        self.exact, self.check = exact, check
+        self.calls: dict[Region, RegionCall | InductorCall] = {}
+        self.exact, self.check, self.inductor = exact, check, inductor
         self.run = program(self.cut, self._call)
         self.plan_ms = 1e3 * (time.perf_counter() - start)
 
     def _call(self, region: Region) -> Callable[..., Sequence[torch.Tensor]]:
         if any(value_of(node).device.type != "cpu" for node in region.outputs):
             return EagerCall(region)
-        found = self.calls[region] = RegionCall(region, self.exact)
+        found = self.calls[region] = InductorCall(region) if self.inductor else RegionCall(region, self.exact)
         return CheckedCall(region, found) if self.check else found
 
     @property
@@ -124,7 +127,10 @@ def explained(compiled: Any) -> FusionPlan:
 
 
 def plan_of_cut(
-    found: Cut, calls: dict[Region, RegionCall] | None = None, exact: bool = False, plan_ms: float = 0.0
+    found: Cut,
+    calls: Mapping[Region, RegionCall | InductorCall] | None = None,
+    exact: bool = False,
+    plan_ms: float = 0.0,
 ) -> FusionPlan:
     """Return the plan of a graph on the CPU, without running it."""
     start = time.perf_counter()
@@ -170,21 +176,7 @@ def op_of(node: Any) -> str:
 
 def _counts(node: Any) -> bool:
     """Whether a call outside of regions moves memory."""
-    return isinstance(node.target, torch._ops.OpOverload) and node.target not in VIEWS and _bytes(node) > 0
-
-
-def _bytes(node: Any) -> int:
-    value = value_of(node)
-    some = value if isinstance(value, list | tuple) else [value]
-    return sum(_size(each) for each in some if isinstance(each, torch.Tensor))
-
-
-def _size(value: torch.Tensor) -> int:
-    """Bytes of a tensor; what is repeated without memory counts once."""
-    found = value.element_size()
-    for length, stride in zip(value.shape, value.stride(), strict=True):
-        found *= hint(length) if hint(stride) else 1
-    return found
+    return isinstance(node.target, torch._ops.OpOverload) and node.target not in VIEWS and bytes_of(node) > 0
 
 
 def _called(node: Any) -> FusionPlan:
@@ -192,10 +184,10 @@ def _called(node: Any) -> FusionPlan:
     from workbench.fusion.plan.model import device_model, predicted_ms
 
     model, name = device_model(), op_of(node)
-    read = sum(_bytes(each) for each in node.all_input_nodes)
-    written = 0 if node.target._schema.is_mutable else _bytes(node)
+    read = sum(bytes_of(each) for each in node.all_input_nodes)
+    written = 0 if node.target._schema.is_mutable else bytes_of(node)
     if node.target is torch.ops.aten.copy_.default:
-        read, written = _bytes(node.args[1]), _bytes(node.args[0])
+        read, written = bytes_of(node.args[1]), bytes_of(node.args[0])
     ms = predicted_ms(model, read + written, 5.0 * written / 8)
     kernel = Kernel(f"k0_{name}", "extern", "none", (name,), read, written, ms, None, model.memory, 0.0, "hit")
     value = value_of(node)
@@ -222,7 +214,7 @@ def _before(found: Cut) -> tuple[int, int]:
             node.target, torch._ops.OpOverload
         ):  # fmt: skip
             continue
-        if node.target in VIEWS or not _bytes(node) or node.target.overloadpacket.__name__ in _FREE:
+        if node.target in VIEWS or not bytes_of(node) or node.target.overloadpacket.__name__ in _FREE:
             continue
         key = (str(node.meta.get("original_aten")), node.meta.get("seq_nr"), node.meta.get("stack_trace"))
         if groups and key[0] != "None" and groups[-1][0] == key:
@@ -232,8 +224,8 @@ def _before(found: Cut) -> tuple[int, int]:
     total = 0
     for _, nodes in groups:
         own = set(nodes)
-        read = {each: _bytes(each) for node in nodes for each in node.all_input_nodes if each not in own}
-        written = {n: _bytes(n) for n in nodes if any(user not in own for user in n.users)}
+        read = {each: bytes_of(each) for node in nodes for each in node.all_input_nodes if each not in own}
+        written = {n: bytes_of(n) for n in nodes if any(user not in own for user in n.users)}
         total += sum(read.values()) + sum(written.values())
     return len(groups), total
 

@@ -22,7 +22,7 @@ from workbench.fusion.capture.fx.writing import absorb
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.inline import compiles
 
-__all__ = ["VIEWS", "Cut", "Region", "cut", "expressions", "hint", "is_tensor", "stand_in", "where_of"]
+__all__ = ["VIEWS", "Cut", "Region", "bytes_of", "cut", "expressions", "hint", "is_tensor", "stand_in", "where_of"]
 
 _TABLES = (elementwise, lists, randoms, reductions, shapes)
 aten = torch.ops.aten
@@ -133,6 +133,21 @@ def hint(d: Any) -> int:
         return d
     found = d.node.hint
     return 4096 if found is None else int(found)
+
+
+def bytes_of(node: Any) -> int:
+    """Return the bytes of the tensors that a node gives."""
+    value = value_of(node)
+    some = value if isinstance(value, list | tuple) else [value]
+    return sum(_size(each) for each in some if isinstance(each, torch.Tensor))
+
+
+def _size(value: torch.Tensor) -> int:
+    """Bytes of a tensor; what is repeated without memory counts once."""
+    found = value.element_size()
+    for length, stride in zip(value.shape, value.stride(), strict=True):
+        found *= hint(length) if hint(stride) else 1
+    return found
 
 
 def stand_in(value: torch.Tensor) -> np.ndarray:
