@@ -100,6 +100,7 @@ def test_c47_any_partitioning_gives_the_same_answer(name: str, serial: Serial) -
         assert_same(ask(PartedData(table(), cuts), **options), whole)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 1000),
@@ -291,6 +292,7 @@ def test_c34_rows_behind_a_dask_answer(cluster: Any) -> None:
         assert_same(getattr(answer, again)(i), getattr(whole, again)(i))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_c35_files_too_large_for_one_process(
     form: str, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -361,6 +363,7 @@ def test_c35_a_worker_killed_in_each_round(cluster: Any, tmp_path: Path, monkeyp
         assert sum(calls) <= 20 + (8 if folder == hit[key] else 0)
 
 
+@pytest.mark.slow
 def test_c47_one_worker_or_two(cluster: Any) -> None:
     frame = table(3000).to_pandas()
     options: dict[str, Any] = {"metric": ["x", "y"], "by": BY, "top": 0.05, "min_ratio": 1.2}

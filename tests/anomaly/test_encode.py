@@ -57,7 +57,7 @@ TEXT = st.text(max_size=40) | st.sampled_from(
 
 @given(st.lists(TEXT | st.none(), max_size=60), st.integers(0, 5), st.sampled_from(["string", "large", "view"]))
 @settings(max_examples=60, deadline=None)
-@pytest.mark.parametrize("which", ["compiled", "arrow"])
+@pytest.mark.parametrize("which", [pytest.param("compiled", marks=pytest.mark.slow), "arrow"])
 def test_text_is_encoded_exactly(which: str, values: list[str | None], skip: int, kind: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         use(which, patch)

@@ -93,6 +93,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     tables(),
@@ -112,6 +113,7 @@ def test_c31_the_same_as_over_the_written_join(
     same(joined, diff(f"SELECT * FROM DIFF one, two {rest}", **plain))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tables(), st.sampled_from(METRICS))
 def test_c31_a_split_of_a_join(given_: dict[str, pa.Table], metric: str) -> None:

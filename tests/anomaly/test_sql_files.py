@@ -32,6 +32,7 @@ def no_imports(monkeypatch: pytest.MonkeyPatch) -> None:
 texts = st.none() | st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )

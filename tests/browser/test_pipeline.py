@@ -83,6 +83,7 @@ def themed(page: Any, name: str) -> None:
     page.wait_for_timeout(300)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_stopped_by_its_button_and_all_there_without_a_kernel(lab: Lab, browser: Any, notebook: Path) -> None:
     SHOTS.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 
+@pytest.mark.slow
 def test_the_dashboard_comes_when_it_is_looked_at(cluster: Any) -> None:
     assert cluster.dashboard_link.startswith("http://127.0.0.1:")
     for _ in range(2):

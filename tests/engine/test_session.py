@@ -125,6 +125,7 @@ def remote() -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
             process.wait(10)
 
 
+@pytest.mark.slow
 def test_a_real_cluster(remote: tuple[str, list[subprocess.Popen[bytes]]], monkeypatch: pytest.MonkeyPatch) -> None:
     address, processes = remote
     monkeypatch.setattr(session, "CONNECT_TIMEOUT", 3.0)
@@ -257,6 +258,7 @@ def test_an_interrupt_of_the_whole_group_leaves_the_workers_alone() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_dying_worker_makes_no_noise() -> None:
     done = python(
         """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from workbench.fusion import expr as ir
 from workbench.fusion.graph import intern, walk
@@ -21,6 +22,7 @@ def test_zero_and_minus_zero_stay_two() -> None:
     assert a is not b
 
 
+@pytest.mark.slow
 def test_a_chain_of_1e5_nodes_needs_no_recursion() -> None:
     x = node = ir.leaf(np.ones(3))
     for _ in range(100_000):

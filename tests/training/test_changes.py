@@ -212,6 +212,7 @@ def test_replanned_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, resilience
         ran.run.replan(stages=4)
 
 
+@pytest.mark.slow
 def test_a_newcomer_takes_over_who_runs_two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines(monkeypatch, 2)
     plan = nets.cut_after(nets.mlp(), 3)
@@ -250,6 +251,7 @@ def test_a_newcomer_is_lost_too(monkeypatch: pytest.MonkeyPatch, kill: Kill) -> 
     assert ran.run.incidents.replayed_steps.max() <= 1 and ran.run.incidents.lost_steps.max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaver", [0, 2], ids=["who runs two stages", "whose holder is gone"])
 def test_a_notice_moves_everything_where_no_neighbour_can_take_over(
     monkeypatch: pytest.MonkeyPatch, leaver: int

@@ -22,6 +22,7 @@ def work(programs: dict[int, list[Op]]) -> Counter[Op]:
     return Counter(op for ops in programs.values() for op in ops if op.kind in WORK)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     replicas=st.lists(st.integers(1, 4), min_size=1, max_size=5),

@@ -91,6 +91,7 @@ def test_c5_fifty_runs_leave_nothing(workers: Any) -> None:
 # interrupts, before there is a run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("phase", ["profile", "partition"])
 def test_an_interrupt_of_the_planning_leaves_no_orphan(

@@ -429,6 +429,7 @@ def test_what_is_left_out_of_the_search_changes_nothing(
     assert partition(profile, cluster, compat=compat, activation_compression=1, **options) == found
 
 
+@pytest.mark.slow
 @needs_published
 def test_a_bound_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.training import solve

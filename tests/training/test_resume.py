@@ -57,6 +57,7 @@ def test_a_run_that_ended_goes_on(workers: Any, places: tuple[int, ...]) -> None
     assert versions.microbatch.min() == 16 and (versions.forward_version == versions.microbatch // 4).all()
 
 
+@pytest.mark.slow
 def test_asked_for_while_it_runs_and_gone_on_with_another_cut(workers: Any) -> None:
     model, again = nets.mlp(0.25), nets.mlp(0.25)
     run = train(model, 3, epochs=400)

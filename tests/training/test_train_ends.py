@@ -48,6 +48,7 @@ def after(model: nn.Sequential, batches: int, epochs: int = 400) -> nn.Sequentia
     return model
 
 
+@pytest.mark.slow
 def test_cancelled_at_a_commit(workers: Any) -> None:
     model = nets.mlp(0.25)
     run = start(model, epochs=400)

@@ -69,6 +69,7 @@ print("alike")
 """
 
 
+@pytest.mark.slow
 def test_c21_torch_is_seeded_when_it_is_loaded() -> None:
     pytest.importorskip("torch")
     found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)

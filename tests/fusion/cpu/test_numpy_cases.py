@@ -22,6 +22,7 @@ from workbench.fusion.ops import OPS, supported
 
 umath = pytest.importorskip("numpy._core.tests.test_umath", reason="this NumPy was installed without its tests")
 
+pytestmark = pytest.mark.slow  # a thousand cases, each on two devices
 DEVICES = ["cpu", "interpreter"]
 FLOATS = ["float32", "float64"]
 #: units in the last place: the bound of every elementary function

@@ -32,6 +32,7 @@ def test_a_graph_of_torch_takes_no_more_launches_than_the_design_says(name: str)
     assert {row.kernel for row in plan.op_rows} <= {each.name for each in plan.kernels}
 
 
+@pytest.mark.slow
 def test_graphs_give_in_the_interpreter_what_torch_gives() -> None:
     pytest.importorskip("triton", reason="Triton is there for Linux on x86-64 only")
     done = subprocess.run(

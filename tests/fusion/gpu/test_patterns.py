@@ -62,6 +62,7 @@ def test_patterns_are_split_among_blocks_and_merged_behind_a_barrier(
         assert max(interpreted[f"{name} / small"][1]) > 1
 
 
+@pytest.mark.slow
 def test_some_random_graphs_give_what_numpy_gives() -> None:
     _check(run(*map(str, range(6))))
 

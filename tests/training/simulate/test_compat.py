@@ -79,6 +79,7 @@ def test_the_traces_of_the_paper(trace: str, name: str) -> None:
     assert ran.lost_samples == 0 and len(ran.timeline) == 0
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_trace_step_by_step(path: Path) -> None:

@@ -64,6 +64,7 @@ def test_the_number_of_workers_never_changes_an_answer(clip, bright):
         session.session(workers=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [7, 50, 1000])
 def test_the_length_of_chunks_never_changes_an_answer(clip, bright, monkeypatch, later):
     expected = api.vquery(clip, STAYS, detector="bright")
@@ -94,6 +95,7 @@ def test_kept_detections_serve_any_every_and_range(clip, bright):
     assert scenes.counted(bright) == 300
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_keeps_what_is_contiguous_and_a_rerun_computes_the_rest(clip, seen):
     released = seen.parent / "go"
 
@@ -214,6 +216,7 @@ def test_frames_on_which_the_detector_fails_are_named_and_not_searched(clip, see
         registry._REGISTERED.pop("picky")
 
 
+@pytest.mark.slow
 def test_a_chunk_that_fails_three_times_is_named_and_the_rest_is_searched(clip, monkeypatch, bright):
     from workbench.video.execution import wave
 
@@ -317,6 +320,7 @@ def test_given_boxes_with_ids_decode_nothing(clip, monkeypatch):
     assert len(free) == len(answer)
 
 
+@pytest.mark.slow
 def test_limit_gives_the_first_events_of_the_whole_answer(clip, bright):
     whole = api.vquery(clip, CARS, detector="bright", fresh=True)
     for limit, fresh in ((1, True), (2, True), (1, False), (9, False)):
@@ -357,6 +361,7 @@ def test_partial_answers_come_while_it_runs(clip, bright):
     assert run.progress.done == run.progress.total == 300
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_cache_only(clip, bright, monkeypatch):
     import errno
 
@@ -401,6 +406,7 @@ def slow_pace(monkeypatch):
     monkeypatch.setattr(work.Pace, "left", lambda pace, frames: 36.0 * frames)
 
 
+@pytest.mark.slow
 def test_what_is_kept_or_limited_is_not_long(clip, slow_pace, bright):
     def said(**options):
         run = api.start_vquery(clip, STAYS, detector="bright", **options)
@@ -415,6 +421,7 @@ def test_what_is_kept_or_limited_is_not_long(clip, slow_pace, bright):
     assert said(limit=1, fresh=True) == ""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_faster_than_it_looked_takes_its_warning_back(clip, slow_pace, bright):
     run = api.start_vquery(clip, STAYS, detector="bright", fresh=True)
     answer = run.result(timeout=60)
@@ -461,6 +468,7 @@ def test_a_property_of_an_imported_module_runs_on_the_workers(clip, tmp_path, mo
     assert (answer.events["car_shade"] > 20).all()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_not_mix(clip, bright):
     answers = {}
 

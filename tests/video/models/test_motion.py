@@ -84,6 +84,7 @@ def test_a_bag_left_for_less_than_half_the_window_stays_foreground(session: Any)
         assert label == 3
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 299), min_size=1, max_size=12))
 @settings(max_examples=10, deadline=None)
 def test_a_frame_does_not_depend_on_those_before_it(frames: list[int]) -> None:
@@ -141,6 +142,7 @@ def cars() -> tuple[Any, Tracks]:
     return source, fold.tracks(frames, info.width, info.height)
 
 
+@pytest.mark.slow
 @needs_mirror
 def test_the_four_cars(cars: tuple[Any, Tracks]) -> None:
     from workbench.video.operators.crops import crop_images

@@ -130,6 +130,7 @@ def check_variants(
             assert tables[name].attrs == variant[name].attrs
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32), st.integers(0, 5), st.integers(1, 50))
 def test_tables_equal_the_reference(seed: int, ids: int, frames: int) -> None:

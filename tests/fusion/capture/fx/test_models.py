@@ -19,6 +19,7 @@ def test_forward_and_backward(name):
     assert_same(make(), *inputs(), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_twenty_steps_of_training_with_a_compiled_optimizer(name):
     make, inputs = MODELS[name]
