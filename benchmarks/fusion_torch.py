@@ -21,24 +21,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from tests.fusion.capture.fx.models import Convolutional, Interest
+
 __all__ = ["MODELS", "measured"]
-
-
-class Convolutional(nn.Module):
-    """Convolutions with batch norm, a residual, pooling."""
-
-    def __init__(self, channels: int = 32) -> None:
-        super().__init__()
-        self.one = nn.Conv2d(3, channels, 3, padding=1, bias=False)
-        self.two = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm, self.again = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        self.pool, self.head = nn.MaxPool2d(2), nn.Linear(channels, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return 10 scores an image."""
-        x = torch.relu(self.norm(self.one(x)))
-        x = self.pool(torch.relu(self.again(self.two(x)) + x))
-        return self.head(x.mean((2, 3)))
 
 
 class Transformer(nn.Module):
@@ -63,24 +48,6 @@ class Transformer(nn.Module):
         return self.head(x)
 
 
-class Interest(nn.Module):
-    """As DIEN: attention and a gated state, step after step over small tensors."""
-
-    def __init__(self, width: int = 36, steps: int = 16) -> None:
-        super().__init__()
-        self.head = nn.Linear(width + steps, 2)
-
-    def forward(self, xs: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Return two scores a row."""
-        state, aux = t, []
-        for x in xs.unbind(0):
-            a = torch.softmax(x * t, 1)
-            u = torch.sigmoid(x + t) * a
-            state = (1 - u) * state + u * torch.tanh(x)
-            aux.append((x * state).sum(1))
-        return self.head(torch.cat([state, torch.stack(aux, 1)], 1))
-
-
 def _mlp() -> nn.Module:
     return nn.Sequential(
         nn.Linear(256, 1024), nn.GELU(), nn.LayerNorm(1024), nn.Linear(1024, 1024), nn.GELU(), nn.Linear(1024, 10)
@@ -90,9 +57,9 @@ def _mlp() -> nn.Module:
 #: name -> what makes the model, and its inputs
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[torch.Tensor, ...]]]] = {
     "mlp": (_mlp, lambda: (torch.randn(512, 256),)),
-    "cnn": (Convolutional, lambda: (torch.randn(16, 3, 64, 64),)),
+    "cnn": (lambda: Convolutional(32), lambda: (torch.randn(16, 3, 64, 64),)),
     "transformer": (Transformer, lambda: (torch.randint(0, 512, (16, 64)),)),
-    "dien": (Interest, lambda: (torch.randn(16, 256, 36), torch.randn(256, 36))),
+    "dien": (lambda: Interest(16, 36), lambda: (torch.randn(16, 256, 36), torch.randn(256, 36))),
 }
 
 

@@ -99,6 +99,7 @@ def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: A
     page.context.close()
 
 
+@pytest.mark.slow
 def test_the_report_shows_it_offline(lab: Lab, notebook: Path, offline: tuple[Any, Told], tmp_path: Path) -> None:
     stored = nbformat.read(notebook, as_version=4)
     if not stored.cells[1].outputs:

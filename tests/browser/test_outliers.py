@@ -166,6 +166,7 @@ def test_c44_the_report_shows_the_same_facts(
     assert kept["rows"][0][0] == 1
 
 
+@pytest.mark.slow
 def test_c44_the_static_form_needs_no_script(lab: Lab, notebook: Path, browser: Any) -> None:
     if not saved(notebook).cells[1].outputs:
         pytest.skip("nothing was saved: the test before has to pass first")

@@ -146,6 +146,7 @@ def test_stopped_by_its_button_and_all_there_without_a_kernel(lab: Lab, browser:
     page.context.close()
 
 
+@pytest.mark.slow
 def test_the_report_shows_it_offline(lab: Lab, notebook: Path, offline: tuple[Any, Told], tmp_path: Path) -> None:
     if not nbformat.read(notebook, as_version=4).cells[1].outputs:
         pytest.skip("nothing was saved: the test before has to pass first")

@@ -122,6 +122,7 @@ def test_c57_live_while_it_runs_and_the_same_facts_without_a_kernel(lab: Lab, br
     page.context.close()
 
 
+@pytest.mark.slow
 def test_c59_the_report_shows_the_same_facts_offline(
     lab: Lab, notebook: Path, offline: tuple[Any, Told], tmp_path: Path
 ) -> None:

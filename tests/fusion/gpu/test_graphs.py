@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 import workbench as wb
 from tests.fusion.gpu.torch_graphs import GRAPHS
+from tests.fusion.gpu.triton_runs import interpret
 from workbench.fusion.errors import FusionError
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each == "Adam")) for each in GRAPHS])
@@ -34,17 +27,7 @@ def test_a_graph_of_torch_takes_no_more_launches_than_the_design_says(name: str)
 
 @pytest.mark.slow
 def test_graphs_give_in_the_interpreter_what_torch_gives() -> None:
-    pytest.importorskip("triton", reason="Triton is there for Linux on x86-64 only")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.fusion.gpu.torch_graphs"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = interpret("tests.fusion.gpu.torch_graphs")
     assert set(found) == set(GRAPHS)
     assert {name: error for name, error in found.items() if not error <= 1e-5} == {}
 

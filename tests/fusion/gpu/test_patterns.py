@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fusion.gpu.patterns import PATTERNS
+from tests.fusion.gpu.triton_runs import interpret
 from workbench.fusion.gpu.planning import planned
 from workbench.fusion.plan.model import device_model
 
 GPU = device_model("cuda:sm_90")
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", list(PATTERNS))
@@ -30,17 +25,7 @@ def test_a_pattern_takes_no_more_launches_than_the_design_says(name: str) -> Non
 
 def run(*names: str) -> dict[str, Any]:
     """Return what came of patterns, or of random graphs by their seeds, in the interpreter."""
-    pytest.importorskip("triton", reason="Triton is there for Linux on x86-64 only")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.fusion.gpu.interpreted", *names],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return interpret("tests.fusion.gpu.interpreted", *names)
 
 
 @pytest.fixture(scope="module")

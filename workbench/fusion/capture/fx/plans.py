@@ -21,26 +21,7 @@ DEVICES = ("cpu", "cuda:sm_80", "cuda:sm_90", "cuda:sm_100")
 
 
 def plan_graph(fx_graph_module: Any, example_inputs: Sequence[Any], device: str = "cuda:sm_90") -> FusionPlan:
-    """Plan a graph without running it; needs no GPU.
-
-    Parameters
-    ----------
-    fx_graph_module : torch.fx.GraphModule, torch.nn.Module or callable
-        At the level of torch or of ATen.
-    example_inputs : sequence of torch.Tensor or number
-        Real, meta or fake: only shapes, strides and dtypes count.
-    device : str
-        "cpu", "cuda:sm_80", "cuda:sm_90" or "cuda:sm_100".
-
-    Returns
-    -------
-    FusionPlan
-
-    Raises
-    ------
-    FusionError
-        For a device that is not known.
-    """
+    """Plan a graph without running it: `wb.fusion.plan_graph`, which tells of its arguments."""
     if not re.fullmatch(r"cpu|cuda:sm_\d+a?", device):
         from workbench.engine.errors import suggest
 
