@@ -23,6 +23,7 @@ from torch import nn
 from tests.training import nets
 from workbench.training import checkpoint
 from workbench.training.errors import CheckpointError
+from workbench.training.shelf import MANIFEST, complete
 
 TABLES = {"losses": [(0, 0, 1.5, 16, 0.25, 0), (1, 0, 1.25, 16, 0.5, 0)], "metrics": []}
 OPTIONS = {"seed": 3, "batch_size": 16}
@@ -133,7 +134,7 @@ def test_a_changed_byte_is_noticed(whole: Path, tmp_path: Path, data: st.DataObj
     except CheckpointError as error:
         told = error.message
     else:  # white space of the manifest says nothing
-        assert name == checkpoint.MANIFEST and found.facts == checkpoint.read(whole).facts
+        assert name == MANIFEST and found.facts == checkpoint.read(whole).facts
     assert told in (
         "", f"{copy} is damaged: {name} is not as it was written.", f"{copy} was written by a newer version.",
     )  # fmt: skip
@@ -154,7 +155,7 @@ def test_a_file_that_is_cut_or_gone_is_noticed(whole: Path, tmp_path: Path, name
 
 def test_a_manifest_that_was_edited_is_noticed(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "copy")
-    path = tmp_path / "copy" / checkpoint.MANIFEST
+    path = tmp_path / "copy" / MANIFEST
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "step": 3}))
     with pytest.raises(CheckpointError, match=r"manifest\.json is not as it was written"):
@@ -163,7 +164,7 @@ def test_a_manifest_that_was_edited_is_noticed(whole: Path, tmp_path: Path) -> N
 
 def test_without_a_manifest_there_is_no_checkpoint(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "step-9")
-    (tmp_path / "step-9" / checkpoint.MANIFEST).unlink()
+    (tmp_path / "step-9" / MANIFEST).unlink()
     with pytest.raises(CheckpointError) as caught:
         checkpoint.read(tmp_path / "step-9")
     assert caught.value.message == f"{tmp_path / 'step-9'} has no manifest.json: it is no complete checkpoint."
@@ -222,14 +223,14 @@ def test_a_killed_writer_leaves_whole_ones_alone(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-m", "tests.training.writes_checkpoints", str(tmp_path)])
     try:
         end = time.monotonic() + 240
-        while len(checkpoint.complete(tmp_path)) < 3:
+        while len(complete(tmp_path)) < 3:
             assert time.monotonic() < end and writer.poll() is None
             time.sleep(0.01)
         time.sleep(random.Random(os.getpid()).random() * 0.05)  # anywhere in the next one
     finally:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-    made, found = sorted(tmp_path.glob("step-*")), checkpoint.complete(tmp_path)
+    made, found = sorted(tmp_path.glob("step-*")), complete(tmp_path)
     assert len(found) >= 3 and len(made) - 1 <= len(found) <= len(made)
     for path in found:
         step = checkpoint.read(path).step

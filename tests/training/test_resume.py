@@ -13,7 +13,7 @@ from torch import nn
 
 import workbench as wb
 from tests.training import nets
-from workbench.training import checkpoint, listening
+from workbench.training import checkpoint, listening, shelf
 from workbench.training.errors import CheckpointError
 
 loss = nn.functional.cross_entropy
@@ -97,9 +97,23 @@ def test_two_are_kept_of_those_that_nobody_asked_for(workers: Any) -> None:
     assert set(made.kind) == {"checkpoint"}
     steps = made.step.tolist()
     assert steps[0] == 0 and steps == sorted(set(steps)) and all(step % 3 == 0 for step in steps)
-    assert [path.name for path in checkpoint.complete(run.saver.root)] == [f"step-{step}" for step in steps[-2:]]
-    for path in checkpoint.complete(run.saver.root):
+    assert [path.name for path in shelf.complete(run.saver.root)] == [f"step-{step}" for step in steps[-2:]]
+    for path in shelf.complete(run.saver.root):
         assert checkpoint.read(path).facts["samples"] == sum(run.losses.samples[: checkpoint.read(path).step])
+
+
+def test_what_is_being_read_stays_until_it_is_not(workers: Any) -> None:
+    run = train(nets.mlp(), 3, steps=1_000_000, checkpoint="3steps")
+    until(lambda: shelf.complete(run.saver.root))
+    read = checkpoint.read(run.saver.root)
+    until(lambda: len(run.incidents) > 4)
+    assert read.path in shelf.complete(run.saver.root)
+    kept, path = len(shelf.complete(run.saver.root)), read.path
+    assert 1 <= kept <= 4  # that one, the two, and the one that is just done
+    del read
+    until(lambda: not path.exists())
+    run.cancel()
+    run.wait()
 
 
 def test_another_run_is_refused(workers: Any) -> None:

@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.training import errors
+from workbench.training.shelf import MANIFEST, Hold, complete, hold
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
 
     from workbench.training.optimizers import State
 
-__all__ = ["MANIFEST", "Checkpoint", "Shard", "complete", "contents", "finish", "read", "write"]
+__all__ = ["Checkpoint", "Shard", "contents", "finish", "read", "write"]
 
-MANIFEST = "manifest.json"
 TABLES = "tables.json"
 FORMAT = 1
 
@@ -56,10 +57,13 @@ class Checkpoint:
     path : Path
     facts : dict
         What the manifest says: step, samples, plan, seed, the place in the data, ...
+    held : Hold, optional
+        What keeps it from being deleted, for as long as this object is there.
     """
 
     path: Path
     facts: dict[str, Any]
+    held: Hold | None = field(default=None, compare=False, repr=False)
 
     @property
     def step(self) -> int:
@@ -215,11 +219,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         For a folder that is no checkpoint, and for one that is damaged.
     """
     root = Path(path).expanduser()
-    if not (root / MANIFEST).exists():
-        inside = complete(root)
-        if not inside:
-            raise errors.checkpoint_missing(root, root.exists())
-        root = inside[-1]
+    root, held = _held(root)
     try:
         told = json.loads((root / MANIFEST).read_bytes())
         seal = told.pop("sha256")
@@ -237,17 +237,15 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             whole = False
         if not whole:
             raise errors.checkpoint_damaged(root, name)
-    return Checkpoint(root, told)
+    return Checkpoint(root, told, held)
 
 
-def complete(folder: Path) -> list[Path]:
-    """Return the checkpoints in a run's folder by their steps; their content is not looked at."""
-    found = []
-    for manifest in folder.glob(f"*/{MANIFEST}"):
-        number = manifest.parent.name.removeprefix("step-").split("-")
-        if all(part.isdecimal() for part in number):
-            found.append(([int(part) for part in number], manifest.parent))
-    return [path for _, path in sorted(found)]
+def _held(root: Path) -> tuple[Path, Hold]:
+    """Return a checkpoint, or the newest one of a run's folder, which nobody deletes from here on."""
+    for path in [root] if (root / MANIFEST).exists() else complete(root)[::-1]:
+        with suppress(OSError):  # it was deleted meanwhile
+            return path, hold(path)
+    raise errors.checkpoint_missing(root, root.exists())
 
 
 def _reader(path: Path) -> tuple[Any, Any]:

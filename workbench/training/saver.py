@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import one_line, warn
-from workbench.training import checkpoint
+from workbench.training import checkpoint, shelf
 from workbench.training.errors import CheckpointError
 from workbench.training.units import Interval, show_bytes
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from workbench.training.run import TrainRun
 
 __all__ = ["Asked", "Saver"]
-
-KEPT = 2  # checkpoints that stay, beside those that were asked for
 
 #: (commit, folder) -> stages that will be written, or None if a worker has passed the commit
 Order = Callable[[int, str], Collection[int] | None]
@@ -85,6 +83,9 @@ class Saver:
         self._run, self.root, self._every, self._describe = run, root, every, describe
         self._complete: list[Path] = [] if newest is None else [newest.path]
         self._own: list[Path] = []
+        #: keep others from deleting what the run was resumed from, and from tidying its folder
+        self._held: list[Any] = [newest]
+        self._claimed: shelf.Hold | None = None
         self._saves: dict[str, _Save] = {}
         #: folders that were given up
         self._left: list[Path] = []
@@ -123,12 +124,17 @@ class Saver:
         state = checkpoint.contents(dict(run.model.named_parameters()), dict(run.model.named_buffers()), kept)
         folder, tables = self._fresh(run.steps), run.saved_tables(run.steps)
         try:
+            claimed = shelf.claim(self.root)
             folder.mkdir(parents=True)
             shard = checkpoint.write(folder, 0, state)
-            return checkpoint.finish(folder, [shard], self._describe(run.steps), tables or {}).path
+            facts = {**self._describe(run.steps), "asked": True}
+            made = checkpoint.finish(folder, [shard], facts, tables or {})
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise _unwritten(run.steps, one_line(error)) from None
+        if claimed is not None:
+            claimed.free()
+        return made.path
 
     # for the driver
 
@@ -190,6 +196,10 @@ class Saver:
             asked.answer(None)
         self._waiting = []
         self._sweep()
+        self._own = shelf.surplus(self._own)
+        self._held.clear()
+        if self._claimed is not None:
+            self._claimed.free()
 
     # below: ordering
 
@@ -200,6 +210,9 @@ class Saver:
         folder = self._fresh(step)
         save = _Save(step, folder, set(), asked=list(asked))
         try:
+            if self._claimed is None and (claimed := shelf.claim(self.root)) is not None:
+                self._claimed = claimed
+                shelf.sweeping(self.root.parent)
             folder.mkdir(parents=True)
             parts = order(step, str(folder))
         except OSError as error:
@@ -240,7 +253,7 @@ class Saver:
         if tables is None:
             return
         try:
-            shards, facts = list(save.shards.values()), self._describe(save.step)
+            shards, facts = list(save.shards.values()), {**self._describe(save.step), "asked": bool(save.asked)}
             made = checkpoint.finish(save.folder, shards, facts, tables)
         except OSError as error:
             self._failed(save, one_line(error))
@@ -255,12 +268,8 @@ class Saver:
         if not save.asked:
             self._own.append(save.folder)
             self._plan_next(save.step)
-        for old in self._own[:-KEPT]:
-            with suppress(OSError):  # first of all, as without it there is no checkpoint
-                (old / checkpoint.MANIFEST).unlink()
-            shutil.rmtree(old, ignore_errors=True)
-            self._complete.remove(old)
-        self._own = self._own[-KEPT:]
+        self._own = shelf.surplus(self._own)
+        self._complete = [path for path in self._complete if (path / shelf.MANIFEST).exists()]
 
     def _failed(self, save: _Save, why: str) -> None:
         self._forget(save)

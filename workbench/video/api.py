@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import Stopped, WorkbenchError, warn
@@ -29,6 +29,8 @@ __all__ = ["detect", "explain", "start_vquery", "tracks", "vquery"]
 
 #: seconds that an interrupted call waits for its run to wind up
 GRACE = 1.0
+#: more videos than this are counted in a title, not named
+_NAMED = 3
 
 
 def vquery(
@@ -48,8 +50,8 @@ def vquery(
 
     Parameters
     ----------
-    source : path-like, str, Sample or Source
-        A path, `"sample:street"`, or a source of one's own.
+    source : path-like, str, Sample, Source or list of these
+        A path, a glob (its matches sorted), `"sample:street"`, a source of one's own, or several of these in order.
     query : str or Query class
         The text of a cell, or a class; in a text with several queries the last one runs.
     detector : None, str, callable or DataFrame
@@ -59,7 +61,7 @@ def vquery(
     every : int
         Only frames whose index is a multiple of it.
     limit : int, optional
-        Only the first events; the run stops as soon as these are certain.
+        Only the first events, by video order and time; the run stops as soon as these are certain.
     accuracy : None
         Exact; plans that trade accuracy for speed are not available yet.
     fresh : bool
@@ -110,8 +112,7 @@ def start_vquery(
     """
     options = check_options(start=start, end=end, every=every, limit=limit, accuracy=accuracy, fresh=fresh)
     work = _work(source, query, namespace, detector, options)
-    names = ", ".join(short_names(item.name for item in work.sources).values())
-    run = Run.start(work, kind="vquery", title=f"{work.query.name} in {names}"[:80], unit="frames")
+    run = Run.start(work, kind="vquery", title=f"{work.query.name} in {_names(work.sources)}"[:80], unit="frames")
     run.notes = work.notes  # type: ignore[attr-defined]  # for `vquery`, which repeats them as warnings
     return run
 
@@ -167,12 +168,8 @@ def detect(
         isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1
     ):
         raise WorkbenchError(f"threshold must be between 0 and 1, got {threshold!r}.", "Use threshold=0.3.")
-    job, notes = _job(source, detector, labels, options)
-    run = Run.start(
-        lambda run: detect_table(job, run, _labels(labels), threshold),
-        kind="detect", title=os.path.basename(job.source.name)[:80], unit="frames", total=len(job.frames),
-    )  # fmt: skip
-    return _table(run, notes, job)
+    jobs, notes = _jobs(source, detector, labels, options)
+    return _table("detect", lambda run: detect_table(jobs, run, _labels(labels), threshold), notes, jobs)
 
 
 def tracks(
@@ -205,12 +202,8 @@ def tracks(
     from workbench.video.execution.tables import track_table
 
     options = check_options(start=start, end=end, every=every, fresh=fresh)
-    job, notes = _job(source, detector, labels, options)
-    run = Run.start(
-        lambda run: track_table(job, run, _labels(labels), interpolate),
-        kind="tracks", title=os.path.basename(job.source.name)[:80], unit="frames", total=len(job.frames),
-    )  # fmt: skip
-    return _table(run, notes, job)
+    jobs, notes = _jobs(source, detector, labels, options)
+    return _table("tracks", lambda run: track_table(jobs, run, _labels(labels), interpolate), notes, jobs)
 
 
 # ----------------------------------------------------------------------------------------------------------- private
@@ -222,33 +215,60 @@ def _work(source: Any, query: Any, namespace: Mapping[str, Any] | None, detector
     from workbench.video.execution.run import QueryWork
     from workbench.video.language.compile import compile_query
 
-    sources = _sources(source)
-    compiled: CompiledQuery = compile_query(query, namespace, video=os.path.basename(sources[0].name)).__compiled__
-    spec = _detector(detector, sources, [variable.type.labels for variable in compiled.variables])
     notes = Notes()
-    for message, hint in (*spec.notes, *compiled.warnings):
+    sources = _sources(source, notes)
+    compiled: CompiledQuery = compile_query(query, namespace, video=os.path.basename(sources[0].name)).__compiled__
+    spec = _detector(detector, sources, [variable.type.labels for variable in compiled.variables], notes)
+    for message, hint in compiled.warnings:
         notes.add(message, hint)
     _check_shapes(compiled, sources)
-    plan = planned(compiled, sources[0], spec, options)
+    plan = planned(compiled, sources, spec, options)
     return QueryWork(compiled, plan, sources, spec, options, notes)
 
 
-def _sources(source: Any) -> list[Source]:
+def _sources(source: Any, notes: Notes) -> list[Source]:
+    """Return the videos that can be read, each once; of many, those that cannot are noted."""
     from workbench.video.source import open_sources
 
-    found = open_sources(source)
-    if len(found) != 1:
-        raise WorkbenchError(
-            f"A query over {len(found)} videos is not available yet.", "Name one video, or ask them one after another."
-        )
-    return found
+    found: dict[str, Source] = {}
+    errors = []
+    for item in open_sources(source):
+        if item.name in found:
+            if found[item.name] is not item and not hasattr(item, "path"):
+                raise WorkbenchError(f"Two sources are named '{item.name}'.", 'Write from_array(..., name="another").')
+            notes.add(f"{item.name} is named twice.", "It was searched once.")
+            continue
+        try:
+            item.info()
+        except WorkbenchError as error:
+            errors.append(error)
+            continue
+        found[item.name] = item
+    if not found:
+        raise errors[0]
+    for error in errors:
+        notes.add(error.message, "The other videos were searched.")
+    return list(found.values())
 
 
-def _detector(detector: Any, sources: list[Source], needed: list[Any]) -> DetectorSpec:
+def _names(sources: Iterable[Source]) -> str:
+    names = list(short_names(item.name for item in sources).values())
+    return ", ".join(names) if len(names) <= _NAMED else f"{len(names)} videos"
+
+
+def _detector(detector: Any, sources: list[Source], needed: list[Any], notes: Notes) -> DetectorSpec:
     from workbench.video.models.registry import resolve
 
     hints = {source.hint for source in sources}
-    return resolve(detector, hint=hints.pop() if len(hints) == 1 else None, labels_needed=needed)
+    spec = resolve(detector, hint=hints.pop() if len(hints) == 1 else None, labels_needed=needed)
+    for message, hint in spec.notes:
+        notes.add(message, hint)
+    if spec.kind == "given" and len(sources) > 1 and spec.payload.video is None:
+        notes.add(
+            f"The table of boxes has no column 'video'; its boxes stand for each of {len(sources)} videos.",
+            "Add the column: each video's name as you write it.",
+        )
+    return spec
 
 
 def _check_shapes(compiled: CompiledQuery, sources: list[Source]) -> None:
@@ -265,17 +285,14 @@ def _check_shapes(compiled: CompiledQuery, sources: list[Source]) -> None:
                     )
 
 
-def _job(source: Any, detector: Any, labels: Any, options: Options) -> tuple[VideoJob, Notes]:
+def _jobs(source: Any, detector: Any, labels: Any, options: Options) -> tuple[list[VideoJob], Notes]:
     from workbench.video.execution.job import VideoJob
     from workbench.video.execution.notes import Notes
 
-    wanted = _labels(labels)
-    sources = _sources(source)
-    spec = _detector(detector, sources, [] if wanted is None else [(label,) for label in wanted])
-    notes = Notes()
-    for message, hint in spec.notes:
-        notes.add(message, hint)
-    return VideoJob(sources[0], spec, options, notes), notes
+    wanted, notes = _labels(labels), Notes()
+    sources = _sources(source, notes)
+    spec = _detector(detector, sources, [] if wanted is None else [(label,) for label in wanted], notes)
+    return [VideoJob(item, spec, options, notes) for item in sources], notes
 
 
 def _labels(labels: str | Iterable[str] | None) -> list[str] | None:
@@ -284,9 +301,14 @@ def _labels(labels: str | Iterable[str] | None) -> list[str] | None:
     return [labels] if isinstance(labels, str) else [str(label) for label in labels]
 
 
-def _table(run: Run[pd.DataFrame], notes: Notes, job: VideoJob) -> pd.DataFrame:
+def _table(
+    kind: str, work: Callable[[Run[pd.DataFrame]], pd.DataFrame], notes: Notes, jobs: list[VideoJob]
+) -> pd.DataFrame:
+    total = sum(len(job.frames) for job in jobs)
+    run = Run.start(work, kind=kind, title=_names(job.source for job in jobs)[:80], unit="frames", total=total)
     table = _waited(run)
-    job.announce()
+    for job in jobs:
+        job.announce()
     for message, hint in notes.pairs():
         warn(message, hint, stacklevel=3)
     return table

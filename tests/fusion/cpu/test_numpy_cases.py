@@ -259,7 +259,7 @@ class _Routed:
         if not isinstance(found, wb.fusion.LazyArray):  # it has no loop for these dtypes
             return function(*args, **kwargs)
         value = found.compute(device=self._device)
-        if found.plan is None or len(found.plan.reasons):
+        if found.plan is None or found.plan.reason_rows:
             return function(*args, **kwargs)
         self._ran.append(function.__name__)
         if out is None:

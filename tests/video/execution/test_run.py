@@ -502,11 +502,6 @@ def test_the_plan_tells_what_was_done(clip, bright):
     assert all(node.rows is None for _, node in planned.walk())
 
 
-def test_several_videos_are_an_error_of_two_lines(clip):
-    with pytest.raises(WorkbenchError, match="A query over 2 videos is not available yet"):
-        api.vquery([clip, clip], CARS, detector=scenes.truth())
-
-
 JERKS = """
 class Mine(Car):
     @prop(window="0.5s")

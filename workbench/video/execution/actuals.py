@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,21 +35,40 @@ class Actuals:
     waited: Mapping[str, float] = field(default_factory=dict)
 
 
-def actual_plan(plan: QueryPlan, actual: Actuals) -> Plan:
+def actual_plan(plan: QueryPlan, videos: Sequence[Actuals]) -> Plan:
     """Return the plan's operators with rows, milliseconds and cache hits filled in beside the estimates.
 
-    Milliseconds of decode, detect and props are those of all workers together. The advice is about what was measured.
+    Milliseconds of decode, detect and props are those of all workers together, and all figures those of all videos.
+    The advice is about what was measured.
     """
     made, tests = plan.to_plan(), plan.filters()
 
     def filled(node: Node) -> Node:
         children = tuple(filled(child) for child in node.children)
-        return replace(node, children=children, **_figures(node, actual, tests))
+        return replace(node, children=children, **_summed(node, videos, tests))
 
     root = filled(made.root)
     shared = any(node.ms for _, node in root.walk() if node.op in ("decode", "detect", "props"))
     notes = (*made.notes, SUMMED) if shared else made.notes
     return replace(made, root=root, advice=advice(plan, root, measured=True), notes=notes)
+
+
+def _summed(node: Node, videos: Sequence[Actuals], tests: Mapping[str, Condition]) -> dict[str, Any]:
+    parts = [_figures(node, actual, tests) for actual in videos]
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    summed: dict[str, Any] = {}
+    for name in ("rows", "ms"):
+        known = [part[name] for part in parts if part.get(name) is not None]
+        if known:
+            summed[name] = sum(known)
+    hits = [(part["cache_hits"], part["rows"]) for part in parts if part.get("cache_hits") is not None]
+    if hits:
+        # A video counts by what it took; where all came from the store, that is nothing.
+        total = sum(rows for _, rows in hits)
+        summed["cache_hits"] = sum(share * rows for share, rows in hits) / total if total else hits[0][0]
+    return summed
 
 
 def _figures(node: Node, actual: Actuals, tests: Mapping[str, Condition]) -> dict[str, Any]:

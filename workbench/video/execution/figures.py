@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from workbench.engine import store as artefacts
@@ -20,23 +21,23 @@ __all__ = ["learn", "planned"]
 _LAYOUT = 2
 
 
-def planned(query: CompiledQuery, source: Source, spec: DetectorSpec, options: Options) -> QueryPlan:
-    """Return the plan of a query over a video, with what was measured there before.
+def planned(query: CompiledQuery, sources: Sequence[Source], spec: DetectorSpec, options: Options) -> QueryPlan:
+    """Return the plan of a query over videos, with what was measured before on the first.
 
     The same query keeps the order of its first run, since another order would ask for values that were never computed;
     the estimates are the newest.
     """
-    base = _base(source, spec)
+    base = _base(sources[0], spec)
     store = artefacts.store()
     latest = Figures.from_dict(store.get_json(_latest(base)))
     if spec.kind == "given" and spec.payload.has_ids:
         latest = replace(latest, ms={**latest.ms, "track": 0.0})
-    frames = len(processed_frames(source.times(), options))
+    frames = sum(len(processed_frames(source.times(), options)) for source in sources)
 
     def plan(figures: Figures) -> QueryPlan:
         return plan_query(
             query,
-            info=source.info(),
+            info=sources[0].info(),
             detector="given" if spec.kind == "given" else spec.name,
             frames=frames,
             every=options.every,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from workbench.engine.errors import WorkbenchError
+from workbench.engine.paths import short_names
 from workbench.engine.plan import Plan
 from workbench.engine.run import Run
 from workbench.video.execution.actuals import Actuals, actual_plan
@@ -28,6 +32,7 @@ from workbench.video.models.base import DetectorSpec
 from workbench.video.operators.answer import answer_tables, empty_tables
 from workbench.video.operators.columns import PropertyColumns
 from workbench.video.operators.evaluate import Evaluation, evaluate
+from workbench.video.operators.merge import merged_answers
 from workbench.video.plan.logical import QueryPlan
 from workbench.video.result.facts import VideoFacts
 from workbench.video.result.result import VideoResult
@@ -42,6 +47,8 @@ _PAUSE = 0.25
 _GROWTH = 1.5
 #: a run that is expected to take longer than this says so: 10 min, in s
 _LONG = 600.0
+#: lines about what came closest, where many videos have no event
+_NEAREST = 6
 #: computed frames that such a guess rests on, those of warm workers
 _AFTER = 100
 
@@ -68,7 +75,7 @@ class QueryWork:
     plan : QueryPlan
         The order of the conjuncts, and the estimates.
     sources : sequence of Source
-        One; the loops are written for several.
+        Searched one after another, in this order.
     spec : DetectorSpec
     options : Options
     notes : Notes
@@ -83,6 +90,8 @@ class QueryWork:
     jobs: list[VideoJob] = field(default_factory=list)
     _answers: dict[int, _Answer] = field(default_factory=dict)
     _waves: dict[int, PixelWave] = field(default_factory=dict)
+    #: what kept a video from being answered
+    _errors: dict[int, WorkbenchError] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _pace: Pace | None = None
     _long_note: tuple[str, str] | None = None
@@ -97,15 +106,16 @@ class QueryWork:
             for index, job in enumerate(self.jobs)
         }
         run.update(done=0, total=sum(len(job.frames) for job in self.jobs), stage=self._stage())
+        stopped = run.cancelled.is_set()
         try:
             for index, job in enumerate(self.jobs):
-                self._video(index, job, run)
-                job.check()
-                if run.cancelled.is_set() or self._enough():
+                with self._noted(index):
+                    self._video(index, job, run)
+                    job.check()
+                    stopped = run.cancelled.is_set()
+                    self._answer(index, run)
+                if stopped or run.cancelled.is_set() or self._enough():
                     break
-            stopped = run.cancelled.is_set()
-            for index in range(len(self.jobs)):
-                self._answer(index, run)
         finally:
             for wave in self._waves.values():
                 wave.close()
@@ -113,12 +123,26 @@ class QueryWork:
         if self._long_note is not None and run.progress.elapsed < _LONG:
             self.notes.drop(*self._long_note)  # it was faster than it looked
         self._announce()
-        if not stopped and 0 in self._answers:
-            learn(self.plan, self._actuals(0, self._answers[0]), self.spec)
+        if not stopped:
+            for index, answer in sorted(self._answers.items()):
+                learn(self.plan, self._actuals(index, answer), self.spec)
         run.update(stage="stopped" if stopped else "done")
         return self._result("stopped" if stopped else "done", run, final=True)
 
     # ------------------------------------------------------------------------------------------------------ private
+
+    @contextlib.contextmanager
+    def _noted(self, index: int) -> Iterator[None]:
+        """Note what keeps one of many videos from being answered; if it keeps all of them, it is raised."""
+        try:
+            yield
+        except WorkbenchError as error:
+            with self._lock:
+                self._answers.pop(index, None)
+            self._errors[index] = error
+            if len(self._errors) == len(self.jobs):
+                raise
+            self.notes.add(error.message, error.hint)
 
     def _video(self, index: int, job: VideoJob, run: Run[VideoResult]) -> None:
         simple = self.options.limit is not None and is_simple(self.query, self.spec)
@@ -200,54 +224,58 @@ class QueryWork:
             video=job.source.name,
             columns=columns,
         )
-        tables = answer_tables(self.query, evaluation, tracks, job.source.name, limit=self.options.limit)
+        limit = None if self.options.limit is None else self.options.limit - self._events_before(index)
+        tables = answer_tables(self.query, evaluation, tracks, job.source.name, limit=limit)
         seconds = time.perf_counter() - begin
         if wave is None or not wave.only_known:
             kept.save(evaluation.columns, set(tables["errors"]["property"]), seconds)
         waited = {} if calls is None else calls.seconds
         return _Answer(evaluation, tables, len(tracks.frames), seconds, kept.names, waited)
 
+    def _events_before(self, index: int) -> int:
+        """Return how many events the videos before this one have."""
+        return sum(len(answer.tables["events"]) for other, answer in self._answers.items() if other < index)
+
     def _enough(self) -> bool:
         """Whether the first events are certain."""
         limit = self.options.limit
-        if limit is None:
+        if limit is None or not self._answers:
             return False
-        found = 0
-        for index, job in enumerate(self.jobs):
-            answer = self._answers.get(index)
-            if answer is None or not (job.complete or is_simple(self.query, self.spec)):
-                return False
-            found += len(answer.tables["events"]) if job.complete else certain_events(answer.tables["events"], job)
-            if found >= limit:
-                return True
-            if not job.complete:
-                return False
-        return False
+        last = max(self._answers)  # all before it are complete
+        events, job = self._answers[last].tables["events"], self.jobs[last]
+        return self._events_before(last) + certain_events(events, job) >= limit
 
     def _result(self, status: str, run: Run[VideoResult], *, final: bool = False) -> VideoResult:
         with self._lock:
             answers = dict(self._answers)
         facts = [job.facts() for job in self.jobs] or [_unopened(source) for source in self.sources]
-        first = answers.get(0)
-        tables = empty_tables(self.query) if first is None else first.tables
-        evaluation = None if first is None else first.evaluation
+        known = [answers[index] for index in sorted(answers)]
+        ongoing = [answer.evaluation.ongoing[: len(answer.tables["events"])] for answer in known]
         return VideoResult(
-            tables,
+            merged_answers([answer.tables for answer in known]) if known else empty_tables(self.query),
             facts,
             self.query,
             self._plan(answers),
             status=status,
             notes=self.notes.lines(),
-            nearest=[line for line in evaluation.nearest if line] if evaluation is not None else [],
-            ongoing=None if evaluation is None or final else evaluation.ongoing[: len(tables["events"])],
+            nearest=self._nearest(answers),
+            ongoing=None if not ongoing or final else np.concatenate(ongoing),
             run=None if final else run,
         )
 
     def _plan(self, answers: dict[int, _Answer]) -> Plan:
-        answer = answers.get(0)
-        if answer is None or not self.jobs:
+        if not answers:
             return self.plan.to_plan()
-        return actual_plan(self.plan, self._actuals(0, answer))
+        return actual_plan(self.plan, [self._actuals(index, answer) for index, answer in sorted(answers.items())])
+
+    def _nearest(self, answers: dict[int, _Answer]) -> list[str]:
+        """Return what came closest: of the only video, or of the first few by their names."""
+        found = [(index, line) for index, answer in sorted(answers.items()) for line in answer.evaluation.nearest]
+        if len(self.sources) == 1:
+            return [line for _, line in found if line]
+        names = short_names(source.name for source in self.sources)
+        lines = [f"{names[self.jobs[index].source.name]}: {line}" for index, line in found if line]
+        return lines[:_NEAREST]
 
     def _actuals(self, index: int, answer: _Answer) -> Actuals:
         tallies = self._waves[index].tallies
@@ -256,19 +284,19 @@ class QueryWork:
         )
 
     def _announce(self) -> None:
-        for index, job in enumerate(self.jobs):
+        for job in self.jobs:
             job.announce()
-            answer = self._answers.get(index)
-            if answer is not None:
-                self._announce_errors(answer)
-
-    def _announce_errors(self, answer: _Answer) -> None:
-        errors, made = answer.evaluation.errors, answer.evaluation.properties.calls
         pixels = {name for wave in self._waves.values() for name in wave.tallies}
-        for name, rows in errors.groupby("property", sort=False):
+        failed: dict[str, list[str]] = {}
+        made: Counter[str] = Counter()
+        for _, answer in sorted(self._answers.items()):
+            made.update(answer.evaluation.properties.calls)
+            for name, error in answer.evaluation.errors[["property", "error"]].itertuples(index=False):
+                failed.setdefault(name, []).append(error)
+        for name, errors in failed.items():
             what = "crops" if name in pixels else "calls"
             self.notes.add(
-                f"{name} failed on {len(rows)} of {made.get(str(name), len(rows))} {what} ({rows['error'].iloc[0]}).",
+                f"{name} failed on {len(errors)} of {made.get(name, len(errors))} {what} ({errors[0]}).",
                 "Those values are missing; see .errors.",
             )
 

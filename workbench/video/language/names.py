@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError, suggest
@@ -14,7 +14,7 @@ from workbench.video.language.inert import Word
 from workbench.video.language.parse import position, unsupported
 from workbench.video.language.scope import MISSING, Scope, as_collection, as_scalar, root
 from workbench.video.language.sorts import Reader, Sort, Value, metric
-from workbench.video.language.tree import Node, ObjectType, Property, ScaleSpec
+from workbench.video.language.tree import Node, ObjectType, OwnRelation, Property, ScaleSpec
 from workbench.video.language.vocabulary import ObjectMeta, QueryMeta
 
 
@@ -33,6 +33,12 @@ class Names:
     reader : Reader
     sides : tuple of str
         Names of the sides that `crossed_to` can be, if all are known.
+    relations : Mapping
+        The query's own properties.
+    hidden : dict
+        Variables that exist inside quantifiers and inner queries only, and their types.
+    inside : Mapping
+        For the variables of the quantifiers around this place as written, their names in the tree.
     """
 
     scope: Scope
@@ -41,6 +47,9 @@ class Names:
     reader: Reader
     sides: tuple[str, ...] = ()
     shapes: dict[str, Any] = field(default_factory=dict)
+    relations: Mapping[str, OwnRelation] = field(default_factory=dict)
+    hidden: dict[str, ObjectType] = field(default_factory=dict)
+    inside: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, node: ast.AST, message: str, hint: str = "") -> WorkbenchError:
         """Return an error at a node of the text."""
@@ -48,13 +57,29 @@ class Names:
 
     def variable(self, node: ast.expr) -> str:
         """Return the variable that this name is, or ""."""
-        if isinstance(node, ast.Name) and node.id in self.variables and not self.scope.cell.is_reference(node):
-            return node.id
-        return ""
+        if not isinstance(node, ast.Name) or self.scope.cell.is_reference(node):
+            return ""
+        return self.inside.get(node.id, node.id if node.id in self.variables else "")
+
+    def type_of(self, var: str) -> ObjectType:
+        """Return the type of a variable of the query, or of one that a quantifier binds."""
+        return self.variables[var] if var in self.variables else self.hidden[var]
+
+    def fresh(self, name: str, kind: ObjectType) -> str:
+        """Return a name for a variable that exists inside a part of the condition only.
+
+        It is the one written, unless that means another variable; parts that mean the same then are equal.
+        """
+        number, found = 1, name
+        while found in self.variables or found in self.inside.values() or self.hidden.get(found, kind) != kind:
+            number += 1
+            found = f"{name}_{number}"
+        self.hidden[found] = kind
+        return found
 
     def property(self, node: ast.Attribute, var: str) -> Value:
         """Return `var.name`."""
-        kind, name = self.variables[var], node.attr
+        kind, name = self.type_of(var), node.attr
         at = position(node)
         if kind.property(name) is not None:
             return Value(Sort("any", name=name), node, Property(var, name, None, **at))
@@ -79,10 +104,6 @@ class Names:
                 f"{kind.name} has no property '{name}' (line {node.lineno}).",
                 suggest(name, [*names, *METHODS], f"Properties: {', '.join(sorted(names))}."),
             )
-        if name == "embedding":
-            raise self.error(
-                node, "embedding is not available yet.", "Use color, or an @prop function that reads image."
-            )
         if known.shape == "image":
             raise self.error(
                 node,
@@ -103,6 +124,8 @@ class Names:
     def _named(self, node: ast.expr, at: ast.expr) -> Value:
         if var := self.variable(node):
             raise self.error(at, f"{var} is an object, not a value.", f"Ask for a property: {var}.speed.")
+        if isinstance(node, ast.Name) and node.id in self.relations and not self.scope.cell.is_reference(node):
+            return Value(Sort("any", name=node.id), at, replace(self.relations[node.id], **position(at)))
         value = self.scope.find(node)
         if value is MISSING or isinstance(value, Word):
             raise self._not_a_value(node, value)
@@ -148,11 +171,11 @@ class Names:
         kind = kinds.get(name.rstrip("0123456789_").lower(), "")
         alone = base is node
         if name and self.scope.get(name) is MISSING and (kind or not alone):
-            near = "" if kind else suggest(name, self.variables, "")
+            near = "" if kind else suggest(name, [*self.variables, *self.inside], "")
             add = f'Add a line "{name}: {kind or "Object"}" to the query.'
             return self.error(base, f"'{name}' is not declared (line {node.lineno}).", near or add)
         if isinstance(node, ast.Name):
-            known = {*self.variables, *self.scope.names()}
+            known = {*self.variables, *self.inside, *self.relations, *self.scope.names()}
             return self.error(
                 node,
                 f"'{node.id}' is not declared (line {node.lineno}).",

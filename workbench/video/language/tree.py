@@ -43,10 +43,16 @@ class Node:
         for child in self.children():
             yield from child.walk()
 
+    def binds(self) -> tuple[Variable, ...]:
+        """Return the variables that exist inside this node only."""
+        return ()
+
     def variables(self) -> frozenset[str]:
-        """Return the names of the query's variables that this node reads."""
-        names = {value for node in self.walk() for name in ("var", "other") if (value := getattr(node, name, None))}
-        return frozenset(names)
+        """Return the names of the variables that this node reads and does not bind itself."""
+        names = {value for name in ("var", "other") if (value := getattr(self, name, None))}
+        for child in self.children():
+            names |= child.variables()
+        return frozenset(names - {variable.name for variable in self.binds()})
 
 
 # ---------------------------------------------------------------------------------------------------------- shapes
@@ -132,6 +138,30 @@ class Measure(Node):
     var: str
     other: str
     dimension: Dimension | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRelation(Node):
+    """A property of the query itself: a function of views of some of its variables, called for each row."""
+
+    function: UserProperty
+    arguments: tuple[str, ...]
+
+    def variables(self) -> frozenset[str]:
+        return frozenset(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Total(Node):
+    """`sum(value for variable in Type if test)`; missing terms are skipped, the sum of nothing is 0."""
+
+    variable: Variable
+    value: Node
+    test: Node | None = None
+    dimension: Dimension | None = None
+
+    def binds(self) -> tuple[Variable, ...]:
+        return (self.variable,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +272,19 @@ class Relation(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Quantified(Condition):
+    """`any(condition for variable in Type if test)` and `all(...)`: over the objects of the type in the frame."""
+
+    name: Literal["any", "all"]
+    variable: Variable
+    condition: Node
+    test: Node | None = None
+
+    def binds(self) -> tuple[Variable, ...]:
+        return (self.variable,)
+
+
+@dataclass(frozen=True, slots=True)
 class Not(Condition):
     """Kleene negation of a frame condition."""
 
@@ -301,6 +344,59 @@ class Turns(Interval):
     side: Literal["left", "right"]
     by: float = 60.0
     over: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence(Interval):
+    """`sequence(c1, ..., ck, within)`: the steps one after another; seconds."""
+
+    steps: tuple[Node, ...]
+    within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Before(Interval):
+    """`before(first, then, within)`: the intervals of `first` that one of `then` follows; seconds."""
+
+    first: Node
+    then: Node
+    within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class During(Interval):
+    """`during(inner, outer)`: the intervals of `inner` inside one of `outer`."""
+
+    inner: Node
+    outer: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Never(Interval):
+    """`never(condition, after, within)`: the intervals of `after` that nothing follows; seconds."""
+
+    condition: Node
+    after: Node
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inner(Interval):
+    """`QUERY(its=mine, ...)`: the intervals of another query, whose condition speaks of `mine` already.
+
+    `hidden` are its other variables, which exist in here only.
+    """
+
+    name: str
+    given: tuple[tuple[str, str], ...]  # its variable, mine
+    hidden: tuple[Variable, ...]
+    where: Node
+
+    def binds(self) -> tuple[Variable, ...]:
+        return self.hidden
+
+    def variables(self) -> frozenset[str]:
+        return frozenset(mine for _, mine in self.given)
 
 
 # --------------------------------------------------------------------------------------------------- the whole query
@@ -382,7 +478,7 @@ class Every(Node):
 class CompiledQuery:
     """A query after checking: everything that planning and evaluation need.
 
-    `select` holds Property (also `start`, `end`, `duration` with var "") and Aggregate nodes; `group` holds Every,
+    No two variables have one name, those inside quantifiers and inner queries included. `select` holds Property (also `start`, `end`, `duration` with var "") and Aggregate nodes; `group` holds Every,
     Property and RegionOf nodes. `where` is a condition or an interval. `shapes` are the regions and lines that the
     cell and its conditions name, for drawing. `warnings` are (message, hint) pairs found while checking.
     """
@@ -400,6 +496,13 @@ class CompiledQuery:
     def variable(self, name: str) -> Variable:
         """Return the variable of this name."""
         return next(variable for variable in self.variables if variable.name == name)
+
+    def types(self) -> dict[str, ObjectType]:
+        """Return the types of all variables, those that exist inside quantifiers and inner queries included."""
+        found = {variable.name: variable.type for variable in self.variables}
+        for node in self.nodes():
+            found |= {variable.name: variable.type for variable in node.binds()}
+        return found
 
     def nodes(self) -> Iterator[Node]:
         """Yield every node of condition, select and group."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.engine.units import Quantity
 from workbench.video.language import catalogue
-from workbench.video.language.arguments import Arguments
 from workbench.video.language.catalogue import AGGREGATES, NUMBER
 from workbench.video.language.parse import position, unsupported
+from workbench.video.language.quantify import Quantifiers
 from workbench.video.language.scope import MISSING, root
 from workbench.video.language.sorts import Sort, Value, metric, short
 from workbench.video.language.tree import (
@@ -31,7 +31,7 @@ _OPERATORS = {"Add": "+", "Sub": "-", "Mult": "*", "Div": "/"}
 
 
 @dataclass(slots=True)
-class Values(Arguments):
+class Values(Quantifiers):
     """Checks the values of conditions."""
 
     def value(self, node: ast.expr) -> Value:
@@ -207,6 +207,8 @@ class Values(Arguments):
             return self.method_value(node, var, node.func.attr)
         word = self.scope.word(node.func)
         at = position(node)
+        if word == "sum" and node.args and isinstance(node.args[0], ast.GeneratorExp):
+            return self.total(node)
         if word in ("abs", "min", "max"):
             self.check_no_keywords(node, word)
             if word == "abs":
@@ -235,12 +237,8 @@ class Values(Arguments):
 
     def not_a_value_call(self, node: ast.Call, word: str) -> WorkbenchError:
         """Return the error for a call that gives no value."""
-        if word in ("any", "all", "sum") and node.args and isinstance(node.args[0], ast.GeneratorExp):
-            return self.error(
-                node,
-                f"{word}() over a type is not available yet (line {node.lineno}).",
-                "Ask about one object at a time.",
-            )
+        if word in ("any", "all"):
+            return self.error(node, f"{short(node)} is a condition, not a value.", "Join conditions with and, or, not.")
         if word in AGGREGATES:
             return self.error(
                 node, f"'{word}()' belongs in select (line {node.lineno}).", f"Write select = {short(node)}."
@@ -253,11 +251,7 @@ class Values(Arguments):
             return self.error(node, f"{short(node)} gives an interval, not a value.", "Use it as the condition itself.")
         found = self.scope.find(node.func)
         if isinstance(found, QueryMeta):
-            return self.error(
-                node,
-                f"A query inside a query is not available yet (line {node.lineno}).",
-                f"Inherit from it: class Name({found.__name__}):",
-            )
+            return self.error(node, f"{short(node)} gives an interval, not a value.", "Use it as the condition itself.")
         if found is MISSING and isinstance(node.func, ast.Attribute) and not self.variable(root(node.func)):
             return self.undeclared(node.func)
         if found is MISSING and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
