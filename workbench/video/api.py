@@ -246,8 +246,8 @@ def _sources(source: Any, notes: Notes) -> list[Source]:
         found[item.name] = item
     if not found:
         raise errors[0]
-    for error in errors:
-        notes.add(error.message, "The other videos were searched.")
+    for unreadable in errors:
+        notes.add(unreadable.message, "The other videos were searched.")
     return list(found.values())
 
 

@@ -258,7 +258,10 @@ class VideoResult(Result):
         return clip
 
     def thumbnail(self, id: int, video: str | None = None, height: int = 96) -> NDArray[np.uint8]:
-        """Return the best crop of an object, RGB, scaled to `height` lines."""
+        """Return the best crop of an object, RGB, scaled to `height` lines.
+
+        Ids count in each video anew: without `video`, it is the first video's object of that id.
+        """
         from workbench.video.result.crops import thumbnails
 
         rows = self.objects[self.objects["id"] == id]

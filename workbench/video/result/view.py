@@ -31,6 +31,8 @@ _FILES = ("video",)
 #: the static form stays below 300 KB: a clip in it, before base64, at most this
 _CLIP_BYTES = 100_000
 _CLIP_PAD, _CLIP_SECONDS, _CLIP_LINES = 0.5, 6.0, 240
+#: videos of which a timeline is drawn, and a clip is shown, at most
+_MOST_TIMELINES, _MOST_CLIPS = 12, 3
 #: boxes in the player's state at most; it stays well under the 2 MiB that a view may have
 _MOST_FRAMES = 4000
 
@@ -72,7 +74,7 @@ def blocks(result: VideoResult) -> list[dict[str, Any]]:
     found = _head(result)
     found += _sheet(result)
     if result.status != "running" and len(result.events):
-        found += _player(result)
+        found += _players(result)
     found += _tables(result)
     found.append({"kind": "plan", "plan": result.plan})
     return found
@@ -119,15 +121,33 @@ def _head(result: VideoResult) -> list[dict[str, Any]]:
     if not len(result.events):
         found += [{"kind": "note", "level": "info", "text": line} for line in _nearest(result)]
     found += [{"kind": "note", "level": "warning", "text": note} for note in result.notes]
-    for facts in result.videos:
-        timeline = result.timeline(facts.source.name)
+    shown = _shown(result, _MOST_TIMELINES)
+    for name in shown:
+        timeline = result.timeline(name)
         found.append({"kind": "timeline", "state": timeline.state(), "alt": timeline.alt})
+    if len(shown) < len(result.videos):
+        more = counted(len(result.videos) - len(shown), "more video")
+        found.append({"kind": "note", "level": "info", "text": f"{more}; timeline(video) draws each."})
     return found
 
 
-def _player(result: VideoResult) -> list[dict[str, Any]]:
-    """Return a short clip of the first event, without burnt-in boxes: the player draws them."""
-    event = result._event(int(result.events["event"].iloc[0]))
+def _shown(result: VideoResult, most: int) -> list[str]:
+    """Return the names of the videos that there is room for, in order: those with events before those without."""
+    names = [facts.source.name for facts in result.videos]
+    having = set(result.events["video"])
+    chosen = sorted(names, key=lambda name: name not in having)[:most]
+    return [name for name in names if name in chosen]
+
+
+def _players(result: VideoResult) -> list[dict[str, Any]]:
+    """Return a short clip of the first event of each of the first videos that have any."""
+    first = result.events.drop_duplicates("video").head(_MOST_CLIPS)
+    return [block for number in first["event"] for block in _player(result, int(number), _CLIP_BYTES // len(first))]
+
+
+def _player(result: VideoResult, number: int, most_bytes: int) -> list[dict[str, Any]]:
+    """Return a short clip of an event, without burnt-in boxes: the player draws them."""
+    event = result._event(number)
     facts = result._facts(event.video)
     title, opens = f"event {int(event.event)}", first_hit(event, result._rows(event))
     try:
@@ -135,7 +155,7 @@ def _player(result: VideoResult) -> list[dict[str, Any]]:
         times = facts.source.times()
         short = stretch.frames[times[stretch.frames] < times[stretch.frames[0]] + _CLIP_SECONDS]
         clip = cut(
-            Stretch(stretch.source, short, {}), height=_CLIP_LINES, title=title, quality=30, most_bytes=_CLIP_BYTES,
+            Stretch(stretch.source, short, {}), height=_CLIP_LINES, title=title, quality=30, most_bytes=most_bytes,
             poster=result._poster(event), time=opens,
         )  # fmt: skip
     except (WorkbenchError, OSError) as error:
@@ -148,6 +168,8 @@ def _player(result: VideoResult) -> list[dict[str, Any]]:
     state["frames"] = [item for item in state["frames"] if clip.offset - 1.0 <= item[0] <= last]
     # What was drawn on a smaller picture still has the source's coordinates: width and height are the source's.
     label = f"{title}, {format_clock(event.start)}"
+    if len(result.videos) > 1:
+        label += f" of {os.path.basename(facts.source.name)}"
     block = {"kind": "clip", "state": state, "data": clip.data, "poster": clip.poster, "label": label}
     return [block]
 
