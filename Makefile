@@ -8,7 +8,7 @@ PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/
 SETUP  := pyproject.toml constraints.txt
 LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/package.json workbench/notebook/static/*.js)
 
-.PHONY: demo test test-slow lint lab bench lock clean
+.PHONY: demo test test-slow lint lab docs bench lock clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/workbench demo -o tour.html
@@ -29,6 +29,10 @@ lint: $(VENV)/.installed-test
 
 lab: $(VENV)/.installed-all
 	$(BIN)/workbench lab
+
+# WB_DOCS_EXECUTE=1 also runs the notebooks, for their outputs.
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.video
@@ -53,4 +57,4 @@ lock: $(VENV)/.installed-test
 	cd extensions/workbench-lab && ../../$(BIN)/jlpm install --mode update-lockfile
 
 clean:
-	rm -rf $(VENV) tour.html build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tour.html build dist site docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -56,7 +56,7 @@ def backtest(items: Any, *, shares: Sequence[float] = (0.25, 0.5, 0.75, 0.9)) ->
     DataFrame
         `method str` (schedule, linear, power), `share, answered, n, median_error, within_20, coverage_80 float64`.
         `n` counts the runs that at this share had an evaluation and had not reached; `answered` those of which the
-        method told a time. Of these, `median_error` is the median of |told - actual| / actual in seconds from the
+        method told a time. Of these, `median_error` is the median of `abs(told - actual) / actual` in seconds from the
         start; `within_20` is the share within 20 %; `coverage_80` that within the band from `low` to `high`, NaN for
         methods without a band. A run that never reaches does so at infinity: only "never" is right.
 
