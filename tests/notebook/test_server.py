@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.notebook.report import notebooks as nb
 from workbench.notebook import runs
+from workbench.notebook.server import byte_range
 
 UNKNOWN = "f" * 32
 
@@ -35,14 +38,23 @@ class Server:
     root: Path
     home: Path
 
-    def call(self, method: str, path: str, body: Any = None, *, login: bool = True) -> tuple[int, Any, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        login: bool = True,
+        sent: dict[str, str] | None = None,
+        opener: urllib.request.OpenerDirector | None = None,
+    ) -> tuple[int, Any, Any]:
         """Return status, content (JSON read) and headers of an answer."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/{path}", data=data, method=method)
-        if login:
+        request = urllib.request.Request(f"{self.url}/{path}", data=data, method=method, headers=sent or {})
+        if login and opener is None:
             request.add_header("Authorization", f"token {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with (opener or urllib.request.build_opener()).open(request, timeout=60) as answer:
                 status, content, headers = answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             with error:
@@ -50,6 +62,14 @@ class Server:
         if content and "json" in headers.get("Content-Type", ""):
             content = json.loads(content)
         return status, content, headers
+
+    def browser(self) -> urllib.request.OpenerDirector:
+        """Return what asks with the cookie of a login, as a page does."""
+        jar = http.cookiejar.CookieJar()
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        opener.open(f"{self.url}/api/status?token={self.token}").close()
+        assert any(cookie.name.startswith("username-") for cookie in jar)
+        return opener
 
     def record(self, run_id: str, **values: Any) -> None:
         """Write the record of a run, by default one that this process is at."""
@@ -113,6 +133,8 @@ ROUTES = [
     ("DELETE", f"workbench/runs/{UNKNOWN}"),
     ("GET", "workbench/report?path=n.ipynb"),
     ("POST", "workbench/report"),
+    ("GET", "workbench/video?path=cam.mp4"),
+    ("HEAD", "workbench/video?path=cam.mp4"),
     ("GET", "workbench/status"),
 ]
 
@@ -124,20 +146,39 @@ def test_nobody_gets_in_without_a_token(server: Server, method: str, path: str) 
     assert b"cell" not in (content if isinstance(content, bytes) else json.dumps(content).encode())
 
 
-@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] != "GET"])
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] in ("POST", "DELETE")])
 def test_a_cookie_alone_changes_nothing(server: Server, method: str, path: str) -> None:
-    jar = http.cookiejar.CookieJar()
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    opener.open(f"{server.url}/api/status?token={server.token}").close()
-    assert any(cookie.name.startswith("username-") for cookie in jar)
-    with opener.open(f"{server.url}/workbench/runs") as answer:
-        assert answer.status == 200
-    request = urllib.request.Request(f"{server.url}/{path}", data=b"{}", method=method)
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        opener.open(request)
-    with caught.value as error:
-        assert error.code == 403
-        assert b"_xsrf" in error.read()
+    opener = server.browser()
+    assert server.call("GET", "workbench/runs", opener=opener)[0] == 200
+    status, content, _ = server.call(method, path, {}, opener=opener)
+    assert status == 403
+    assert "_xsrf" in json.dumps(content)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_page_of_another_site_is_refused(server: Server, method: str, path: str) -> None:
+    """It has the reader's cookie, which the browser adds, but says where it is from; a scheme or a port is enough."""
+    (server.root / "cam.mp4").write_bytes(b"film")
+    nb.write(server.root / "n.ipynb", [nb.code("secret = 1")])
+    body, opener = {"path": "n.ipynb"} if method == "POST" else None, server.browser()
+    for origin in ("http://elsewhere.example", server.url.replace("127.0.0.1", "localhost"), "null"):
+        status, content, headers = server.call(method, path, body, sent={"Origin": origin}, opener=opener)
+        assert status in (403, 404), origin
+        assert "film" not in str(content) and "secret" not in str(content)
+        assert headers["Access-Control-Allow-Origin"] is None
+
+
+@pytest.mark.parametrize("path", ["workbench/video?path=cam.mp4", "workbench/report?path=n.ipynb"])
+def test_what_costs_or_can_be_embedded_is_not_read_from_another_site(server: Server, path: str) -> None:
+    """A `<video>` of another site sends no Origin, only a Referer, or none."""
+    (server.root / "cam.mp4").write_bytes(b"film")
+    nb.write(server.root / "n.ipynb", [])
+    opener = server.browser()
+    assert server.call("GET", path, opener=opener)[0] == 403
+    assert server.call("GET", path, opener=opener, sent={"Referer": "http://elsewhere.example/"})[0] == 403
+    status, _, headers = server.call("GET", path, opener=opener, sent={"Referer": f"{server.url}/lab"})
+    assert status == 200
+    assert headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_runs_are_newest_first(server: Server) -> None:
@@ -229,6 +270,9 @@ def test_report(server: Server) -> None:
     status, page, _ = server.call("POST", "workbench/report", body)
     assert status == 200
     assert b"secret" not in page
+    estimate = "workbench/report?path=sub/n%20b.ipynb&hide_code=1&limit=1MiB"
+    assert server.call("GET", estimate)[1]["bytes"] == len(page)
+    assert server.call("GET", "workbench/report?path=sub/n%20b.ipynb&limit=20")[0] == 400
     assert sorted(server.root.rglob("*")) == before
     assert path.exists()
 
@@ -254,6 +298,113 @@ def test_report_says_what_is_wrong(server: Server) -> None:
                          ({"path": "text.txt"}, 400), ({"path": "broken.ipynb"}, 400), ({"path": "sub"}, 404),
                          ({"path": ".hidden.ipynb"}, 404), ({"path": "fine.ipynb", "limit": "20"}, 400)):  # fmt: skip
         assert server.call("POST", "workbench/report", body)[0] == status, body
+
+
+@pytest.fixture
+def film(server: Server) -> bytes:
+    """Return the bytes of `sub/cam 1.mp4`: more than one chunk."""
+    content = b"".join(number.to_bytes(4, "big") for number in range(150_001))
+    (server.root / "sub" / "cam 1.mp4").write_bytes(content)
+    return content
+
+
+FILM = "workbench/video?path=sub/cam%201.mp4"
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=5-", 5, None),
+        ("bytes=-7", -7, None),
+        ("bytes=262140-262150", 262140, 262151),
+        ("bytes=600000-99999999999", 600_000, None),
+        ("bytes=-99999999999", 0, None),
+        ("Bytes = 3-4", 3, 5),
+        ("items=0-5", 0, None),  # of a unit that nobody knows: to be ignored
+    ],
+)
+def test_a_video_in_parts(server: Server, film: bytes, asked: str, start: int, end: int | None) -> None:
+    wanted = film[start:end]
+    status, content, headers = server.call("GET", FILM, sent={"Range": asked})
+    assert content == wanted
+    assert headers["Content-Type"] == "video/mp4"
+    assert status == (200 if wanted == film else 206)
+    first = slice(start, end).indices(len(film))[0]
+    said = f"bytes {first}-{first + len(wanted) - 1}/{len(film)}" if status == 206 else None
+    assert headers["Content-Range"] == said
+    status, content, headers = server.call("HEAD", FILM, sent={"Range": asked})
+    assert (content, headers["Content-Length"], headers["Content-Range"]) == (b"", str(len(wanted)), said)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=0-1,3-4",
+        "bytes=" + ",".join(["0-"] * 500),
+        "bytes=600004-",  # the file has 600,004 bytes
+        "bytes=9-3",
+        "bytes=-0",
+        "bytes=-",
+        "bytes=",
+        "bytes",
+        "bytes=a-b",
+        "bytes=1-2-3",
+        "bytes=+1-2",
+        "bytes=--5",
+        "bytes=0x1-0x2",
+        "bytes=٣-٤",
+        "bytes=0-" + "9" * 4000,
+    ],
+)
+def test_other_ranges_are_refused(server: Server, film: bytes, asked: str) -> None:
+    sent = {"Range": asked.encode().decode("latin-1")}
+    status, content, headers = server.call("GET", FILM, sent=sent)
+    assert status == 416
+    assert len(json.dumps(content)) < 200
+    assert headers["Content-Range"] == f"bytes */{len(film)}"
+
+
+@given(size=st.integers(1, 50), start=st.integers(0, 60), end=st.none() | st.integers(0, 60))
+def test_a_range_is_a_slice(size: int, start: int, end: int | None) -> None:
+    content = bytes(range(size))
+    for header, slice_ in (
+        (f"bytes={start}-{'' if end is None else end}", slice(start, None if end is None else end + 1)),
+        (f"bytes=-{start}", slice(max(0, size - start), None)),
+    ):
+        found = byte_range(header, size)
+        assert (content[found[0] : found[1]] if found else b"") == content[slice_]
+        assert found is None or 0 <= found[0] < found[1] <= size
+
+
+def test_a_part_of_another_version_is_the_whole(server: Server, film: bytes) -> None:
+    tag = server.call("HEAD", FILM)[2]["ETag"]
+    assert server.call("GET", FILM, sent={"If-None-Match": tag})[0] == 304
+    sent = {"Range": "bytes=0-3", "If-Range": tag}
+    assert server.call("GET", FILM, sent=sent)[:2] == (206, film[:4])
+    (server.root / "sub" / "cam 1.mp4").write_bytes(b"another film")
+    assert server.call("GET", FILM, sent=sent)[:2] == (200, b"another film")
+    assert server.call("GET", FILM, sent={"If-None-Match": tag})[0] == 200
+
+
+def test_videos_stay_inside_the_root(server: Server, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.mp4"
+    outside.write_bytes(b"film")
+    (server.root / "empty.mp4").write_bytes(b"")
+    (server.root / ".hidden.mp4").write_bytes(b"film")
+    (server.root / "notes.txt").write_text("secret")
+    for name, target in (("link.mp4", outside), ("linked", tmp_path), ("to_text.mp4", server.root / "notes.txt")):
+        (server.root / name).unlink(missing_ok=True)
+        (server.root / name).symlink_to(target)
+    up = os.path.relpath(outside, server.root)
+    for path, wanted in ((up, 403), (f"sub/../{up}", 403), (up.replace("..", "%2e%2e").replace("/", "%2f"), 403),
+                         ("link.mp4", 403), ("linked/outside.mp4", 403), (str(outside), 404), ("sub", 404),
+                         (".hidden.mp4", 404), ("gone.mp4", 404), ("notes.txt", 400), ("to_text.mp4", 400), ("", 400),
+                         ("cam%00.mp4", 404), ("empty.mp4", 200)):  # fmt: skip
+        status, content, _ = server.call("GET", f"workbench/video?path={path}")
+        assert status == wanted, path
+        assert "film" not in str(content) and "secret" not in str(content), path
+    assert server.call("GET", "workbench/video")[0] == 400
 
 
 def test_status_is_what_the_doctor_says(server: Server) -> None:

@@ -1,7 +1,9 @@
-"""The JupyterLab server's part: runs of all kernels, reports, status, over HTTP below `workbench/`.
+"""The JupyterLab server's part: runs of all kernels, reports, videos, status, over HTTP below `workbench/`.
 
 The handlers hold no logic of their own: records are `notebook.runs`, reports are `notebook.report`. Every route needs a
-login, is authorised as the resource `workbench`, and keeps the server's check of the XSRF token.
+login, is authorised as the resource `workbench`, and keeps the server's check of the XSRF token; what only reads, but
+costs much or can be shown by a page of another site, is checked as well. Files are below the server's folder, links
+followed.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +20,8 @@ from typing import Any, TypeVar, cast
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import ensure_async, url_path_join
-from tornado.web import HTTPError, authenticated
+from tornado.iostream import StreamClosedError
+from tornado.web import Finish, HTTPError, authenticated
 
 from workbench.engine.errors import WorkbenchError
 
@@ -25,6 +29,12 @@ __all__ = ["handlers"]
 
 #: seconds that a cancelled run has to end by itself before its kernel is interrupted
 PATIENCE = 2.0
+#: endings of the files that the video route serves, and their types
+VIDEOS = {
+    ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm", ".ogv": "video/ogg",
+    ".mkv": "video/x-matroska", ".avi": "video/x-msvideo", ".mpg": "video/mpeg", ".mpeg": "video/mpeg",
+}  # fmt: skip
+_CHUNK = 256 * 1024
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -40,6 +50,23 @@ class _Handler(APIHandler):  # type: ignore[misc]
     def answer(self, status: int, content: Any) -> None:
         self.set_status(status)
         self.finish(json.dumps(content, allow_nan=False))
+
+    def root(self) -> Path:
+        """Return the folder of the contents manager."""
+        return Path(os.path.expanduser(getattr(self.contents_manager, "root_dir", "") or ".")).resolve()
+
+    def file(self, path: str) -> Path:
+        """Return the file that a path of the contents manager names; links are followed, then checked."""
+        if not path.strip("/") or "\0" in path:
+            raise HTTPError(400, "No file is named.")
+        root = self.root()
+        found = Path(os.path.realpath(root / path.strip("/")))
+        if not found.is_relative_to(root):
+            raise HTTPError(403, "That is outside the server's folder.")
+        hidden = any(part.startswith(".") for part in found.relative_to(root).parts)
+        if not found.is_file() or (hidden and not getattr(self.contents_manager, "allow_hidden", False)):
+            raise HTTPError(404, "There is no such file.")
+        return found
 
 
 class RunsHandler(_Handler):
@@ -110,12 +137,14 @@ class ReportHandler(_Handler):
 
     @_guarded
     async def get(self) -> None:
-        """Answer with what the report would hold; nothing is written."""
-        from workbench.notebook.report.exporter import estimate
-
+        """Answer with what the report would hold; nothing is written. `hide_code` and `limit` as in `POST`."""
+        self.check_xsrf_cookie()
         source = self._notebook(self.get_query_argument("path", ""))
+        hide = self.get_query_argument("hide_code", "") in ("1", "true")
+        limit = self.get_query_argument("limit", "20MiB")
+        work = partial(_estimate, source, roots=self._roots(), hide_code=hide, limit=limit)
         async with self._turn():
-            self.answer(200, await self._made(partial(estimate, source, roots=self._roots())))
+            self.answer(200, await self._made(work))
 
     @_guarded
     async def post(self) -> None:
@@ -143,32 +172,102 @@ class ReportHandler(_Handler):
         locks: dict[str, asyncio.Lock] = self.settings.setdefault("workbench_report_locks", {})
         return locks.setdefault(user, asyncio.Lock())
 
-    def _root(self) -> Path:
-        return Path(os.path.expanduser(getattr(self.contents_manager, "root_dir", "") or ".")).resolve()
-
     def _roots(self) -> list[Path]:
         """Return the folders from which a report may take a video."""
         from workbench.engine.store import home
 
-        return [self._root(), home()]
+        return [self.root(), home()]
 
     def _notebook(self, path: str) -> Path:
-        """Return the file that a path of the contents manager names; links are followed, then checked."""
-        if not path.strip("/"):
-            raise HTTPError(400, "No notebook is named.")
-        root = self._root()
-        if "\0" in path:
-            raise HTTPError(400, "No notebook is named.")
-        named = root / path.strip("/")
-        found = Path(os.path.realpath(named))
-        if not found.is_relative_to(root):
-            raise HTTPError(403, "That is outside the server's folder.")
-        hidden = any(part.startswith(".") for part in found.relative_to(root).parts)
-        if not found.is_file() or (hidden and not getattr(self.contents_manager, "allow_hidden", False)):
-            raise HTTPError(404, "There is no such file.")
+        found = self.file(path)
         if found.suffix != ".ipynb":
             raise HTTPError(400, "That is not a notebook.")
         return found
+
+
+class VideoHandler(_Handler):
+    """`GET` and `HEAD workbench/video`: a video, whole or the part that a player asks for."""
+
+    @_guarded
+    async def get(self) -> None:
+        """Answer with the bytes of one range, or of the whole file."""
+        self.check_xsrf_cookie()
+        found = self.file(self.get_query_argument("path", ""))
+        kind = VIDEOS.get(found.suffix.lower())
+        if kind is None:
+            raise HTTPError(400, "That is not a video.")
+        with await _aside(open, found, "rb") as file:
+            facts = os.fstat(file.fileno())
+            tag, size = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"', facts.st_size
+            self.set_header("Accept-Ranges", "bytes")
+            self.set_header("Cache-Control", "private, no-cache")
+            self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+            self.set_header("ETag", tag)
+            if self.request.headers.get("If-None-Match") == tag:
+                self.set_status(304)
+                self.finish(set_content_type=kind)
+                return
+            asked = self.request.headers.get("Range", "")
+            if self.request.headers.get("If-Range", tag) != tag:
+                asked = ""  # a part of another file than the one that the client began with
+            part = byte_range(asked, size)
+            if part is None:
+                self.set_header("Content-Range", f"bytes */{size}")
+                self.answer(416, {"message": "One range of bytes that the file has."})
+                return
+            start, end = part
+            if (start, end) != (0, size):
+                self.set_status(206)
+                self.set_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+            self.set_header("Content-Type", kind)
+            self.set_header("Content-Length", end - start)
+            if self.request.method == "GET":
+                await self._send(file, start, end)
+        self.finish(set_content_type=kind)
+
+    head = get
+
+    def compute_etag(self) -> None:
+        """Leave the tag that `get` has set: Tornado's own is a hash of what it holds in memory."""
+
+    async def _send(self, file: Any, start: int, end: int) -> None:
+        """Write a part of a file as fast as the client takes it; Tornado breaks off one that has become shorter."""
+        await _aside(file.seek, start)
+        while start < end and (chunk := await _aside(file.read, min(_CHUNK, end - start))):
+            start += len(chunk)
+            self.write(chunk)
+            try:
+                await self.flush()
+            except StreamClosedError:  # the player wants another part now
+                raise Finish from None
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """Return start and end of the bytes that a `Range` header asks for.
+
+    Parameters
+    ----------
+    header : str
+        The header; without one, or in a unit that is not bytes, all is asked for.
+    size : int
+        Bytes of the file.
+
+    Returns
+    -------
+    (int, int) or None
+        The end is exclusive. None: several ranges, none that can be read, or one that the file does not have.
+    """
+    unit, equals, asked = header.partition("=")
+    if not header or (equals and unit.strip().lower() != "bytes"):
+        return 0, size
+    found = re.fullmatch(r"\s*([0-9]{0,18})-([0-9]{0,18})\s*", asked)
+    if found is None or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        start, end = max(0, size - int(found[2])), size
+    else:
+        start, end = int(found[1]), min(size, int(found[2]) + 1) if found[2] else size
+    return (start, end) if start < end else None
 
 
 class StatusHandler(_Handler):
@@ -191,9 +290,16 @@ def handlers(base_url: str) -> list[tuple[str, type[_Handler]]]:
         (rf"runs/{run_id}/cancel", CancelHandler),
         (rf"runs/{run_id}", RunHandler),
         (r"report", ReportHandler),
+        (r"video", VideoHandler),
         (r"status", StatusHandler),
     ]
     return [(url_path_join(base_url, "workbench", path), handler) for path, handler in routes]
+
+
+def _estimate(source: Path, **options: Any) -> dict[str, Any]:
+    from workbench.notebook.report.exporter import estimate
+
+    return estimate(source, **options)
 
 
 def _page(source: Path, *, limit: str, hide_code: bool, roots: list[Path]) -> bytes:
@@ -211,4 +317,4 @@ async def _aside(work: Any, *arguments: Any) -> Any:
 
 def _load_jupyter_server_extension(server: Any) -> None:
     server.web_app.add_handlers(".*$", handlers(server.web_app.settings["base_url"]))
-    server.log.info("Workbench: runs, reports and status are served below workbench/.")
+    server.log.info("Workbench: runs, reports, videos and status are served below workbench/.")

@@ -129,10 +129,16 @@ def save(content: Any, source: Path, target: Path, *, limit: int, **options: Any
     return Report(target, len(page), frame(rows), warnings)
 
 
-def estimate(notebook: str | os.PathLike[str], *, roots: list[Path] | None = None) -> dict[str, Any]:
+def estimate(
+    notebook: str | os.PathLike[str],
+    *,
+    limit: str = DEFAULT_LIMIT,
+    hide_code: bool = False,
+    roots: list[Path] | None = None,
+) -> dict[str, Any]:
     """Return what a report of a notebook would hold, without writing it: `bytes`, and `assets` as a list of rows."""
-    source = _existing(Path(notebook))
-    page, rows, _ = render(read(source), source, limit=as_bytes(DEFAULT_LIMIT, "limit"), roots=roots)
+    source, size = _existing(Path(notebook)), as_bytes(limit, "limit")
+    page, rows, _ = render(read(source), source, limit=size, hide_code=hide_code, roots=roots)
     return {"bytes": len(page), "assets": frame(rows).to_dict("records")}
 
 
