@@ -171,6 +171,8 @@ class Body(Merging):
         """Return the text of the function's parameters and body, without its name."""
         task, tile = self.task, self.tile
         rows = tile.rows
+        if self.long:  # so is all that is computed from it
+            self.line("t = t + tl.full((), 0, tl.int64)")
         if tile.whole and task.mode != "flat":
             for side in task.sides:
                 width = power_of_two(int(side[1:]))

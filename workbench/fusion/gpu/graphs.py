@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.fusion.expr import Expr, leaf, map_
@@ -19,7 +19,7 @@ from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
 if TYPE_CHECKING:
     from workbench.fusion.capture.fx.regions import Cut, Region
 
-__all__ = ["plan_cut", "planned_region"]
+__all__ = ["plan_cut", "planned_region", "region_plan"]
 
 #: kinds of nodes that are no calls of their own
 UNCOUNTED = ("Leaf", "Const", "View", "Broadcast", "Item")
@@ -53,33 +53,56 @@ def plan_cut(cut: Cut, device: str = "cuda:sm_90") -> FusionPlan:
             _add_call(plan, step, model)
     for node, reason in cut.reasons:
         plan.reason_rows.append(ReasonRow(_name(node), reason, _where(where_of(node))))
-    _tell_before(plan, cut)
+    _tell_before(plan, cut.gm.graph.nodes)
     plan.plan_ms = 1e3 * (time.process_time() - begin)
     plan.triton = "\n\n".join(each.text for each in plan.sources)
     return plan
 
 
-def planned_region(region: Region, model: DeviceModel) -> Planned:
-    """Return the kernels of a region, for tensors of the shapes that it was captured with."""
+def region_plan(region: Region, found: Planned, model: DeviceModel) -> FusionPlan:
+    """Return the plan of one region."""
+    plan = FusionPlan(device=model.device)
+    _add_region(plan, found, model)
+    _tell_before(plan, region.nodes)
+    plan.triton = "\n\n".join(each.text for each in plan.sources)
+    return plan
+
+
+def planned_region(region: Region, model: DeviceModel, inputs: Sequence[Any] = ()) -> Planned:
+    """Return the kernels of a region.
+
+    Parameters
+    ----------
+    region : Region
+    model : DeviceModel
+    inputs : sequence of Tensor or int
+        Of the form that it is for; by default that which it was captured with.
+    """
     from workbench.fusion.capture.fx.calls import value_of
     from workbench.fusion.capture.fx.execution import ordered
-    from workbench.fusion.capture.fx.regions import hint, is_tensor
 
-    values: list[Any] = []
-    for node in region.inputs:
-        value = value_of(node)
-        if not is_tensor(node):
-            values.append(hint(value))
-            continue
-        shape = tuple(hint(d) for d in value.shape)
-        stride = tuple(hint(d) for d in value.stride())
-        values.append(leaf(Spec(shape, stride, str(value.dtype).removeprefix("torch."))))
+    known = [given(each) for each in inputs or [value_of(node) for node in region.inputs]]
+    values: list[Any] = [leaf(each) if isinstance(each, Spec) else each for each in known]
     stored = [str(each).removeprefix("torch.") if each is not None else None for each in region.storage_out]
     roots, looks = ordered(region.build(values), region)
     found = planned([_copied(each) for each in roots], model, stored)
     found.looks = looks
     found.leaves = [each for each in values if isinstance(each, Expr)]
     return found
+
+
+def given(value: Any) -> Any:
+    """Return what a plan is made for: a number, or what is known of a tensor without its memory."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensor
+
+    from workbench.fusion.capture.fx.regions import hint
+
+    if not isinstance(value, torch.Tensor):
+        return hint(value)
+    shape, stride = tuple([hint(d) for d in value.shape]), tuple([hint(d) for d in value.stride()])
+    aligned = isinstance(value, FakeTensor) or value.is_meta or value.data_ptr() & 15 == 0
+    return Spec(shape, stride, str(value.dtype).removeprefix("torch."), aligned)
 
 
 def _copied(root: Expr) -> Expr:
@@ -200,9 +223,9 @@ def _sizes(node: Any) -> int:
     return sum(math.prod([hint(d) for d in each.shape]) * each.element_size() for each in tensors)
 
 
-def _tell_before(plan: FusionPlan, cut: Cut) -> None:
-    """Note what the graph moves if each of its nodes is a kernel."""
-    for node in cut.gm.graph.nodes:
+def _tell_before(plan: FusionPlan, nodes: Iterable[Any]) -> None:
+    """Note what a graph moves if each of its nodes is a kernel."""
+    for node in nodes:
         if node.op != "call_function":
             continue
         read, written = _traffic(node)

@@ -1,15 +1,17 @@
-"""Loading kernels, binding their arguments, and running a planned region on tensors."""
+"""Loading kernels, binding their arguments, and launching them on tensors."""
 
 from __future__ import annotations
 
 import linecache
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.fusion import cache
 from workbench.fusion.errors import interpreter_off, no_gpu
 from workbench.fusion.expr import Expr
 from workbench.fusion.gpu.triton_gen import Argument, Source
@@ -17,6 +19,8 @@ from workbench.fusion.plan.inline import base_of
 
 if TYPE_CHECKING:
     import torch
+
+    from workbench.fusion.gpu.calls import StitchedCall
 
 __all__ = ["Program", "compile_region", "function_of", "interpreting"]
 
@@ -27,12 +31,27 @@ def interpreting() -> bool:
 
 
 def function_of(source: Source) -> Any:
-    """Return the kernel of a source as Triton knows it."""
-    name = f"<workbench {source.name} {hash(source.text):x}>"
-    linecache.cache[name] = (len(source.text), None, source.text.splitlines(True), name)
-    space: dict[str, Any] = {"__name__": f"workbench.fusion.gpu.{source.name}"}
-    exec(compile(source.text, name, "exec"), space)
-    return space[source.name]
+    """Return the kernel of a source as Triton knows it; sources of one text are one kernel, compiled once."""
+    key = ("triton", interpreting(), source.text)
+    found = cache.kernels.get(key)
+    if found is None:
+        name = f"<workbench {source.name} {hash(source.text):x}>"
+        linecache.cache[name] = (len(source.text), None, source.text.splitlines(True), name)
+        space: dict[str, Any] = {"__name__": f"workbench.fusion.gpu.{source.name}"}
+        exec(compile(source.text, name, "exec"), space)
+        found = space[source.name]
+        cache.kernels.put(key, found)
+    return found
+
+
+@dataclass(eq=False)
+class _Room:
+    """What a program keeps for one stream of one device: launches of two streams may run at the same time."""
+
+    #: number of a launch -> the counter of its barrier
+    barriers: dict[int, torch.Tensor] = field(default_factory=dict)
+    #: number of a launch -> the addresses that its table holds, and the table
+    tables: dict[int, tuple[list[int], torch.Tensor]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -53,12 +72,30 @@ class Program:
     sources: list[Source]
     storage: Callable[[Expr], str]
     functions: list[Any] = field(default_factory=list)
-    barriers: dict[int, Any] = field(default_factory=dict)
-    grids: dict[int, int] = field(default_factory=dict)
+    rooms: dict[Any, _Room] = field(default_factory=dict)
+    #: device, number of a launch -> blocks that are resident at the same time
+    grids: dict[Any, int] = field(default_factory=dict)
+    #: device, id of a leaf -> an array that the capture made
     constants: dict[Any, Any] = field(default_factory=dict)
 
-    def __call__(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
-        """Run on tensors, one for each leaf."""
+    def __call__(
+        self, *tensors: torch.Tensor, into: Mapping[int, torch.Tensor] | None = None, room: Any = None
+    ) -> list[torch.Tensor]:
+        """Run on tensors, one for each leaf.
+
+        Parameters
+        ----------
+        *tensors : Tensor
+        into : dict, optional
+            Result, by its place -> the tensor that it is written to: dense, of its shape and type.
+        room : hashable, optional
+            What tells launches apart that may run at the same time, if it is not the current stream.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            Before any kernel has started.
+        """
         import torch
 
         device = tensors[0].device if tensors else torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -66,65 +103,86 @@ class Program:
             raise interpreter_off() if not torch.cuda.is_available() else no_gpu()
         if not self.functions:
             self.functions = [function_of(each) for each in self.sources]
-        known: dict[int, torch.Tensor] = {id(leaf): tensor for leaf, tensor in zip(self.leaves, tensors, strict=True)}
-        for number, source in enumerate(self.sources):
-            args = [self.bound(each, known, device, number) for each in source.arguments]
-            places = [k for k, each in enumerate(source.arguments) if each.what == "table"]
-            for k in places:
-                args[k] = self.table(source, known, device)
-            grid, more = self.grid(number, args, device)
-            self.functions[number][(grid,)](*args, num_warps=source.warps, **more)
+        known: dict[Any, torch.Tensor] = {id(leaf): tensor for leaf, tensor in zip(self.leaves, tensors, strict=True)}
+        for place, tensor in (into or {}).items():
+            known[id(base_of(self.results[place]))] = tensor
+        # kernels start on the current device, on its current stream
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            stream = torch.cuda.current_stream().cuda_stream if device.type == "cuda" else 0
+            own = self.rooms.setdefault((device, stream) if room is None else room, _Room())
+            # all memory is taken before the first kernel starts: a launch that fails for want of it has changed nothing
+            calls = [self.call(number, known, device, own) for number in range(len(self.sources))]
+            for number, (grid, args, more) in enumerate(calls):
+                self.launch(number, grid, args, more, device)
         return [self.result(each, known, device) for each in self.results]
 
-    def bound(self, argument: Argument, known: dict[Any, Any], device: Any, number: int) -> Any:
+    def call(self, number: int, known: dict[Any, Any], device: Any, room: _Room) -> tuple[int, list[Any], Any]:
+        """Return the grid of a launch, its arguments, and the options that it is compiled with."""
         import torch
 
-        kind = getattr(torch, argument.storage)
-        if argument.what == "barrier":
-            if number not in self.barriers:
-                self.barriers[number] = torch.zeros(1, dtype=torch.int64, device=device)
-            return self.barriers[number]
-        if argument.what == "table":
-            return None
-        key: Any = id(argument.node) if argument.what == "array" else (id(argument.node), argument.number)
-        if key not in known and argument.node is not None and argument.node.kind == "Leaf":
-            held = self.constants.get(key)  # an array that the capture made
+        source = self.sources[number]
+        args: list[Any] = []
+        for each in source.arguments:
+            if each.what == "barrier":
+                if number not in room.barriers:
+                    room.barriers[number] = torch.zeros(1, dtype=torch.int64, device=device)
+                args.append(room.barriers[number])
+            elif each.what == "table":
+                args.append(self.table(number, known, device, room))
+            else:
+                args.append(self.bound(each, known, device))
+        more = {"num_warps": source.warps, "enable_fp_fusion": True}
+        if source.phases == 1 or interpreting():
+            return source.tiles if source.phases == 1 else 1, args, more
+        more["launch_cooperative_grid"] = True
+        if (device, number) not in self.grids:
+            compiled = self.functions[number].warmup(*args, grid=(1,), **more)
+            self.grids[device, number] = min(source.tiles, resident(compiled, source.warps, device))
+        return self.grids[device, number], args, more
+
+    def launch(self, number: int, grid: int, args: list[Any], more: Any, device: Any) -> None:
+        """Start a kernel."""
+        while True:
+            try:
+                self.functions[number][(grid,)](*args, **more)
+            except RuntimeError as error:  # other work may hold what was counted on; refused, it has not begun
+                if grid == 1 or "cooperative" not in str(error):
+                    raise
+                grid = self.grids[device, number] = grid // 2
+            else:
+                return
+
+    def bound(self, argument: Argument, known: dict[Any, Any], device: Any) -> Any:
+        """Return the tensor of an argument; memory is taken for it if it has none yet."""
+        import torch
+
+        node = argument.node
+        key: Any = id(node) if argument.what == "array" else (id(node), argument.number)
+        if key not in known and node is not None and node.kind == "Leaf":  # an array that the capture made
+            held = self.constants.get((device, key))
             if held is None:
-                held = torch.from_numpy(np.ascontiguousarray(argument.node.data)).to(device)
-                self.constants[key] = held
+                held = torch.from_numpy(np.ascontiguousarray(node.data)).to(device)
+                self.constants[device, key] = held
             known[key] = held
         if key not in known:
-            shape: Any = argument.node.shape if argument.what == "array" and argument.node else (argument.size,)
-            known[key] = torch.empty(shape, dtype=kind, device=device)
+            shape: Any = node.shape if argument.what == "array" and node is not None else (argument.size,)
+            known[key] = torch.empty(shape, dtype=getattr(torch, argument.storage), device=device)
         return known[key]
 
-    def table(self, source: Source, known: dict[Any, Any], device: Any) -> Any:
+    def table(self, number: int, known: dict[Any, Any], device: Any, room: _Room) -> Any:
+        """Return the table of a launch; it is sent again if an address is another one than the last time."""
         import torch
 
-        rows = []
-        for each in source.table:
-            if isinstance(each, int):
-                rows.append(each)
-                continue
-            what, node, number = each
-            argument = Argument("", what, node, number, self.storage(node) if what == "array" else "float32", 0)
-            rows.append(self.bound(argument, known, device, 0).data_ptr())
-        return torch.tensor(rows, dtype=torch.int64, device=device)
-
-    def grid(self, number: int, args: list[Any], device: Any) -> tuple[int, dict[str, Any]]:
-        source = self.sources[number]
-        if source.phases == 1:
-            return source.tiles, {}
-        if interpreting():
-            return 1, {}
-        if number not in self.grids:
-            compiled = self.functions[number].warmup(
-                *args, grid=(1,), num_warps=source.warps, launch_cooperative_grid=True
-            )
-            self.grids[number] = min(source.tiles, resident(compiled, source.warps, device))
-        return self.grids[number], {"launch_cooperative_grid": True}
+        rows: list[int] = []
+        for each in self.sources[number].table:
+            rows.append(each if isinstance(each, int) else self.bound(each, known, device).data_ptr())
+        last = room.tables.get(number)
+        if last is None or last[0] != rows:
+            last = room.tables[number] = rows, torch.tensor(rows, dtype=torch.int64, device=device)
+        return last[1]
 
     def result(self, node: Expr, known: dict[Any, Any], device: Any) -> Any:
+        """Return what was asked for: an array, or what views see of it."""
         import torch
 
         if node.kind == "Const":
@@ -161,42 +219,26 @@ def resident(compiled: Any, warps: int, device: Any) -> int:
     return int(max(1, blocks)) * int(properties.multi_processor_count)
 
 
-def specs_of(tensors: Sequence[Any]) -> list[Any]:
-    """Return what a plan knows of tensors."""
-    from workbench.fusion.gpu.memory import Spec
-
-    found = []
-    for each in tensors:
-        stride = tuple(int(k) for k in each.stride())
-        aligned = int(each.storage_offset()) * each.element_size() % 16 == 0
-        found.append(Spec(tuple(int(d) for d in each.shape), stride, str(each.dtype).removeprefix("torch."), aligned))
-    return found
-
-
-def compile_region(region: Any, example_inputs: Sequence[Any]) -> Callable[..., list[Any]]:
+def compile_region(
+    region: Any, example_inputs: Sequence[Any] = (), *, deterministic: bool = False, graphs: bool = False
+) -> StitchedCall:
     """Return what computes the outputs of a region of a torch graph from tensors on the GPU.
 
     Parameters
     ----------
     region : Region
     example_inputs : sequence of Tensor or int
-        Of the shapes that the region was captured with.
+        Of the form that it is compiled for first; by default that which it was captured with.
+    deterministic : bool
+        Whether sums are cut alike on all devices. Those of one device are always merged in one order.
+    graphs : bool
+        Whether the launches of a call are one CUDA graph.
 
     Raises
     ------
     Unsupported
         If no kernel has a form for some of it.
     """
-    import torch
+    from workbench.fusion.gpu.calls import StitchedCall
 
-    from workbench.fusion.gpu.graphs import planned_region
-    from workbench.fusion.gpu.planning import device_of, program_of_plan
-
-    found = planned_region(region, device_of())
-    program = program_of_plan(found, found.leaves)
-
-    def run(*values: Any) -> list[Any]:
-        made = program(*[each for each in values if isinstance(each, torch.Tensor)])
-        return [each if look is None else each.permute(look) for each, look in zip(made, found.looks, strict=True)]
-
-    return run
+    return StitchedCall(region, example_inputs, deterministic=deterministic, graphs=graphs)

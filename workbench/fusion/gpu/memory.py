@@ -82,8 +82,10 @@ class Look:
     Attributes
     ----------
     base : Expr
+    shape : tuple of int
+        Of what the last view gives.
     strides : tuple of int
-        In elements, of what the last view gives.
+        In elements, of the same.
     moved : int
         Elements before its first one.
     below : tuple of (shape, strides, moved)
@@ -92,9 +94,18 @@ class Look:
     """
 
     base: Expr
+    shape: tuple[int, ...]
     strides: tuple[int, ...]
     moved: int
     below: tuple[tuple[tuple[int, ...], tuple[int, ...], int], ...] = ()
+
+    @property
+    def last(self) -> int:
+        """The largest offset, in elements."""
+        return max(
+            moved + sum((d - 1) * abs(step) for d, step in zip(shape, strides, strict=True))
+            for shape, strides, moved in [(self.shape, self.strides, self.moved), *self.below]
+        )
 
 
 def looked(node: Expr) -> Look:
@@ -116,7 +127,7 @@ def looked(node: Expr) -> Look:
             below.append((array.shape, _steps(array), (_address(array) - start) // array.dtype.itemsize))
             array = like(array.dtype, shape)
             start = _address(array)
-    return Look(base, _steps(array), (_address(array) - start) // array.dtype.itemsize, tuple(below))
+    return Look(base, array.shape, _steps(array), (_address(array) - start) // array.dtype.itemsize, tuple(below))
 
 
 def _address(array: np.ndarray) -> int:

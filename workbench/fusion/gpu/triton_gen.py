@@ -10,7 +10,7 @@ from typing import Any
 from workbench.fusion.expr import Expr
 from workbench.fusion.gpu.body import Body, Tile, tile_of
 from workbench.fusion.gpu.language import HELPERS
-from workbench.fusion.gpu.memory import TYPES, Spec
+from workbench.fusion.gpu.memory import TYPES, Spec, looked
 from workbench.fusion.gpu.merging import merged_scalar
 from workbench.fusion.gpu.tasks import WHOLE, Launch, Reach, Task, Work, launch_of
 from workbench.fusion.plan.inline import base_of
@@ -19,8 +19,10 @@ from workbench.fusion.plan.model import Limits
 
 __all__ = ["Argument", "Source", "emit"]
 
-#: tasks of one kind from which on a table holds their addresses, and pointers that a kernel takes as arguments
-MANY, POINTERS = 3, 200
+#: tasks of one kind from which on a table holds their addresses
+MANY = 3
+#: offsets up to which 32 bits are enough, whatever tiles and masks add to it
+FAR = 2**31 - 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +59,8 @@ class Source:
     ----------
     name, text : str
     arguments : list of Argument
-    table : list of list
-        Rows of the table: keys of arrays and partial results, and numbers.
+    table : list of Argument or int
+        What the table holds: addresses and numbers.
     tiles : int
         Of the phase that has most: blocks are of use up to so many.
     phases, warps : int
@@ -191,13 +193,19 @@ class _Emitting:
         reach = self.reach[id(task.works[0].node)]
         merged = {key: phase for key, phase in self.scalars.items() if phase <= task.phase}
         body = Body(task, reach, lambda node: id(node) in self.stored, merged, self.storage, tile)
-        body.long = any(math.prod(work.root.space) >= 2**31 for work in task.works)  # type: ignore[arg-type]
+        body.long = any(self.far(work) for work in task.works if work.how != "finish")
         body.merges = {}  # type: ignore[attr-defined]
         for work in task.works:
             if work.how == "finish":
                 body.merges[id(work.node)] = self.merge(id(work.node))  # type: ignore[attr-defined]
         size = task.rows if task.mode != "flat" else int((task.sides or ["c1"])[0][1:])
         return _Part(task, tile, body.write(), body, size)
+
+    def far(self, work: Work) -> bool:
+        """Whether a root reads or writes at offsets beyond 32 bits."""
+        if math.prod(work.root.space) > FAR:  # type: ignore[arg-type]
+            return True
+        return any(looked(node).last > FAR for node, _ in self.reach[id(work.node)].seen(work.root, work.axes))
 
     def merge(self, key: int) -> Any:
         work, task = self.left[key]
@@ -212,11 +220,14 @@ class _Emitting:
         key = (what, id(node), number)
         if key not in self.arguments:
             name = f"{'a' if what == 'array' else 'w'}{len(self.arguments)}"
-            if what == "array":
-                self.arguments[key] = Argument(name, what, node, 0, self.storage(node))
-            else:
-                self.arguments[key] = self.space_for(name, node, number)
+            self.arguments[key] = self.argument_of(name, what, node, number)
         return self.arguments[key]
+
+    def argument_of(self, name: str, what: str, node: Expr, number: int) -> Argument:
+        """Return an argument for an array or partial results."""
+        if what == "array":
+            return Argument(name, what, node, 0, self.storage(node))
+        return self.space_for(name, node, number)
 
     def space_for(self, name: str, node: Expr, number: int) -> Argument:
         tile = self.tile[id(self.left[id(node)][1])]
@@ -255,7 +266,7 @@ class _Emitting:
         counts = {each.tile.count for each in members}
         sizes = {each.size for each in members}
         for each, slots in zip(members, keys, strict=True):
-            self.table += [at, each.size, *[(slots[k][0], slots[k][1], slots[k][2]) for k in own]]
+            self.table += [at, each.size, *[self.argument_of("", *slots[k]) for k in own]]
             at += each.tile.count
         lines = []
         if len(counts) == 1:
