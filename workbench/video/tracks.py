@@ -24,6 +24,8 @@ class Frames:
 
     frame: Ints  # index in the source
     time: Floats
+    #: the step of all frames that shall be processed, where these are but the first of them
+    step: float | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -31,6 +33,8 @@ class Frames:
     @cached_property
     def dt(self) -> float:
         """Median step between processed frames in seconds (1/25 where there are fewer than two)."""
+        if self.step is not None:
+            return self.step
         return float(np.median(np.diff(self.time))) if len(self) > 1 else 0.04
 
     @cached_property

@@ -199,7 +199,8 @@ class TrackCache:
         if self.base is None:
             return None
         store, name = artefacts.store(), artefacts.key("tracks", link)
-        arrays, facts = store.get_arrays(name), store.get_json(artefacts.key("tracks facts", link))
+        arrays: dict[str, Any] | None = store.get_arrays(name)
+        facts = store.get_json(artefacts.key("tracks facts", link))
         if arrays is None or not isinstance(facts, dict):
             return None
         frames = Frames(arrays.pop("frames_frame"), arrays.pop("frames_time"))

@@ -47,7 +47,8 @@ class VideoFold:
         self.width, self.height = width, height
         self._frames, self._times = frames, times
         # The whole plan's step, not that of the frames seen so far: it must not depend on how far the fold is.
-        self._fold = fold_for(spec, Frames(frames, times).dt)
+        self._dt = Frames(frames, times).dt
+        self._fold = fold_for(spec, self._dt)
         self._done: list[NDArray[np.int64]] = []
         self._lock = threading.Lock()
         self.record = FoldRecord()
@@ -82,7 +83,7 @@ class VideoFold:
             self._fold.restore(states)
         except (ValueError, KeyError):
             # States of two runs that met in the store: from the start again, which costs little.
-            self._fold = fold_for(self.spec, Frames(self._frames, self._times).dt)
+            self._fold = fold_for(self.spec, self._dt)
             return 0
         count = record.checkpoints[-1]
         self.record = FoldRecord(record.chain[:count], record.checkpoints, False, record.seconds)
@@ -149,7 +150,7 @@ class VideoFold:
     def frames(self) -> Frames:
         """Return the frames processed so far."""
         done = np.concatenate([np.empty(0, np.int64), *self._done])
-        return Frames(done, self._times[np.searchsorted(self._frames, done)])
+        return Frames(done, self._times[np.searchsorted(self._frames, done)], self._dt)
 
     def open_since(self) -> float | None:
         """Return the time of the first box of any track that may still grow or change its label; None: none is open.

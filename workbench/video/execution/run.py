@@ -18,7 +18,7 @@ from workbench.engine.paths import short_names
 from workbench.engine.plan import Plan
 from workbench.engine.run import Run
 from workbench.video.execution.actuals import Actuals, actual_plan
-from workbench.video.execution.certain import certain_events, is_simple
+from workbench.video.execution.certain import certain_events, lookahead
 from workbench.video.execution.columns import ColumnCache
 from workbench.video.execution.figures import learn
 from workbench.video.execution.job import VideoJob
@@ -145,7 +145,7 @@ class QueryWork:
             self.notes.add(error.message, error.hint)
 
     def _video(self, index: int, job: VideoJob, run: Run[VideoResult]) -> None:
-        simple = self.options.limit is not None and is_simple(self.query, self.spec)
+        simple = self.options.limit is not None and lookahead(self.query, self.spec) is not None
         pixels = self.plan.reads_pixels
         evaluated, published, warned = 0, 0.0, False
         for part in job.advance(run):
@@ -243,7 +243,7 @@ class QueryWork:
             return False
         last = max(self._answers)  # all before it are complete
         events, job = self._answers[last].tables["events"], self.jobs[last]
-        return self._events_before(last) + certain_events(events, job) >= limit
+        return self._events_before(last) + certain_events(events, job, lookahead(self.query, self.spec)) >= limit
 
     def _result(self, status: str, run: Run[VideoResult], *, final: bool = False) -> VideoResult:
         with self._lock:
