@@ -75,7 +75,7 @@ def seek_and_check(page: Any) -> None:
         assert page.evaluate(LEFT_EDGE, 40) == pytest.approx(20 + number, abs=1.5)
 
 
-def test_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Path) -> None:
+def test_n33_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Path) -> None:
     SHOTS.mkdir(exist_ok=True)
     page = lab.open(browser, notebook)
     page.evaluate(WATCH)

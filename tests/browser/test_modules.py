@@ -111,7 +111,7 @@ def test_text_is_never_markup(mount: Mount) -> None:
     assert bad in page.locator(".wb-run").inner_text()
 
 
-def test_timeline_moves_by_click_and_keys(mount: Mount) -> None:
+def test_n38_timeline_moves_by_click_and_keys(mount: Mount) -> None:
     page = mount("timeline", timeline(duration=8.0)["state"])
     line = page.get_by_role("slider")
     box = line.bounding_box()
@@ -186,7 +186,7 @@ def test_player_shows_the_frame_that_it_names(mount: Mount, tmp_path: Path) -> N
         assert root.get_attribute("data-boxes") == "1"
 
 
-def test_player_keys(mount: Mount, tmp_path: Path) -> None:
+def test_n38_player_keys(mount: Mount, tmp_path: Path) -> None:
     hits = [{"start": 1.0, "end": 2.0, "label": "a"}, {"start": 3.0, "end": 3.2, "label": "b"}]
     page = mount("player", player(asset=clip(tmp_path), hits=hits)["state"])
     page.wait_for_function("document.querySelector('video').readyState >= 2")
@@ -269,7 +269,7 @@ def test_a_clip_of_which_nothing_is_known_has_no_line(mount: Mount, tmp_path: Pa
     assert page.locator(".wb-player-text").is_hidden()
 
 
-def test_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
+def test_n39_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
     page = mount("player", player(asset=clip(tmp_path))["state"])
     page.wait_for_function("document.querySelector('video').readyState >= 2")
     assert page.evaluate("[window.blobs.size, window.model.listeners() > 0]") == [1, True]
@@ -281,7 +281,7 @@ def test_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
     ("module", "state"),
     [("run", RUN), ("timeline", timeline()["state"]), ("ranked", {"rows": [], "columns": []}), ("gantt", {})],
 )
-def test_others_leave_nothing_behind(mount: Mount, module: str, state: dict[str, Any]) -> None:
+def test_n39_others_leave_nothing_behind(mount: Mount, module: str, state: dict[str, Any]) -> None:
     page = mount(module, dict(state))
     page.evaluate("window.clean()")
     assert page.evaluate("[window.model.listeners(), document.body.innerText.trim()]") == [0, ""]

@@ -19,7 +19,7 @@ def table() -> Table:
     return Table(pd.DataFrame({"name": ["a", "b", "c"], "start": [0.5, 1.5, None]}), "Runs", {"start": "s"})
 
 
-def test_tables_out(table: Table) -> None:
+def test_n15_tables_out(table: Table) -> None:
     assert table.to_pandas().equals(pd.DataFrame({"name": ["a", "b", "c"], "start": [0.5, 1.5, None]}))
     arrow = table.to_arrow()
     assert isinstance(arrow, pa.Table)
@@ -38,7 +38,7 @@ def test_polars_missing(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.lines() == ["to_polars() needs polars, which is not installed.", 'pip install "workbench[all]"']
 
 
-def test_length_iteration_slicing(table: Table) -> None:
+def test_n15_length_iteration_slicing(table: Table) -> None:
     assert len(table) == 3
     assert [row.name for row in table] == ["a", "b", "c"]
     assert table[1:]["name"].tolist() == ["b", "c"]
@@ -90,7 +90,7 @@ def test_in_ipython_a_result_marked_as_shown_prints_nothing(table: Table) -> Non
     assert bundle["text/plain"].startswith("Runs")
 
 
-def test_repr_is_one_cheap_line(table: Table) -> None:
+def test_n14_repr_is_one_cheap_line(table: Table) -> None:
     assert repr(table) == "<Table 'Runs': 3 rows>"
     assert repr(Table(pd.DataFrame({"a": [1]}))) == "<Table: 1 row>"
     begin = time.perf_counter()

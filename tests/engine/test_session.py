@@ -74,7 +74,7 @@ def test_redact(address: str, shown: str) -> None:
     assert "secret" not in session.redact(address)
 
 
-def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_n30_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "CONNECT_TIMEOUT", 0.5)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

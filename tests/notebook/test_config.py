@@ -21,7 +21,7 @@ def test_defaults() -> None:
     assert fresh.delay == 0.5 and fresh.clip_bytes == 8 * 2**20
 
 
-def test_config_lists_them(front: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_n10_config_lists_them(front: Any, capsys: pytest.CaptureFixture[str]) -> None:
     front.value("%config Workbench")
     out = capsys.readouterr().out
     for name, value in DEFAULTS.items():
@@ -82,7 +82,7 @@ def test_a_configuration_file_sets_them() -> None:
         ),
     ],
 )
-def test_wrong_values_are_refused(name: str, value: Any, lines: list[str]) -> None:
+def test_n10_wrong_values_are_refused(name: str, value: Any, lines: list[str]) -> None:
     fresh = Workbench()
     with pytest.raises(ConfigError) as caught:
         setattr(fresh, name, value)

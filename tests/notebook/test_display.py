@@ -152,7 +152,7 @@ KINDS: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(
     ("block", "text", "part"), KINDS, ids=lambda value: value["kind"] if isinstance(value, dict) else ""
 )
-def test_each_kind_in_three_forms(block: dict[str, Any], text: str, part: str) -> None:
+def test_n14_n31_each_kind_in_three_forms(block: dict[str, Any], text: str, part: str) -> None:
     bundle = mimebundle(Blocks(block))
     assert bundle["text/plain"] == text
     html = str(bundle["text/html"])
@@ -216,7 +216,7 @@ def test_an_asset_given_as_a_data_uri_moves_into_the_html() -> None:
     assert bundle[VIEW_MIME]["views"][0]["state"]["asset"] == "a0"
 
 
-def test_clips_over_the_limit_become_posters_with_the_way_out() -> None:
+def test_n35_clips_over_the_limit_become_posters_with_the_way_out() -> None:
     settings().clip_limit = "1MiB"
     try:
         bundle: Any = mimebundle(Blocks(*(clip(number, 400_000) for number in range(4))))
@@ -239,7 +239,7 @@ def test_a_missing_clip_shows_its_poster_and_path() -> None:
     assert "<video" not in html and "event 5: clips/5.mp4" in html and "<img" in html
 
 
-def test_large_states_stay_out_of_the_notebook() -> None:
+def test_n17_large_states_stay_out_of_the_notebook() -> None:
     bars = [{"lane": "0", "start": 0, "end": 1, "kind": "event", "label": "x" * 2000}] * 2000
     bundle: Any = mimebundle(Blocks({"kind": "timeline", "state": {**TIMELINE, "bars": bars}}))
     assert VIEW_MIME not in bundle and "<svg" in bundle["text/html"]
@@ -264,7 +264,7 @@ def test_what_is_left_out_is_said(block: dict[str, Any], line: str) -> None:
     assert line in bundle["text/plain"] and display.escape(line) in bundle["text/html"]
 
 
-def test_tables_obey_display_limit_and_their_own() -> None:
+def test_n16_tables_obey_display_limit_and_their_own() -> None:
     frame = pd.DataFrame({"n": range(1532)})
     table = {"kind": "table", "name": "", "frame": frame}
     assert "20 of 1,532 rows" in str(mimebundle(Blocks(table))["text/html"])
@@ -347,7 +347,7 @@ def test_a_fixed_theme(theme: Any) -> None:
     assert shown.getpixel((shown.width - 1, 0)) == ((255, 255, 255) if theme == "light" else (17, 17, 17))
 
 
-def test_show_and_message(front: Any) -> None:
+def test_n18_show_and_message(front: Any) -> None:
     display.show(Table(FRAME, "Events"))
     display.show(3)
     display.message("for you")

@@ -49,7 +49,7 @@ def test_png_has_the_background_of_the_theme(theme: str, page: int) -> None:
     assert shown.shape == (10, 20, 3) and (shown == page).all()
 
 
-def test_png_has_bars_where_they_belong() -> None:
+def test_n34_png_has_bars_where_they_belong() -> None:
     made = Drawing(40, 20)
     made.add(Bar(10, 5, 20, 10, "#ff0000"))
     red = (pixels(made)[:, :, 0] > 200) & (pixels(made)[:, :, 1] < 60)

@@ -40,7 +40,7 @@ def check(made: Any, steps: int) -> None:
     assert length.outputs[0].data["text/plain"] == str(steps)
 
 
-def test_nbclient_and_an_error_that_stops_it() -> None:
+def test_n26_n41_nbclient_and_an_error_that_stops_it() -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
@@ -55,7 +55,7 @@ def test_nbclient_and_an_error_that_stops_it() -> None:
     check(made, 14)
 
 
-def test_papermill(tmp_path: Path) -> None:
+def test_n41_papermill(tmp_path: Path) -> None:
     import papermill
 
     nbformat.write(notebook(), tmp_path / "in.ipynb")
@@ -65,7 +65,7 @@ def test_papermill(tmp_path: Path) -> None:
     check(nbformat.read(tmp_path / "out.ipynb", 4), 3)
 
 
-def test_plain_ipython(tmp_path: Path) -> None:
+def test_n20_n41_plain_ipython(tmp_path: Path) -> None:
     script = tmp_path / "cells.ipy"
     body = "\n".join(f"get_ipython().run_cell({cell!r})" for cell in CELLS)
     script.write_text(body)

@@ -39,7 +39,7 @@ def kernel(place: Path) -> Iterator[Kernel]:
     made.close()
 
 
-def test_a_short_run_is_one_display(kernel: Kernel) -> None:
+def test_n12_n19_a_short_run_is_one_display(kernel: Kernel) -> None:
     cell = kernel.run("%%slow 2 -o c")
     assert cell.reply["status"] == "ok" and cell.outputs == ["display_data"]
     assert cell.of("update_display_data", "comm_open") == []
@@ -48,7 +48,7 @@ def test_a_short_run_is_one_display(kernel: Kernel) -> None:
     assert kernel.value("(len(c), c is _, c is Out[max(Out)])").startswith("(2, True")
 
 
-def test_a_long_run_is_live_then_static(kernel: Kernel) -> None:
+def test_n22_n32_a_long_run_is_live_then_static(kernel: Kernel) -> None:
     cell = kernel.run("%%slow 36 -o c")
     assert cell.outputs == ["display_data"]
     (first,) = cell.of("display_data")
@@ -84,7 +84,7 @@ def test_what_never_became_a_run_says_so(kernel: Kernel) -> None:
     assert [one["data"]["text/plain"] for one in cell.of("update_display_data")] == ["It did not begin."]
 
 
-def test_running_again_gives_the_same_output_and_leaves_nothing(kernel: Kernel) -> None:
+def test_n40_running_again_gives_the_same_output_and_leaves_nothing(kernel: Kernel) -> None:
     first, second = (kernel.run("%%slow 13").of("update_display_data")[-1]["data"] for _ in range(2))
     assert first == second
     assert kernel.value(OPEN_COMMS) == "0"
@@ -102,7 +102,18 @@ def test_previews_come_at_most_four_times_a_second(kernel: Kernel) -> None:
     assert len(grown) <= 4 * (grown[-1] - grown[0]) + 2
 
 
-def test_without_widgets_the_live_view_is_plain(kernel: Kernel) -> None:
+def test_n21_progress_comes_at_most_ten_times_a_second(kernel: Kernel) -> None:
+    cell = kernel.run("%%slow 40")  # a step each 50 ms
+    (view,) = [c["comm_id"] for c in cell.of("comm_open") if "done" in c["data"]["state"]]
+    told = [
+        m["header"]["date"].timestamp() for _, m in cell.messages
+        if m["msg_type"] == "comm_msg" and m["content"]["comm_id"] == view and "done" in m["content"]["data"]["state"]
+    ]  # fmt: skip
+    assert len(told) > 2, "the count never moved"
+    assert len(told) <= 10 * (told[-1] - told[0]) + 2
+
+
+def test_n20_n42_without_widgets_the_live_view_is_plain(kernel: Kernel) -> None:
     kernel.run(
         "import sys, workbench.notebook as front\n"
         "vars(front).pop('widgets', None); sys.modules['workbench.notebook.widgets'] = None"
@@ -115,7 +126,7 @@ def test_without_widgets_the_live_view_is_plain(kernel: Kernel) -> None:
     assert "<progress" not in updates[-1]["data"]["text/html"]
 
 
-def test_interrupt(kernel: Kernel) -> None:
+def test_n13_n23_interrupt(kernel: Kernel) -> None:
     running, queued = kernel.send("%%slow 100 -o part"), kernel.send("after = 1")
     time.sleep(0.9)
     kernel.manager.interrupt_kernel()
@@ -170,7 +181,7 @@ def test_a_function_call_shows_progress_and_ends_as_one_line(kernel: Kernel) -> 
     assert kernel.value(OPEN_COMMS) == "0"
 
 
-def test_errors_are_two_lines_in_the_red_box(kernel: Kernel) -> None:
+def test_n24_errors_are_two_lines_in_the_red_box(kernel: Kernel) -> None:
     cell = kernel.run("%%vquery a.mp4 --acuracy 1\nx")
     assert cell.reply["status"] == "error"
     assert cell.of("error")[0]["traceback"] == ["No option --acuracy.", "Did you mean --accuracy?"]
@@ -185,7 +196,7 @@ def test_a_failed_run_is_shown_as_it_stood(kernel: Kernel) -> None:
     assert kernel.value("'broken' in globals()") == "False"
 
 
-def test_quiet_and_help(kernel: Kernel) -> None:
+def test_n18_quiet_and_help(kernel: Kernel) -> None:
     cell = kernel.run("%%slow 13 -q")
     assert cell.of("display_data") == [
         {
@@ -205,7 +216,7 @@ def test_warnings_are_notes_after_the_result(kernel: Kernel) -> None:
     assert texts[0].startswith("2 counted") and texts[1:] == ["warning: Something is odd.\nLook at it."]
 
 
-def test_inspect_and_complete_replies(kernel: Kernel) -> None:
+def test_n03_inspect_and_complete_replies(kernel: Kernel) -> None:
     reply = _ask(kernel, kernel.client.inspect("%%vquery", 8))
     assert reply["found"] and "--accuracy" in reply["data"]["text/plain"]
     code = "%%vquery a.mp4 --acc"
@@ -219,7 +230,7 @@ def _ask(kernel: Kernel, message_id: str) -> dict[str, Any]:
     return kernel.wait(message_id).reply
 
 
-def test_the_record_and_a_cancel_from_outside(kernel: Kernel, place: Path) -> None:
+def test_n30_the_record_and_a_cancel_from_outside(kernel: Kernel, place: Path) -> None:
     running = kernel.send("%%slow 200 -o part")
     found: list[dict[str, Any]] = []
     deadline = time.monotonic() + 10

@@ -29,7 +29,7 @@ from workbench.notebook.progress import ConsoleLine, counted, progress_line
         (Progress(1, 9, "frames", 0.001, 8000.0), "1 of 9 frames | 11 % | 0.001 frames/s | 2:13:20 h left"),
     ],
 )  # fmt: skip
-def test_the_line(progress: Progress, line: str) -> None:
+def test_n19_the_line(progress: Progress, line: str) -> None:
     assert progress_line(progress) == line
 
 

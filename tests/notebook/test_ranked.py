@@ -220,7 +220,7 @@ def test_columns_without_formats_are_a_plain_table() -> None:
     assert Table(drawn.html()).rows == [["A", "b"], ["x", "1"], ["y", "2"]]
 
 
-def test_the_picture_has_the_first_rows() -> None:
+def test_n34_the_picture_has_the_first_rows() -> None:
     given = state(*[row(i + 1) for i in range(23)])
     picture = ranked.drawing(given)
     assert picture.alt == "Ranked table: 23 explanations"

@@ -18,7 +18,7 @@ def test_contrast_is_that_of_wcag() -> None:
 
 
 @pytest.mark.parametrize(("theme", "page"), [("light", "#ffffff"), ("dark", "#111111")])
-def test_contrast_in_both_themes(theme: str, page: str) -> None:
+def test_n37_contrast_in_both_themes(theme: str, page: str) -> None:
     assert rgb("page", theme) == page  # type: ignore[arg-type]
     for role in ("text", "muted"):
         assert contrast(rgb(role, theme), page) >= 4.5  # type: ignore[arg-type]
@@ -38,13 +38,13 @@ def test_every_rule_is_below_our_root() -> None:
             assert part.strip().startswith(".wb"), part
 
 
-def test_roles_become_variables_and_colours_stay() -> None:
+def test_n37_roles_become_variables_and_colours_stay() -> None:
     assert css("text") == "var(--wb-text)" and css("#123456") == "#123456"
     assert root_class("auto") == "wb" and root_class("dark") == "wb wb-dark"
 
 
 @pytest.mark.parametrize("theme", ["auto", "light", "dark"])
-def test_plotly_template(theme: str) -> None:
+def test_n36_plotly_template(theme: str) -> None:
     import plotly.graph_objects as go
 
     template = go.layout.Template(plotly_template(theme))  # type: ignore[arg-type]

@@ -33,13 +33,13 @@ def test_spec_equals_signature() -> None:
 
 
 @pytest.mark.parametrize("cell", ["%%vquery --help", "%%vquery -h\n", "%%vquery a --zzz 3 -h\nbody", "%%vquery -qh\nx"])
-def test_help_prints_the_usage_and_runs_nothing(front: Any, capsys: pytest.CaptureFixture[str], cell: str) -> None:
+def test_n04_help_prints_the_usage_and_runs_nothing(front: Any, capsys: pytest.CaptureFixture[str], cell: str) -> None:
     assert front.value(cell) is None
     assert capsys.readouterr().out.strip() == SPEC.usage().strip()
     assert front.shown == []
 
 
-def test_usage_is_the_docstring(front: Any) -> None:
+def test_n02_usage_is_the_docstring(front: Any) -> None:
     magic = front.shell.find_cell_magic("vquery")
     assert magic.__doc__ == SPEC.usage()
     found = front.shell.object_inspect("%%vquery")
@@ -54,14 +54,14 @@ def test_usage_names_every_option_and_the_example() -> None:
     assert "--background" not in WORKBENCH.usage()
 
 
-def test_no_text_expansion_by_ipython(front: Any) -> None:
+def test_n08_no_text_expansion_by_ipython(front: Any) -> None:
     for spec, kind in ((SPEC, "cell"), (WORKBENCH, "line")):
         function = getattr(front.shell, f"find_{kind}_magic")(spec.name)
         assert function._ipython_magic_no_var_expand
         assert function.needs_local_scope
 
 
-def test_no_error_is_a_usage_error() -> None:
+def test_n25_no_error_is_a_usage_error() -> None:
     from IPython.core.error import UsageError
 
     from workbench.engine.errors import Stopped, WorkbenchError
@@ -70,7 +70,7 @@ def test_no_error_is_a_usage_error() -> None:
     assert not issubclass(Stopped, UsageError)
 
 
-def test_loading_registers_all_and_has_no_side_effects(front: Any) -> None:
+def test_n01_loading_registers_all_and_has_no_side_effects(front: Any) -> None:
     import subprocess
 
     assert set(specs()) >= {"vquery", "workbench"}
@@ -103,7 +103,7 @@ def test_loading_twice_and_unloading(front: Any) -> None:
     assert front.shell.find_cell_magic("vquery") is not None
 
 
-def test_locals_of_the_calling_function(front: Any) -> None:
+def test_n09_locals_of_the_calling_function(front: Any) -> None:
     value = front.value(
         "thing = 'outer'\n"
         "def ask():\n"
@@ -123,14 +123,14 @@ def test_out_in_a_function_binds_in_the_notebook(front: Any) -> None:
     assert front.names["kept"]["arguments"] == ["a"]
 
 
-def test_a_missing_package_is_named_with_its_extra(front: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_n29_a_missing_package_is_named_with_its_extra(front: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert front.error("%train") == [
         "%train needs no_torch, which is not installed.", 'pip install "workbench[train]"'
     ]  # fmt: skip
     assert front.value("%train --help") is None and "%train" in capsys.readouterr().out
 
 
-def test_in_a_script_that_is_run(front: Any, tmp_path: Any) -> None:
+def test_n09_in_a_script_that_is_run(front: Any, tmp_path: Any) -> None:
     script = tmp_path / "script.ipy"
     script.write_text("inner = 'from the script'\n%echo {inner} -o kept\n")
     front.value(f"%run -i {script}")

@@ -84,7 +84,7 @@ def test_errors_are_two_lines(front: Any, cell: str, lines: list[str]) -> None:
     assert front.error(cell) == lines
 
 
-def test_a_mistake_in_the_grammar_is_pointed_at(front: Any) -> None:
+def test_n27_a_mistake_in_the_grammar_is_pointed_at(front: Any) -> None:
     lines = front.error("%%diff\n# below\nSELECT * FROM DIFF (SPLIT log WHERE latency > 5)\nWHERE 1")
     assert lines[0] == "Expected ON after DIFF (…), found WHERE (line 3, column 1)."
     assert lines[-1].startswith("DIFF (SPLIT t WHERE …) ON a, b")

@@ -220,7 +220,7 @@ def test_an_empty_body_is_none(front: Any, asked: Asked, cell: str) -> None:
     assert asked.data.name == "log"
 
 
-def test_a_table_by_reference_attribute_or_path(front: Any, asked: Asked, tmp_path: Any) -> None:
+def test_n07_a_table_by_reference_attribute_or_path(front: Any, asked: Asked, tmp_path: Any) -> None:
     frame = front.names["log"]
     front.shell.user_ns["kept"] = types.SimpleNamespace(objects=frame.head(5))
     front.value("%outliers {log} --metric latency")

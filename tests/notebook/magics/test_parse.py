@@ -54,13 +54,13 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("cell", "lines"), ERRORS)
-def test_every_message_word_for_word(front: Any, cell: str, lines: list[str]) -> None:
+def test_n05_n06_n28_every_message_word_for_word(front: Any, cell: str, lines: list[str]) -> None:
     front.shell.user_ns.update(flights=1, a_list=[1, 2])
     assert front.error(cell) == lines
     assert front.shown == []
 
 
-def test_the_chain_is_kept_and_short_errors_can_be_turned_off(front: Any) -> None:
+def test_n26_the_chain_is_kept_and_short_errors_can_be_turned_off(front: Any) -> None:
     front.value("%config Workbench.short_errors = False")
     assert any("Traceback" in line for line in front.error("%%vquery a.mp4 --zzz\nx"))
     front.value("%config Workbench.short_errors = True")
@@ -137,7 +137,7 @@ option_dicts = st.fixed_dictionaries(
 
 
 @given(option_dicts, st.lists(words, max_size=2))
-def test_any_options_written_as_a_line_read_back_equal(options: dict[str, Any], arguments: list[str]) -> None:
+def test_n02_any_options_written_as_a_line_read_back_equal(options: dict[str, Any], arguments: list[str]) -> None:
     # A quoted positional may not follow a list, which runs to the next option: `write_line` puts positionals first.
     call = parse(ECHO, write_line(ECHO, arguments, options), "", Scope({}, {}))
     assert call is not None

@@ -18,7 +18,7 @@ from workbench.notebook.display import VIEW_MIME, WIDGET_MIME
 from workbench.notebook.magics import running
 
 
-def test_one_display_and_the_value_is_kept(front: Any) -> None:
+def test_n11_n12_one_display_and_the_value_is_kept(front: Any) -> None:
     value = front.value("%%slow 2 -o counted\n1")
     assert isinstance(value, Count) and len(value) == 2 and not value.partial
     assert front.names["counted"] is value
@@ -39,7 +39,7 @@ def test_shown_once_then_as_usual(front: Any, capsys: pytest.CaptureFixture[str]
     assert len(front.shown) == 1
 
 
-def test_quiet_leaves_one_line(front: Any) -> None:
+def test_n11_quiet_leaves_one_line(front: Any) -> None:
     value = front.value("%%slow 2 -q -o c")
     assert [(bundle, update) for bundle, _, update in front.shown] == [
         ({"text/plain": "<Table '2 counted': 2 rows>"}, False)
@@ -112,7 +112,7 @@ def stop(front: Any, cell: str, after: float = 0.3) -> tuple[Stopped, float]:
     return error, time.monotonic() - started - after
 
 
-def test_an_interrupt_keeps_binds_shows_and_stops(front: Any) -> None:
+def test_n13_an_interrupt_keeps_binds_shows_and_stops(front: Any) -> None:
     error, took = stop(front, "%%slow 60 -o counted")
     kept = front.names["counted"]
     assert kept.partial and kept is error.result and 0 < len(kept) < 60

@@ -104,7 +104,7 @@ def test_what_the_cell_declares_becomes_variables(front: Any, asked: Asked) -> N
     assert "yard" in front.names and front.names["Any"] is asked.query
 
 
-def test_a_wrong_body_says_where_and_runs_nothing(front: Any, asked: Asked) -> None:
+def test_n27_a_wrong_body_says_where_and_runs_nothing(front: Any, asked: Asked) -> None:
     assert front.error("%%vquery a.mp4\nclass Red(Query):\n    car: Car\n    where = car.colour == 'red'\n") == [
         "Car has no property 'colour' (line 3).",
         "        where = car.colour == 'red'",
