@@ -32,7 +32,7 @@ lab: $(VENV)/.installed-all
 
 # WB_DOCS_EXECUTE=1 also runs the notebooks, for their outputs.
 docs: $(VENV)/.installed-test
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.video
@@ -57,4 +57,4 @@ lock: $(VENV)/.installed-test
 	cd extensions/workbench-lab && ../../$(BIN)/jlpm install --mode update-lockfile
 
 clean:
-	rm -rf $(VENV) tour.html build dist site docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tour.html build dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@ copyright = "The Workbench authors, Apache License 2.0"
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["generated/usage", "_build"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "Workbench"
 html_static_path = ["static"]
