@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.fusion.plan.graphs import graphs
 from workbench.fusion import expr as ir
-from workbench.fusion.plan.beam import acyclic, largest_of, plans
+from workbench.fusion.plan.beam import apart, largest_of, plans
 from workbench.fusion.plan.cost import Costs, bits
 from workbench.fusion.plan.model import device_model
 from workbench.fusion.plan.partition import cut
@@ -32,10 +34,24 @@ def legal(costs: Costs) -> Iterator[list[int]]:
         yield from ways(left[1:], [*kernels, one])
 
     for kernels in ways([each.number for each in costs.parts.vertices], []):
-        if all(costs.kernel(mask) is not None for mask in kernels):
-            costs.looked = 0
-            if acyclic([mask for mask in kernels if mask & (mask - 1)], costs):
-                yield kernels
+        if all(costs.kernel(mask) is not None for mask in kernels) and ordered(kernels, costs):
+            yield kernels
+
+
+def ordered(kernels: Sequence[int], costs: Costs) -> bool:
+    """Return whether there is an order in which kernels, and vertices that are in none of them, can run."""
+    vertices = costs.parts.vertices
+    home = {number: mask for mask in kernels for number in bits(mask)}
+    home = {each.number: home.get(each.number, 1 << each.number) for each in vertices}
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    for vertex in vertices:
+        own = home[vertex.number]
+        sorter.add(own, *[home[each] for each in vertex.needs if home[each] != own])
+    try:
+        sorter.prepare()
+    except CycleError:
+        return False
+    return True
 
 
 def saved(kernels: list[int], costs: Costs) -> float:
@@ -117,3 +133,22 @@ def test_a_later_kernel_takes_what_could_run_before() -> None:
     numbers = {each.node.name: each.number for each in costs.parts.vertices}
     together = 1 << numbers["sum"] | 1 << numbers["min"]
     assert together in {mask for _, mask in explore(costs)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(12), st.data())
+def test_kernels_are_apart_where_there_is_an_order_in_which_they_can_run(
+    roots: list[ir.Expr], data: st.DataObject
+) -> None:
+    costs = Costs(cut(roots), MODEL)
+    many = len(costs.parts.vertices)
+    kernels: list[int] = []
+    homes = data.draw(st.lists(st.integers(0, 3), min_size=many, max_size=many))
+    for home in range(4):
+        mask = sum(1 << number for number in range(many) if homes[number] == home)
+        if not mask or costs.span(mask)[0] & costs.span(mask)[1] & ~mask:
+            continue
+        fits = ordered([*kernels, mask], costs)
+        assert apart(mask, kernels, costs) == fits
+        if fits:
+            kernels.append(mask)

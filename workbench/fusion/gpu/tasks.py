@@ -133,6 +133,8 @@ class Launch:
 
     tasks: list[Task] = field(default_factory=list)
     scalars: dict[int, list[Work]] = field(default_factory=dict)
+    #: id of a root's node -> what tells where its values come from
+    reach: dict[int, Reach] = field(default_factory=dict)
 
     @property
     def phases(self) -> int:
@@ -145,17 +147,33 @@ class Reach:
 
     def __init__(self, group: Group, parts: Partition) -> None:
         self.group, self.parts = group, parts
+        self._inside: dict[int, bool] = {}
+        self._seen: dict[tuple[int, Refs], list[tuple[Expr, Refs]]] = {}
 
     def inside(self, node: Expr, root: Root) -> bool:
         """Return whether a node is computed in registers; not if an earlier launch has stored it."""
         if node is root.node and root.kind == "store":
             return True
-        home = self.parts.where.get(id(node))
-        stored = home is not None and home.level < self.group.level and id(node) not in self.parts.virtual
-        return self.parts.inline(node) and not stored
+        found = self._inside.get(id(node))
+        if found is None:
+            home = self.parts.where.get(id(node))
+            stored = home is not None and home.level < self.group.level and id(node) not in self.parts.virtual
+            found = self._inside[id(node)] = self.parts.inline(node) and not stored
+        return found
 
-    def seen(self, root: Root, refs: Refs) -> Iterator[tuple[Expr, Refs]]:
-        """Yield what a root reads, arrays and values of other roots, and where the dimensions lie."""
+    def bases(self, root: Root) -> list[int]:
+        """Return ids of the arrays, and of the other roots, that a root reads."""
+        return list(dict.fromkeys(id(base_of(node)) for node, _ in self.seen(root, (None,) * len(root.space))))
+
+    def seen(self, root: Root, refs: Refs) -> list[tuple[Expr, Refs]]:
+        """Return what a root reads, arrays and values of other roots, and where the dimensions lie."""
+        key = id(root), refs
+        found = self._seen.get(key)
+        if found is None:
+            found = self._seen[key] = list(self._walk(root, refs))
+        return found
+
+    def _walk(self, root: Root, refs: Refs) -> Iterator[tuple[Expr, Refs]]:
         order: Refs = refs
         start = [root.node] if root.kind == "store" else [root.node.inputs[0]]
         known: set[tuple[int, Refs]] = set()
@@ -184,6 +202,8 @@ def scanned(root: Root, refs: Refs) -> Refs:
 def fitting(node: Expr, along: Refs) -> Refs:
     """Return the refs of the axes of a node that is broadcast along others."""
     last = along[len(along) - len(node.shape) :]
+    if 1 not in node.shape:
+        return last
     return tuple([None if d == 1 else axis for d, axis in zip(node.shape, last, strict=True)])
 
 
@@ -236,6 +256,7 @@ class _Placing:
                 raise Unsupported(f"{root.kind} on the GPU")
             if any(id(node) in self.parts.virtual for node in (root.node, *root.node.inputs)):
                 raise Unsupported("filtered rows on the GPU")
+            self.found.reach[id(root.node)] = self.reach
             self.place(root)
         self.found.tasks += self.tasks
         for task in list(self.tasks):
@@ -255,8 +276,7 @@ class _Placing:
 
     def place(self, root: Root) -> None:
         # what is read through a view, or was made in another task, is read from memory once it is ready
-        needs = list(dict.fromkeys(id(base_of(node)) for node, _ in self.reach.seen(root, (None,) * len(root.space))))
-        needs = [each for each in needs if each in self.home]
+        needs = [each for each in self.reach.bases(root) if each in self.home]
         self.used.update(needs)
         homes = sorted({id(self.home[each][0]): self.home[each][0] for each in needs}.values(), key=lambda t: -t.phase)
         for task in homes:
@@ -277,14 +297,9 @@ class _Placing:
     def beside(self, root: Root, phase: int) -> list[Task]:
         """Return tasks of a phase that read what a root reads, first made first."""
         found: dict[int, Task] = {}
-        for each in self.loads(root):
+        for each in self.reach.bases(root):
             found.update({id(task): task for task in self.readers.get((phase, each), ())})
         return [task for task in found.values() if root.kind != "store" or len(task.works) < MOST]
-
-    def loads(self, root: Root) -> list[int]:
-        """Return ids of what a root reads."""
-        found = dict.fromkeys(id(base_of(node)) for node, _ in self.reach.seen(root, (None,) * len(root.space)))
-        return list(found)
 
     def join(self, work: Work, task: Task) -> None:
         stage = 0
@@ -294,7 +309,7 @@ class _Placing:
                 stage = max(stage, at[1].stage + (at[1].how == "reduce"))
         work.stage = stage
         task.works.append(work)
-        for each in self.loads(work.root):
+        for each in self.reach.bases(work.root):
             known = self.readers.setdefault((task.phase, each), [])
             if task not in known:
                 known.append(task)

@@ -12,7 +12,7 @@ from workbench.fusion.gpu.body import Body, Tile, tile_of
 from workbench.fusion.gpu.language import HELPERS
 from workbench.fusion.gpu.memory import TYPES, Spec, looked
 from workbench.fusion.gpu.merging import merged_scalar
-from workbench.fusion.gpu.tasks import WHOLE, Launch, Reach, Task, Work, launch_of
+from workbench.fusion.gpu.tasks import WHOLE, Launch, Task, Work, launch_of
 from workbench.fusion.plan.inline import base_of
 from workbench.fusion.plan.kernels import Group, Partition
 from workbench.fusion.plan.model import Limits
@@ -123,7 +123,7 @@ def emit(
         If some of it has no form.
     """
     launch = launch_of(groups, parts, limits)
-    return _Emitting(name, launch, groups, parts, limits, storage, whole).source(warps)
+    return _Emitting(name, launch, parts, limits, storage, whole).source(warps)
 
 
 class _Emitting:
@@ -131,7 +131,6 @@ class _Emitting:
         self,
         name: str,
         launch: Launch,
-        groups: Sequence[Group],
         parts: Partition,
         limits: Limits,
         storage: Callable[[Expr], str],
@@ -139,12 +138,14 @@ class _Emitting:
     ) -> None:
         self.name, self.launch, self.parts, self.limits, self.storage = name, launch, parts, limits, storage
         self.whole = whole
-        self.reach = {id(root.node): Reach(group, parts) for group in groups for root in group.roots}
+        self.reach = launch.reach
         self.tile: dict[int, Tile] = {}
         self.left = {id(work.node): (work, task) for task in launch.tasks for work in task.partial}
         self.scalars = {id(work.node): phase for phase, works in launch.scalars.items() for work in works}
         self.arguments: dict[Any, Argument] = {}
         self.table: list[Any] = []
+        #: id of what is read -> whether some of it is beyond what 32 bits reach
+        self.distant: dict[int, bool] = {}
         self.stored = self.find_stored()
 
     def find_stored(self) -> set[int]:
@@ -205,7 +206,13 @@ class _Emitting:
         """Whether a root reads or writes at offsets beyond 32 bits."""
         if math.prod(work.root.space) > FAR:  # type: ignore[arg-type]
             return True
-        return any(looked(node).last > FAR for node, _ in self.reach[id(work.node)].seen(work.root, work.axes))
+        return any(self.reaches_far(node) for node, _ in self.reach[id(work.node)].seen(work.root, work.axes))
+
+    def reaches_far(self, node: Expr) -> bool:
+        found = self.distant.get(id(node))
+        if found is None:
+            found = self.distant[id(node)] = looked(node).last > FAR
+        return found
 
     def merge(self, key: int) -> Any:
         work, task = self.left[key]

@@ -9,7 +9,7 @@ from workbench.fusion.expr import Expr
 from workbench.fusion.gpu.launch import Program
 from workbench.fusion.gpu.memory import Spec
 from workbench.fusion.gpu.planning import Planned
-from workbench.fusion.gpu.tasks import Reach, Task, Work, fitting
+from workbench.fusion.gpu.tasks import Task, Work, fitting
 from workbench.fusion.plan.inline import base_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def written_over(found: Planned, program: Program, writes: Mapping[int, int]) ->
         if work.how != "finish"
     ]
     home = {id(work.node): (number, task, work) for number, task, work in works if work.how == "store"}
-    reach = {id(root.node): Reach(group, found.parts) for group in found.parts.groups for root in group.roots}
+    reach = {key: each for source in program.sources if source.launch for key, each in source.launch.reach.items()}
     readers: dict[int, list[tuple[int, Task, Work, bool]]] = {}
     for number, task, work in works:
         for node, refs in reach[id(work.node)].seen(work.root, work.axes):

@@ -21,7 +21,7 @@ from workbench.fusion.plan.model import DeviceModel
 from workbench.fusion.plan.partition import cut, settle
 from workbench.fusion.plan.patterns import explore
 
-__all__ = ["WIDTH", "Plan", "candidates", "largest_of", "plans", "search"]
+__all__ = ["WIDTH", "Plan", "apart", "candidates", "largest_of", "plans", "search"]
 
 #: plans kept while searching, and candidates looked at
 WIDTH, MOST = 3, 12
@@ -142,7 +142,7 @@ def plans(evaluate: Costs, largest: Plan) -> list[Plan]:
         longer = [
             (total + saved, used | mask, (*chosen, mask))
             for total, used, chosen in states
-            if not used & mask and _apart(mask, chosen, evaluate)
+            if not used & mask and apart(mask, chosen, evaluate)
         ]
         # ties go to the one of fewer patterns, then to the lower vertices
         states = sorted([*states, *longer], key=lambda each: (-each[0], len(each[2]), each[2]))[:WIDTH]
@@ -154,48 +154,32 @@ def _crowded(mask: int, evaluate: Costs) -> bool:
     return found is not None and evaluate.penalty(found) > 0
 
 
-def _apart(mask: int, chosen: Sequence[int], evaluate: Costs) -> bool:
-    """Return whether no kernel waits for itself through others once a pattern is one."""
-    above = below = 0
-    for number in bits(mask):
-        above |= evaluate.parts.vertices[number].above
-        below |= evaluate.parts.vertices[number].below
-    # a circle leaves the pattern and comes back to it, each time through another one
-    if not any(each & above for each in chosen) or not any(each & below for each in chosen):
+def apart(mask: int, chosen: Iterable[int], evaluate: Costs) -> bool:
+    """Return whether no kernel waits for itself through others once a pattern is one, given that none does without."""
+    above, below = evaluate.span(mask)
+    reached = below & ~mask
+    if not reached or not above & ~mask:
         return True
-    return acyclic([*chosen, mask], evaluate)
-
-
-def acyclic(kernels: Iterable[int], evaluate: Costs) -> bool:
-    """Return whether none of some kernels waits for itself, other vertices being kernels of their own."""
-    vertices = evaluate.parts.vertices
+    waiting = list(chosen)
+    # a circle leaves the pattern and comes back to it, each time through another one
+    if not any(each & above for each in waiting) or not any(each & below for each in waiting):
+        return True
     if evaluate.looked > MOST_LOOKED:  # no time to find out
         return False
-    evaluate.looked += len(vertices) // 4
-    unit = list(range(len(vertices)))
-    for mask in kernels:
-        first = (mask & -mask).bit_length() - 1
-        for number in bits(mask):
-            unit[number] = first
-    needs: dict[int, set[int]] = {}
-    users: dict[int, list[int]] = {}
-    for vertex in vertices:
-        own = unit[vertex.number]
-        before = needs.setdefault(own, set())
-        for each in vertex.needs:
-            if unit[each] != own and unit[each] not in before:
-                before.add(unit[each])
-                users.setdefault(unit[each], []).append(own)
-    waiting = {own: len(before) for own, before in needs.items()}
-    ready = [own for own, many in waiting.items() if not many]
-    done = 0
-    while ready:
-        done += 1
-        for own in users.get(ready.pop(), ()):
-            waiting[own] -= 1
-            if not waiting[own]:
-                ready.append(own)
-    return done == len(waiting)
+    evaluate.looked += len(evaluate.parts.vertices) // 4
+    while True:
+        later = []
+        for each in waiting:
+            if not each & reached:
+                later.append(each)
+                continue
+            beyond = evaluate.span(each)[1]
+            if beyond & mask:
+                return False
+            reached |= beyond
+        if len(later) == len(waiting):
+            return True
+        waiting = later
 
 
 def _completed(chosen: Sequence[int], evaluate: Costs) -> list[int]:
@@ -213,7 +197,7 @@ def _completed(chosen: Sequence[int], evaluate: Costs) -> list[int]:
                 continue
             placed = _union(kernels) | both
             rest = [each for each in kernels if not each & both] + [each for each in chosen if not each & placed]
-            if found.gain > one.gain + other.gain and _apart(both, rest, evaluate):
+            if found.gain > one.gain + other.gain and apart(both, rest, evaluate):
                 kernels[place] = both
                 break
         else:
@@ -256,7 +240,7 @@ def pack(plan: Plan, evaluate: Costs) -> None:
             others = [each[1] for k, each in enumerate(packs) if k != place]
             taken = _union(others) | inside | mask
             others += [each for each in kernels if not each & taken]
-            if _apart(inside | mask, others, evaluate):
+            if apart(inside | mask, others, evaluate):
                 plan.packs[number] = first
                 packs[place] = first, inside | mask, over | above[number], kinds | {kind}, max(most, registers)
                 ops[first] += found.ops

@@ -121,6 +121,20 @@ class Costs:
         self.looked = 0
         self._loads: dict[int, dict[int, float]] = {}
         self._nodes: dict[int, dict[int, float]] = {}
+        self._steps: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
+        self._spans: dict[int, tuple[int, int]] = {}
+
+    def span(self, mask: int) -> tuple[int, int]:
+        """Return what a set of vertices is computed from, and what is computed from it, directly or not."""
+        found = self._spans.get(mask)
+        if found is None:
+            above = below = 0
+            for number in bits(mask):
+                vertex = self.parts.vertices[number]
+                above |= vertex.above
+                below |= vertex.below
+            found = self._spans[mask] = above, below
+        return found
 
     def length(self, d: Dim) -> float:
         """Return what a length counts as: plans do not depend on those of a CPU's arrays, but on the small ones."""
@@ -147,10 +161,7 @@ class Costs:
     def _kernel(self, mask: int) -> Kernel | None:
         vertices = [self.parts.vertices[number] for number in bits(mask)]
         self.looked += len(vertices)
-        above = below = 0
-        for vertex in vertices:
-            above |= vertex.above
-            below |= vertex.below
+        above, below = self.span(mask)
         if above & below & ~mask:  # someone else would be computed from the kernel, and it from them
             return None
         built = self.schemes.built(vertices, self.parts)
@@ -270,27 +281,36 @@ class Costs:
         """Return how many values one loop has at the same time, computing one vertex after another; 16 at least."""
         if sum(1 + len(each.inside) for each in vertices) <= 2 * LEAST_REGISTERS:
             return LEAST_REGISTERS
+        made: dict[int, int] = {}
         last: dict[int, int] = {}
-        order: list[Expr] = []
-        seen: set[int] = set()
+        place = 0
         for vertex in vertices:
-            for node in (*vertex.inside, vertex.node):
-                if id(node) not in seen:
-                    seen.add(id(node))
-                    order.append(node)
-                    for each in node.inputs:
-                        last[id(each)] = len(order)
-        most = 0
-        ends: dict[int, int] = {}
-        now = 0
-        for place, node in enumerate(order, 1):
-            now -= ends.pop(place, 0)
-            end = last.get(id(node), place)
-            if end > place:
+            for key, inputs in self.steps(vertex):
+                if key not in made:
+                    place += 1
+                    made[key] = place
+                    for each in inputs:
+                        last[each] = place
+        ends = [0] * (place + 1)
+        most = now = 0
+        for key, begin in made.items():
+            now -= ends[begin]
+            end = last.get(key, begin)
+            if end > begin:
                 now += 1
-                ends[end] = ends.get(end, 0) + 1
-            most = max(most, now + 1)
+                ends[end] += 1
+            if now >= most:
+                most = now + 1
         return max(most, LEAST_REGISTERS)
+
+    def steps(self, vertex: Vertex) -> list[tuple[int, tuple[int, ...]]]:
+        """Return ids of the nodes that a vertex computes, each with those of its inputs."""
+        found = self._steps.get(vertex.number)
+        if found is None:
+            found = self._steps[vertex.number] = [
+                (id(node), tuple(map(id, node.inputs))) for node in (*vertex.inside, vertex.node)
+            ]
+        return found
 
     def size(self, node: Expr) -> float:
         """Return the bytes of an array."""
