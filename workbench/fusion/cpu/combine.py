@@ -10,7 +10,7 @@ from workbench.fusion.cpu.layout import Row
 from workbench.fusion.cpu.tables import COPIES
 from workbench.fusion.loop import PARTS
 
-__all__ = ["GROUPS", "MOST_BYTES", "copies", "dtypes", "merge", "tables", "word"]
+__all__ = ["GROUPS", "MOST_BYTES", "SIMPLE", "copies", "dtypes", "merge", "tables", "word"]
 
 #: sets of private tables at most
 GROUPS = 16
@@ -20,7 +20,8 @@ MOST_BYTES = 64 << 20
 #: together would leave the first cache, which costs more than the waiting that they save
 _CACHED = 1 << 13
 
-_SIMPLE: dict[str, np.ufunc] = {
+#: what merges values by one function
+SIMPLE: dict[str, np.ufunc] = {
     "+": np.add,
     "*": np.multiply,
     "min": np.minimum,
@@ -73,23 +74,23 @@ def merge(op: str, dtype: str, records: np.ndarray) -> list[int]:
 def tables(op: str, dtype: str, parts: list[np.ndarray]) -> list[np.ndarray]:
     """Return private tables (sets, copies, keys) as one."""
     with np.errstate(all="ignore"):
-        if op in _SIMPLE:
+        if op in SIMPLE:
             found = parts[0]
-            inner = _SIMPLE[op].reduce(found, axis=1, dtype=found.dtype) if found.shape[1] > 1 else found[:, 0]
+            inner = SIMPLE[op].reduce(found, axis=1, dtype=found.dtype) if found.shape[1] > 1 else found[:, 0]
             return _merged(op, dtype, [inner])
         return _merged(op, dtype, [each.reshape(each.shape[0] * each.shape[1], each.shape[2]) for each in parts])
 
 
 def _merged(op: str, dtype: str, parts: list[np.ndarray]) -> list[np.ndarray]:
     """Merge along the first axis."""
-    if op in _SIMPLE:
+    if op in SIMPLE:
         if not len(parts[0]):
             from workbench.fusion.cpu.builders import identity
 
             return [np.full(parts[0].shape[1:], identity(op, dtype), dtype)]
         flat = np.ascontiguousarray(parts[0].T) if parts[0].shape[1] == 1 else parts[0]
         axis = 1 if parts[0].shape[1] == 1 else 0
-        return [_SIMPLE[op].reduce(flat, axis=axis, dtype=dtype)]
+        return [SIMPLE[op].reduce(flat, axis=axis, dtype=dtype)]
     if op == "moments":
         return _moments(parts)
     values, places = parts

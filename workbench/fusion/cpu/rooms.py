@@ -92,6 +92,8 @@ class Tables:
         self.sets = -(-len(records) // share) if len(records) else 1
         self.which, self.records = np.arange(len(records)) // share, records
         self.made: dict[tuple[int, int], np.ndarray] = {}
+        #: slots of the records, and the tables that they tell of
+        self.told: list[tuple[int, np.ndarray]] = []
         kinds = {(b.id, k): (op, dtype, part) for b in plan.tables for k, (op, dtype, part) in enumerate(parts_of(b))}
         for row in plan.rows:
             count = size(row.size)
@@ -117,6 +119,7 @@ class Tables:
 
     def tell(self, slot: int, table: np.ndarray) -> None:
         """Write a table's address into the records: that of the set of each chunk."""
+        self.told.append((slot, table))
         self.records[:, slot] = table.ctypes.data + self.which * table.strides[0]
 
     def merged(self, builder: Builder) -> list[np.ndarray]:
