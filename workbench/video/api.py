@@ -218,7 +218,7 @@ def _work(source: Any, query: Any, namespace: Mapping[str, Any] | None, detector
     notes = Notes()
     sources = _sources(source, notes)
     compiled: CompiledQuery = compile_query(query, namespace, video=os.path.basename(sources[0].name)).__compiled__
-    spec = _detector(detector, sources, [variable.type.labels for variable in compiled.variables], notes)
+    spec = _detector(detector, sources, [kind.labels for kind in compiled.types().values()], notes)
     for message, hint in compiled.warnings:
         notes.add(message, hint)
     _check_shapes(compiled, sources)

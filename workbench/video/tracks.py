@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from workbench.engine.errors import WorkbenchError
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -67,6 +69,8 @@ class Tracks:
     score: Floats
     box: Floats = field(repr=False)  # (n, 4): x1, y1, x2, y2
     interpolated: Bools = field(repr=False)
+    #: whether id 0 is the scene: the whole frame, in every processed frame
+    scene: bool = False
 
     def __len__(self) -> int:
         return len(self.id)
@@ -105,7 +109,7 @@ class Tracks:
         keep = np.isin(self.id, ids)
         return Tracks(
             self.frames, self.width, self.height, self.labels, self.id[keep], self.frame[keep], self.time[keep],
-            self.label[keep], self.score[keep], self.box[keep], self.interpolated[keep],
+            self.label[keep], self.score[keep], self.box[keep], self.interpolated[keep], self.scene,
         )  # fmt: skip
 
     def to_pandas(self, video: str) -> pd.DataFrame:
@@ -125,6 +129,33 @@ class Tracks:
                 "interpolated": self.interpolated,
             }
         )
+
+
+def with_scene(tracks: Tracks) -> Tracks:
+    """Return the tracks and the scene: id 0, the whole picture in every processed frame.
+
+    Raises
+    ------
+    WorkbenchError
+        If an object has this id already.
+    """
+    if tracks.scene:
+        return tracks
+    if (tracks.id == 0).any():
+        raise WorkbenchError("The boxes have an id 0, which is the scene's.", "Number the objects from 1.")
+    count, frames = len(tracks.frames), tracks.frames
+    box = np.tile(np.array([0.0, 0.0, tracks.width, tracks.height]), (count, 1))
+    none, labels = np.zeros(count, np.int64), (*tracks.labels, "scene")
+    id_, frame = np.concatenate((none, tracks.id)), np.concatenate((frames.frame, tracks.frame))
+    # given boxes may have ids below 0, and rows are sorted by id
+    order = np.argsort(id_, kind="stable")
+    return Tracks(
+        frames, tracks.width, tracks.height, labels, id_[order], frame[order],
+        np.concatenate((frames.time, tracks.time))[order],
+        np.concatenate((np.full(count, len(labels) - 1), tracks.label))[order],
+        np.concatenate((np.ones(count), tracks.score))[order], np.concatenate((box, tracks.box))[order],
+        np.concatenate((np.zeros(count, bool), tracks.interpolated))[order], True,
+    )  # fmt: skip
 
 
 def empty_tracks(frames: Frames, width: int, height: int, labels: tuple[str, ...] = ()) -> Tracks:

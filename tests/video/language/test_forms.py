@@ -211,13 +211,34 @@ def test_a_scale_inside_a_function_is_not_at_the_top() -> None:
     assert as_cell(source).scale is not None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "any(p.near(x, '9px') for p in Person)",
+        "all(p.still for p in Person if p.score > 0.5)",
+        "sum(1 for p in Person) > 3",
+        "sequence(x.still, Parent(x=x), within='3s')",
+        "never(x.still, after=x.time > '3s', within='2s')",
+        "gap > 3 and gap + 1 < 9",
+    ],
+)
+def test_what_goes_over_types_and_time_is_the_same_in_all_forms(body: str, tmp_path: Path) -> None:
+    own = "    @prop\n    def gap(self, x): return x.x1\n"
+    source = (
+        "class Parent(Query):\n    x: Car\n    where = x.still\n"
+        f"class Asked(Query):\n    x: Car\n{own}    where = {body}\n"
+    )
+    text = as_text(source)
+    assert as_file(source, folder=tmp_path) == text
+    assert as_cell(source) == text
+
+
 BODIES = [
-    'any(p.near(x, "1s") for p in Person)', "all(p.still for p in Person if p.score > 0.5)",
-    "sum(1 for p in Person) > 3", "max(p.speed for p in Person) > 3", "min(q for q in unknown)",
+    'any(p.near(x, "1s") for p in Person)', "max(p.speed for p in Person) > 3", "min(q for q in unknown)",
     "undefined.thing[3](4)",
     "x.speed ** 2 // 3 % 4 @ 5 << 1", "x in undefined and x not in undefined", "f'{x} {undefined!r:>3}' == 'x'",
     "-x + ~x - +x", "round(abs(x))", "[p for p in Person]", "{p: p for p in Person}",
-    "(y := x.still) and y", "len(x) > 3 or sorted(x)", "sequence(x, x, within='3s')", "Parent(x=x)", "not not not x",
+    "(y := x.still) and y", "len(x) > 3 or sorted(x)", "sequence(x, x, within='3s')", "Parent(y=x)", "not not not x",
     "x if x else x", "x == x != x < x <= x > x >= x", "3 < x < 5", "5 in x", "x.__class__", "x[1:2, ...]",
 ]  # fmt: skip
 

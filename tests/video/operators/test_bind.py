@@ -11,8 +11,9 @@ from tests.video.operators.scenes import compare, prop, query, still, thing, wal
 from workbench.engine.units import Dimension
 from workbench.video.language import tree
 from workbench.video.operators.answer import answer_tables
-from workbench.video.operators.bind import bind, symmetric_pairs
+from workbench.video.operators.bind import bind
 from workbench.video.operators.evaluate import evaluate
+from workbench.video.operators.symmetry import symmetric_pairs
 
 PERSON, BAG = thing(name="Person", labels=("person",)), thing(name="Bag", labels=("bag",))
 
@@ -21,12 +22,16 @@ def near(limit: float = 50.0, var: str = "x", other: str = "y") -> tree.Relation
     return tree.Relation(name="near", var=var, other=other, limit=limit, dimension=Dimension(px=1))
 
 
+def symmetric(asked: tree.CompiledQuery) -> set[tuple[str, str]]:
+    return symmetric_pairs(asked.where, asked.variables)
+
+
 def test_every_row_of_the_space_is_a_common_frame() -> None:
     rng = np.random.default_rng(0)
     feet = {n: [(100.0, 200.0) if rng.random() < 0.6 else None for _ in range(15)] for n in range(1, 7)}
     labels = {n: "person" if n % 2 else "bag" for n in feet}
     tracks = walk(feet, labels=labels)
-    space = bind(query(near(), kind=PERSON, others=(tree.Variable("y", BAG),)), tracks)
+    space = bind(tracks, (tree.Variable("x", PERSON), tree.Variable("y", BAG)))
     expected = [
         (a, b, frame)
         for a, b in itertools.product(feet, feet)
@@ -41,18 +46,18 @@ def test_every_row_of_the_space_is_a_common_frame() -> None:
 def test_symmetric_pairs_come_once() -> None:
     others = (tree.Variable("y", PERSON),)
     pair = query(near(), kind=PERSON, others=others)
-    assert symmetric_pairs(pair) == {(0, 1)}
+    assert symmetric(pair) == {("x", "y")}
     tracks = walk({1: still(9), 2: still(9), 3: still(9)})
     assert evaluate(pair, tracks).ids.tolist() == [[1, 2], [1, 3], [2, 3]]
     both = tree.And(operands=(near(), tree.Compare(op=">", left=prop("score"), right=prop("score", "y"))))
-    assert symmetric_pairs(query(both, kind=PERSON, others=others)) == set()
+    assert symmetric(query(both, kind=PERSON, others=others)) == set()
     swapped = tree.And(
         operands=(compare("x1", ">", 5), tree.Compare(op=">", left=prop("x1", "y"), right=tree.Constant(value=5)))
     )
-    assert symmetric_pairs(query(swapped, kind=PERSON, others=others)) == {(0, 1)}
+    assert symmetric(query(swapped, kind=PERSON, others=others)) == {("x", "y")}
     equal = tree.Compare(op="==", left=prop("x1"), right=prop("x1", "y"))
-    assert symmetric_pairs(query(equal, kind=PERSON, others=others)) == {(0, 1)}
-    assert symmetric_pairs(query(near(), kind=PERSON, others=(tree.Variable("y", BAG),))) == set()
+    assert symmetric(query(equal, kind=PERSON, others=others)) == {("x", "y")}
+    assert symmetric(query(near(), kind=PERSON, others=(tree.Variable("y", BAG),))) == set()
 
 
 @pytest.mark.parametrize("naive", [False, True])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workbench.video.language.tree import ObjectType, Variable
 from workbench.video.operators.bind import Space
-from workbench.video.operators.intervals import Spans, intersection, joined, lasting, rows_within, runs, union
+from workbench.video.operators.intervals import Spans, intersection, joined, lasting, places_within, runs, union
 from workbench.video.tracks import Frames, Tracks
 
 Mask = list[bool]
@@ -26,7 +26,8 @@ def space(*lengths: int, times: np.ndarray | None = None) -> Space:
     tracks = Tracks(frames, 100, 100, ("a",), ids, frame, times[frame], np.zeros(n, np.int64), np.ones(n),
                     np.zeros((n, 4)), np.zeros(n, bool))  # fmt: skip
     kind = ObjectType("Object", None)
-    return Space(tracks, (Variable("x", kind),), np.arange(n)[:, None], tracks.owner, tracks.ids[:, None])
+    variables = (Variable("x", kind),)
+    return Space(tracks, variables, np.arange(n)[:, None], tracks.position, tracks.owner, tracks.ids[:, None])
 
 
 def tenths(spans: Spans) -> set[tuple[int, int]]:
@@ -56,14 +57,13 @@ def test_runs_joining_and_duration(bindings: list[Mask], gap: int, least: int) -
     spans = runs(where, np.concatenate([np.array(mask, bool) for mask in bindings]), gap / 10)
     expected = [(b, group[0], group[-1]) for b, mask in enumerate(bindings) for group in close_gaps(mask, gap)]
     assert [
-        (int(b), where.frame[f], where.frame[la])
-        for b, f, la in zip(spans.binding, spans.first, spans.last, strict=True)
+        (int(b), int(f), int(la)) for b, f, la in zip(spans.binding, spans.first, spans.last, strict=True)
     ] == expected
     assert np.allclose(spans.start, [first / 10 for _, first, _ in expected])
     assert np.allclose(spans.end, [(last + 1) / 10 for _, _, last in expected])
     kept = lasting(spans, least / 10)
     assert len(kept) == sum(last + 1 - first >= least for _, first, last in expected)
-    within = rows_within(kept, len(where))
+    within = places_within(kept, where.binding, where.position, 99)
     assert {(int(where.binding[row]), int(where.frame[row])) for row in np.flatnonzero(within)} == tenths(kept)
     assert tenths(joined(runs(where, np.concatenate([np.array(m, bool) for m in bindings]), 0.0), gap / 10)) == tenths(
         spans
@@ -83,8 +83,8 @@ def test_intersection_and_union(bindings: list[tuple[Mask, int]]) -> None:
     for spans in (both, either):
         order = np.lexsort((spans.start, spans.binding))
         assert (order == np.arange(len(spans))).all()
-        assert np.allclose(where.time[spans.first], spans.start)
-        assert np.allclose(where.end[spans.last], spans.end)
+        assert np.allclose(spans.first / 10, spans.start)
+        assert np.allclose((spans.last + 1) / 10, spans.end)
     same = either.binding[1:] == either.binding[:-1]
     assert (either.start[1:][same] - either.end[:-1][same] > 1e-6).all()
     assert tenths(intersection(right, left)) == tenths(both)

@@ -38,7 +38,7 @@ class ColumnCache:
         self._keys: dict[tuple[str, str], str] = {}
         self._needs: dict[tuple[str, str], set[str]] = {}
         self._loaded: dict[tuple[str, str], int] = {}
-        for kind in {variable.type.name: variable.type for variable in query.variables}.values():
+        for kind in {kind.name: kind for kind in query.types().values()}.values():
             for prop in kind.properties:
                 parts = _parts(kind, prop, query)
                 if tracks_key is not None and parts is not None:

@@ -63,7 +63,7 @@ def learn(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> None:
         ms["decode"] = job.decode_seconds * 1e3 / (computed * job.options.every)
     if job.fold is not None and job.passed > job.resumed:
         ms["track"] = job.fold_seconds * 1e3 / (job.passed - job.resumed)
-    types = {variable.name: variable.type.name for variable in plan.query.variables}
+    types = {name: kind.name for name, kind in plan.query.types().items()}
     for var, name in plan.properties:
         tally = actual.tallies.get(name)
         if tally is not None and tally.calls > tally.cached:

@@ -31,13 +31,13 @@ from workbench.video.language.tree import CompiledQuery
 from workbench.video.models.base import DetectorSpec
 from workbench.video.operators.answer import answer_tables, empty_tables
 from workbench.video.operators.columns import PropertyColumns
-from workbench.video.operators.evaluate import Evaluation, evaluate
+from workbench.video.operators.evaluate import Evaluation, evaluate, needs_scene
 from workbench.video.operators.merge import merged_answers
 from workbench.video.plan.logical import QueryPlan
 from workbench.video.result.facts import VideoFacts
 from workbench.video.result.result import VideoResult
 from workbench.video.source import Source
-from workbench.video.tracks import Tracks
+from workbench.video.tracks import Tracks, with_scene
 
 __all__ = ["QueryWork"]
 
@@ -174,12 +174,16 @@ class QueryWork:
         with self._lock:
             known = self._answers.get(index)
             stale = known is None or known.frames < frames
-        if stale and (answer := self._early(index, job.tracks(), None)) is not None:
+        if stale and (answer := self._early(index, self._tracks(job), None)) is not None:
             with self._lock:
                 known = self._answers.get(index)
                 if known is None or known.frames < answer.frames:
                     self._answers[index] = answer
         return self._result("running", run)
+
+    def _tracks(self, job: VideoJob) -> Tracks:
+        """Return the tracks that are known, with the scene if the query asks about it."""
+        return with_scene(job.tracks()) if needs_scene(self.query) else job.tracks()
 
     def _answer(self, index: int, run: Run[VideoResult]) -> _Answer | None:
         """Evaluate what is known of a video, with pixels, on the run's own thread."""
@@ -188,7 +192,7 @@ class QueryWork:
             # No new work: what needs pixels that were never looked at stays unknown.
             wave.only_known = True
         run.update(stage="answer")
-        tracks = job.tracks()
+        tracks = self._tracks(job)
         wave.tracks, wave.run = tracks, run
         wave.on_stage = lambda name: run.update(stage=name)
         evaluated = partial(self._evaluated, ongoing=False) if job.complete else self._early

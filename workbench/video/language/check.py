@@ -10,6 +10,7 @@ from typing import Any, Literal
 from workbench.engine.errors import suggest
 from workbench.video.language import catalogue
 from workbench.video.language.catalogue import METHODS
+from workbench.video.language.intervals import Intervals
 from workbench.video.language.parse import Position, position, too_deep, unsupported
 from workbench.video.language.scope import MISSING, as_collection, as_scalar, root
 from workbench.video.language.sorts import METRES, Sort, Value, metric, short
@@ -21,7 +22,6 @@ from workbench.video.language.tree import (
     Crosses,
     InRegion,
     Known,
-    Lasts,
     Node,
     Not,
     Or,
@@ -30,14 +30,14 @@ from workbench.video.language.tree import (
     Turns,
 )
 from workbench.video.language.values import Values
+from workbench.video.language.vocabulary import QueryMeta
 
 _COMPARISONS = {"Eq": "==", "NotEq": "!=", "Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">="}
 _MIXED = "Put the frame condition inside lasts(), or use during() or sequence()."
-_LATER = {"sequence": "sequence()", "before": "before()", "during": "during()", "never": "never()"}
 
 
 @dataclass(slots=True)
-class Conditions(Values):
+class Conditions(Intervals):
     """Checks conditions and intervals of one class of a query."""
 
     def where(self, node: ast.expr) -> Node:
@@ -60,6 +60,8 @@ class Conditions(Values):
             case ast.BoolOp(op=op, values=parts):
                 operands = [self.condition(part) for part in parts]
                 check_one_kind(self, parts, operands)
+                if isinstance(op, ast.Or) and operands[0].kind == "interval":
+                    self.check_alike(parts, operands)
                 return join("and" if isinstance(op, ast.And) else "or", operands, at)
             case ast.UnaryOp(op=ast.Not(), operand=part):
                 operand = self.condition(part)
@@ -211,8 +213,10 @@ class Conditions(Values):
             if self.scope.find(function) is MISSING and not self.variable(root(function)):
                 raise self.undeclared(function)
         word = self.scope.word(function)
-        if word == "lasts":
-            return self._lasts(node)
+        if word in catalogue.INTERVAL_WORDS:
+            return self.interval(node, word)
+        if isinstance(query := self.scope.find(function), QueryMeta):
+            return self.inner(node, query)
         if word == "known":
             self.check_no_keywords(node, word)
             if len(node.args) != 1:
@@ -221,45 +225,15 @@ class Conditions(Values):
             if value.tree is None:
                 raise self.error(node, f"{short(node.args[0])} is a fixed value.", "Write known(car.crossed_to).")
             return Known(value.tree, **position(node))
-        if word in _LATER:
-            raise self.error(
-                node,
-                f"{_LATER[word]} is not available yet (line {node.lineno}).",
-                "Use lasts(), and compare the events of two queries.",
-            )
+        if word in ("any", "all"):
+            return self.quantified(node, word)
         if word in ("abs", "min", "max"):
             return self._truth(node, self.value(node))
         raise self.not_a_value_call(node, word)
 
-    def _lasts(self, node: ast.Call) -> Node:
-        example = 'Write lasts(person.still, "30s", gap="2s").'
-        names = ("condition", "duration", "gap")
-        found: dict[str, ast.expr] = {}
-        for argument in node.args:
-            if isinstance(argument, ast.Starred):
-                raise unsupported(self.scope.place, argument)
-        if len(node.args) > 3:
-            raise self.error(node.args[3], f"lasts() takes at most 3 arguments (line {node.lineno}).", example)
-        found.update(zip(names, node.args, strict=False))
-        for keyword in node.keywords:
-            if keyword.arg is None or keyword.arg not in names or keyword.arg in found:
-                raise self.error(
-                    keyword,
-                    f"lasts() has no argument '{keyword.arg or '**'}' (line {node.lineno}).",
-                    suggest(keyword.arg or "**", names, example),
-                )
-            found[keyword.arg] = keyword.value
-        for name in names[:2]:
-            if name not in found:
-                raise self.error(node, f"lasts() needs a {name} (line {node.lineno}).", example)
-        operand = self.condition(found["condition"])
-        duration = self.seconds(found["duration"], "lasts()")
-        gap = self.seconds(found["gap"], "gap") if "gap" in found else 0.5
-        return Lasts(operand, duration, gap, **position(node))
-
     def _method(self, node: ast.Call, var: str, name: str) -> Node:
         at = position(node)
-        kind = self.variables[var]
+        kind = self.type_of(var)
         if name not in METHODS:
             assert isinstance(node.func, ast.Attribute)
             if kind.property(name) is not None or (
@@ -309,6 +283,14 @@ class Conditions(Values):
                 return Relation(name, var, other, quantity.value, METRES, **at)
             constant = self.reader.constant(limit, wanted)
             return Relation(name, var, other, float(constant.value), catalogue.PIXELS, **at)
+        if name == "same_as":
+            for one in (var, other):
+                if not self.type_of(one).is_a(catalogue.PROPERTIES["embedding"].owner):
+                    raise self.error(
+                        node,
+                        f"same_as() compares people, and {one} is a {self.type_of(one).name}.",
+                        f"Declare {one} as Person, or compare color.",
+                    )
         if name in ("overlaps", "same_as"):
             least = {"overlaps": ("iou", 0.0), "same_as": ("min", 0.6)}[name]
             limit_value = least[1]

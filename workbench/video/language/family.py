@@ -11,11 +11,22 @@ from workbench.engine.errors import WorkbenchError, suggest
 from workbench.video.language.check import Conditions, join
 from workbench.video.language.items import check_keys, group_key, select_item
 from workbench.video.language.parse import Cell, QueryParts, parse_query, unsupported
+from workbench.video.language.relations import own_relations
 from workbench.video.language.scope import MISSING, Scope
 from workbench.video.language.shapes import Scale, line_shape
 from workbench.video.language.sorts import Reader, short
 from workbench.video.language.source import find_class
-from workbench.video.language.tree import And, CompiledQuery, Crosses, Node, Property, Relation, ScaleSpec, Variable
+from workbench.video.language.tree import (
+    And,
+    CompiledQuery,
+    Crosses,
+    Node,
+    ObjectType,
+    OwnRelation,
+    Property,
+    ScaleSpec,
+    Variable,
+)
 from workbench.video.language.types import object_type
 from workbench.video.language.vocabulary import ObjectMeta, Query, QueryMeta
 
@@ -33,33 +44,63 @@ class _Written:
     own: dict[str, type] = field(default_factory=dict)
 
 
-def compile_class(query: Any, namespace: Mapping[str, Any], video: str) -> CompiledQuery:
+def compile_class(
+    query: Any,
+    namespace: Mapping[str, Any],
+    video: str,
+    *,
+    scale: ScaleSpec | None = None,
+    within: tuple[Any, ...] = (),
+) -> CompiledQuery:
     """Compile a query class: its own text and that of the queries that it inherits from.
+
+    Parameters
+    ----------
+    query : type
+    namespace : Mapping
+        The notebook's names.
+    video : str
+        What the error about metres without a scale calls the video.
+    scale : ScaleSpec, optional
+        That of the query inside which this one stands.
+    within : tuple of type
+        The queries inside which this one stands.
 
     Raises
     ------
     WorkbenchError
         If a source is gone, or something in it is wrong.
     """
+    if query in within:
+        raise WorkbenchError(f"{query.__name__} asks for itself.", "A query can stand inside others only.")
     family = [_written(cls, namespace) for cls in _family(query)]
     if not family:
         raise WorkbenchError("Query has no where line.", "Write class Name(Query): with a where line.")
-    scale = _scale(query)
+    scale = scale or _scale(query) or _scale_inside(family, (*within, query))
     warnings: list[tuple[str, str]] = []
     kinds = _variables(family)
     types = {name: object_type(cls, scale, warnings) for name, cls in kinds.items()}
     shapes: dict[str, Any] = {}
+    hidden: dict[str, ObjectType] = {}
+    relations: dict[str, OwnRelation] = {}
     conditions: list[Node] = []
     written: list[tuple[_Written, Conditions]] = []
+
+    def inner(other: QueryMeta) -> CompiledQuery:
+        return compile_class(other, namespace, video, scale=scale, within=(*within, query))
+
     for one in family:
         reader = Reader(one.cell.place, video, warnings)
-        checker = Conditions(one.scope, types, scale, reader, _sides(one), shapes)
+        relations = relations | own_relations(one.cls, one.cell.place, one.parts, types)
+        checker = Conditions(
+            one.scope, types, scale, reader, _sides(one), shapes, relations, hidden, compiled=inner
+        )  # fmt: skip
         written.append((one, checker))
         if one.parts.where is not None:
             condition = checker.where(one.parts.where)
             _check_joins(checker, one, conditions, condition)
             conditions.append(condition)
-    own, own_checker = written[-1]
+    own, _ = written[-1]
     if not conditions:
         raise own.cell.place.error(
             own.cls.__origin__.node or find_class(own.cls.__origin__, own.cls.__name__)[1],
@@ -73,7 +114,6 @@ def compile_class(query: Any, namespace: Mapping[str, Any], video: str) -> Compi
     compiled = CompiledQuery(
         query.__name__, variables, where, select, group, scale, tuple(shapes.values()), tuple(warnings), _text(own)
     )
-    _check_available(own_checker, own, compiled)
     return replace(compiled, warnings=(*compiled.warnings, *_never_crossed(compiled)))
 
 
@@ -95,13 +135,6 @@ def _written(cls: Any, namespace: Mapping[str, Any]) -> _Written:
     origin = vars(cls).get("__origin__")
     cell, node = find_class(origin, cls.__name__)
     parts = parse_query(cell.place, node)
-    if parts.functions:
-        function = parts.functions[0]
-        raise cell.place.error(
-            function,
-            f"A property of a query is not available yet: {function.name} (line {function.lineno}).",
-            "Write it in a type: class Mine(Car): with @prop def ...",
-        )
     scope = Scope(cell, (origin.names, origin.outside, namespace))
     own: dict[str, type] = {}
     for name, annotation, statement in parts.variables:
@@ -165,6 +198,16 @@ def _scale(query: Any) -> ScaleSpec | None:
             spec = _module_scale(cls)
         if spec is not None:
             return spec
+    return None
+
+
+def _scale_inside(family: list[_Written], within: tuple[Any, ...]) -> ScaleSpec | None:
+    """Return the scale of the first query inside the condition that has one."""
+    for one in family:
+        for node in ast.walk(one.parts.where) if one.parts.where is not None else ():
+            found = one.scope.find(node.func) if isinstance(node, ast.Call) else None
+            if isinstance(found, QueryMeta) and found not in within and (spec := _scale(found)) is not None:
+                return spec
     return None
 
 
@@ -251,40 +294,12 @@ def _text(own: _Written) -> str:
     return "\n".join(own.cell.place.lines[node.lineno - 1 : node.end_lineno])
 
 
-def _check_available(checker: Conditions, own: _Written, compiled: CompiledQuery) -> None:
-    """Raise for what the language knows and this version cannot run."""
-    _, node = find_class(own.cls.__origin__, own.cls.__name__)
-    scene = next((one for one in compiled.variables if one.type.is_a("Scene")), None)
-    if scene is not None:
-        raise checker.error(
-            _declaration(own, scene.name, node), "Scene is not available yet.", "Ask about objects: car: Car."
-        )
-    if not compiled.variables:
-        raise checker.error(
-            node, f"A query without variables is not available yet: {compiled.name}.", 'Declare one: "car: Car".'
-        )
-    relation = next((one for one in compiled.nodes() if isinstance(one, Relation)), None)
-    if relation is not None and relation.name == "same_as":
-        raise checker.error(node, "same_as() is not available yet.", "Use color.")
-    if len(compiled.variables) > 1:
-        names = [variable.name for variable in compiled.variables]
-        listed = ", ".join(names[:-1]) + f" and {names[-1]}"
-        raise checker.error(
-            _declaration(own, names[1], node),
-            f"A query about several objects is not available yet: {listed}.",
-            "Keep one of them.",
-        )
-
-
 def _never_crossed(compiled: CompiledQuery) -> Iterator[tuple[str, str]]:
     """Yield a warning for each variable whose `crossed_to` is asked for, though it crosses no line."""
+    types = compiled.types()
     crossing = {node.var for node in compiled.nodes() if isinstance(node, Crosses)}
     asked = (node.var for node in compiled.nodes() if isinstance(node, Property) and node.name == "crossed_to")
     for var in dict.fromkeys(asked):
-        own = compiled.variable(var).type.property("crossed_to")
+        own = types[var].property("crossed_to")
         if var not in crossing and own is None:
             yield f"crossed_to is always missing: {var} crosses no line here.", f"Add {var}.crosses(line) to where."
-
-
-def _declaration(own: _Written, name: str, node: ast.AST) -> ast.AST:
-    return next((statement for known, _, statement in own.parts.variables if known == name), node)

@@ -7,28 +7,37 @@ from workbench.video.language.tree import (
     Aggregate,
     And,
     Arithmetic,
+    Before,
     Choose,
     Compare,
     Constant,
     Contains,
     Crosses,
+    During,
     Every,
     Function,
+    Inner,
     InRegion,
     Known,
     Lasts,
     LineShape,
     Measure,
     Negate,
+    Never,
     Node,
     Not,
     Or,
+    OwnRelation,
     Property,
+    Quantified,
     RegionOf,
     RegionShape,
     Relation,
+    Sequence,
+    Total,
     Truth,
     Turns,
+    Variable,
 )  # fmt: skip
 
 #: how tightly an operator binds, loosest first
@@ -60,6 +69,12 @@ def _show(node: Node) -> tuple[str, int]:
             return f"{var}.region_of({', '.join(region.name for region in regions)})", _ATOM
         case Measure(name=name, var=var, other=other):
             return f"{var}.{name}({other})", _ATOM
+        case OwnRelation(function=function):
+            return function.name, _ATOM
+        case Total(variable=variable, value=value, test=test):
+            return f"sum({_ranging(value, variable, test)})", _ATOM
+        case Quantified(name=name, variable=variable, condition=condition, test=test):
+            return f"{name}({_ranging(condition, variable, test)})", _ATOM
         case Arithmetic(op=op, left=left, right=right):
             level = _SUM if op in "+-" else _PRODUCT
             return f"{_inside(left, level)} {op} {_inside(right, level + 1)}", level
@@ -97,6 +112,16 @@ def _show(node: Node) -> tuple[str, int]:
         case Lasts(operand=operand, duration=duration, gap=gap):
             rest = "" if gap == 0.5 else f', gap="{gap:g}s"'
             return f'lasts({show(operand)}, "{duration:g}s"{rest})', _ATOM
+        case Sequence(steps=steps, within=within):
+            return f"sequence({', '.join(map(show, steps))}{_within(within)})", _ATOM
+        case Before(first=first, then=then, within=within):
+            return f"before({show(first)}, {show(then)}{_within(within)})", _ATOM
+        case During(inner=inner, outer=outer):
+            return f"during({show(inner)}, {show(outer)})", _ATOM
+        case Never(condition=condition, after=after, within=within):
+            return f"never({show(condition)}, after={show(after)}{_within(within)})", _ATOM
+        case Inner(name=name, given=given):
+            return f"{name}({', '.join(f'{its}={mine}' for its, mine in given)})", _ATOM
         case Turns(var=var, side=side, by=by, over=over):
             return f'{var}.turns("{side}", by="{by:g}deg", over="{over:g}s")', _ATOM
         case Every(seconds=seconds):
@@ -104,6 +129,15 @@ def _show(node: Node) -> tuple[str, int]:
         case Aggregate(name=name, argument=argument):
             return f"{name}({'' if argument is None else show(argument)})", _ATOM
     raise TypeError(f"{type(node).__name__} cannot be shown")
+
+
+def _ranging(part: Node, variable: Variable, test: Node | None) -> str:
+    rest = "" if test is None else f" if {show(test)}"
+    return f"{show(part)} for {variable.name} in {variable.type.name}{rest}"
+
+
+def _within(seconds: float | None) -> str:
+    return "" if seconds is None else f', within="{seconds:g}s"'
 
 
 def _inside(node: Node, level: int) -> str:

@@ -478,9 +478,10 @@ class Every(Node):
 class CompiledQuery:
     """A query after checking: everything that planning and evaluation need.
 
-    No two variables have one name, those inside quantifiers and inner queries included. `select` holds Property (also `start`, `end`, `duration` with var "") and Aggregate nodes; `group` holds Every,
-    Property and RegionOf nodes. `where` is a condition or an interval. `shapes` are the regions and lines that the
-    cell and its conditions name, for drawing. `warnings` are (message, hint) pairs found while checking.
+    No two variables have one name, those inside quantifiers and inner queries included. `select` holds Property (also
+    `start`, `end`, `duration` with var "") and Aggregate nodes; `group` holds Every, Property and RegionOf nodes.
+    `where` is a condition or an interval. `shapes` are the regions and lines that the cell and its conditions name, for
+    drawing. `warnings` are (message, hint) pairs found while checking.
     """
 
     name: str

@@ -123,8 +123,6 @@ def _arguments(
             )
         if parameter.default is not parameter.empty:
             continue
-        if parameter.name == "embedding" and "embedding" not in owners:
-            raise place.error(node, "embedding is not available yet.", "Use color or image.")
         if parameter.name == "images" and not own.once:
             raise place.error(
                 node, f"{name}() needs 'images', which only a once-property has.", "Write @prop(once=True)."

@@ -13,7 +13,7 @@ from typing import Any
 from workbench.engine.errors import WorkbenchError
 from workbench.engine.units import Dimension, parse_quantity
 from workbench.video.language import catalogue
-from workbench.video.language.inert import InertNamespace, Word
+from workbench.video.language.inert import Inert, InertNamespace, Word
 from workbench.video.language.shapes import Line, Region, Scale
 from workbench.video.language.source import Origin
 from workbench.video.language.tree import Window
@@ -25,8 +25,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Prop:
-    """A property of one's own: a function and how it is called. Made by `prop`."""
+class Prop(Inert):
+    """A property of one's own: a function and how it is called. Made by `prop`.
+
+    Inert, as the `where` of the query that it stands in may compare it.
+    """
 
     def __init__(
         self,

@@ -10,7 +10,8 @@ import numpy as np
 
 from workbench.video.language.tree import Aggregate, ObjectType, Property, RegionOf
 from workbench.video.operators.columns import TIME_TOLERANCE, Column, typed
-from workbench.video.operators.evaluate import Evaluation, Evaluator
+from workbench.video.operators.evaluate import Evaluation
+from workbench.video.operators.evaluator import regions_of
 from workbench.video.operators.properties import is_costly
 from workbench.video.tracks import Bools, Ints
 
@@ -29,15 +30,10 @@ class EventValues:
     found: Evaluation
 
     def __post_init__(self) -> None:
-        spans, matched = self.found.spans, np.flatnonzero(self.found.matched)
-        low = np.searchsorted(matched, spans.first)
-        count = np.searchsorted(matched, spans.last, side="right") - low
-        #: event of each (event, matched frame) pair, in order, and its row of the space
-        self.event: Ints = np.repeat(np.arange(len(spans)), count)
+        #: event of each (event, matched frame) pair, in order, and the position of the frame
+        self.event, self.position = self.found.matched
+        count = np.bincount(self.event, minlength=len(self.found))
         self.offsets: Ints = np.concatenate(([0], np.cumsum(count))).astype(np.int64)
-        within = np.arange(len(self.event)) - self.offsets[:-1][self.event]
-        self.rows: Ints = matched[low[self.event] + within]
-        self._evaluator = Evaluator(self.found.space, self.found.properties)
 
     def bound(self, name: str) -> Column:
         """Return `start`, `end` or `duration` of each event."""
@@ -45,17 +41,36 @@ class EventValues:
         values = {"start": spans.start, "end": spans.end, "duration": spans.end - spans.start}[name]
         return Column(values, np.ones(len(values), bool))
 
+    def _rows(self, var: str) -> Ints:
+        """Return the row of the tracks of a variable at each pair, -1 where the object is not there."""
+        tracks, base = self.found.tracks, len(self.found.tracks.frames) + 1
+        number = [variable.name for variable in self.found.query.variables].index(var)
+        owner = np.searchsorted(tracks.ids, self.found.ids[:, number])[self.event]
+        keys = tracks.owner * base + tracks.position
+        rows = np.searchsorted(keys, owner * base + self.position)
+        there = rows < len(keys)
+        there[there] = keys[rows[there]] == (owner * base + self.position)[there]
+        return np.where(there, rows, -1)
+
     def _at(self, node: Property | RegionOf, pairs: Bools) -> Column:
         """Return a value at all pairs of (event, matched frame); known at least where `pairs` is true."""
-        space = self.found.space
-        need = np.zeros(len(space), bool)
-        need[self.rows[pairs]] = True
-        column = self._evaluator.value(node, need)
-        if isinstance(node, Property) and is_costly(self._type(node.var), node.name):
-            # the values as they were given: a typed column depends on which other rows were asked for
-            column = self.found.columns.get(self._type(node.var).name, node.name).objects()
-            return column.take(space.track_rows(node.var)[self.rows])
-        return column.take(self.rows)
+        tracks, variable = self.found.tracks, self.found.query.variable(node.var)
+        rows = self._rows(node.var)
+        wanted = np.zeros(len(tracks), bool)
+        wanted[rows[pairs & (rows >= 0)]] = True
+        if isinstance(node, Property):
+            column = self.found.properties.column(variable.type, node.name, wanted, node.var)
+            if is_costly(variable.type, node.name):
+                # the values as they were given: a typed column depends on which other rows were asked for
+                column = self.found.columns.get(variable.type.name, node.name).objects()
+        else:
+            column = regions_of(node, tracks)
+        if not len(column):
+            return Column(
+                np.zeros((len(rows), *column.values.shape[1:]), column.values.dtype), np.zeros(len(rows), bool)
+            )
+        column = column.take(np.maximum(rows, 0))
+        return Column(column.values, column.valid & (rows >= 0))
 
     def _type(self, var: str) -> ObjectType:
         return self.found.query.variable(var).type
@@ -64,7 +79,7 @@ class EventValues:
         """Return a value at every matched frame of every event, and the event of each."""
         if not node.var:
             return self.bound(node.name), np.arange(len(self.found))
-        return self._at(node, np.ones(len(self.rows), bool)), self.event
+        return self._at(node, np.ones(len(self.event), bool)), self.event
 
     def first(self, node: Property | RegionOf) -> Column:
         """Return for each event the value at its first matched frame at which it is not missing."""
@@ -72,11 +87,11 @@ class EventValues:
             return self.bound(node.name)
         events, count = len(self.found), np.diff(self.offsets)
         costly = isinstance(node, Property) and is_costly(self._type(node.var), node.name)
-        nth = np.arange(len(self.rows)) - self.offsets[:-1][self.event]
+        nth = np.arange(len(self.event)) - self.offsets[:-1][self.event]
         chosen = np.full(events, -1)
         asked, wave = 0, 1 if costly else max([1, *count])
         open_events = count > 0
-        column = self._at(node, np.zeros(len(self.rows), bool))
+        column = self._at(node, np.zeros(len(self.event), bool))
         while open_events.any():
             # twice as far each time: few waves, and mostly the first frame will do
             pairs = open_events[self.event] & (nth >= asked) & (nth < asked + wave)
@@ -87,7 +102,7 @@ class EventValues:
             chosen[at[new]] = known[new]
             asked, wave = asked + wave, 2 * wave
             open_events = (chosen < 0) & (count > asked)
-        if not len(self.rows):
+        if not len(self.event):
             return Column(np.zeros((events, *column.values.shape[1:]), column.values.dtype), np.zeros(events, bool))
         picked = column.take(np.maximum(chosen, 0))
         return Column(picked.values, picked.valid & (chosen >= 0))

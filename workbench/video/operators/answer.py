@@ -12,7 +12,8 @@ from workbench.video.language.items import item_columns
 from workbench.video.language.tree import Aggregate, CompiledQuery, Every, Node, Property, RegionOf
 from workbench.video.operators.aggregate import EventValues, aggregate, bucket
 from workbench.video.operators.columns import Column, typed
-from workbench.video.operators.evaluate import Evaluation, Evaluator
+from workbench.video.operators.evaluate import Evaluation
+from workbench.video.operators.properties import is_once
 from workbench.video.tracks import Frames, Ints, Tracks, empty_tracks
 
 __all__ = ["answer_tables", "empty_tables", "has_groups"]
@@ -54,11 +55,7 @@ def answer_tables(
         `.attrs["units"]` of each names the unit of each column that has one.
     """
     if limit is not None and limit < len(evaluation):
-        spans = evaluation.spans.take(np.arange(limit))
-        evaluation = Evaluation(
-            query, evaluation.space, spans, evaluation.matched, evaluation.properties, evaluation.stats,
-            evaluation.ongoing[:limit], evaluation.nearest, evaluation.seconds,
-        )  # fmt: skip
+        evaluation = evaluation.first(limit)
     values = EventValues(evaluation)
     tables = {
         "events": _events(query, evaluation, values, video),
@@ -232,11 +229,18 @@ def _objects(query: CompiledQuery, found: Evaluation, tracks: Tracks, video: str
     for index, name in enumerate(("x1", "y1", "x2", "y2")):
         table[name] = tracks.box[best, index]
     units = {"first": "s", "last": "s", "duration": "s", **_PX}
-    evaluator = Evaluator(found.space, found.properties)
-    for name in dict.fromkeys(name for _, name in evaluator.once_names()):
+    used = _once_names(query)
+    for name in dict.fromkeys(name for _, name in used):
         if name not in table:
-            table[name] = _once(query, found, name, evaluator.once_names(), bound, ids, first)
+            table[name] = _once(query, found, name, used, bound, ids, first)
     return _frame(table, units)
+
+
+def _once_names(query: CompiledQuery) -> list[tuple[str, str]]:
+    """Return (variable, property) of the once-properties that the query names of its variables, as written."""
+    types = {variable.name: variable.type for variable in query.variables}
+    found = (node for node in query.nodes() if isinstance(node, Property) and node.var in types)
+    return list(dict.fromkeys((node.var, node.name) for node in found if is_once(types[node.var], node.name)))
 
 
 def _once(
@@ -249,7 +253,7 @@ def _once(
     rows: Ints,
 ) -> pd.Series:
     """Return a once-property of the objects that a variable binds for which the query names it."""
-    count = len(found.space.tracks)
+    count = len(found.tracks)
     values, valid = np.empty(len(ids), object), np.zeros(len(ids), bool)
     kind: str | None = None
     for number, variable in enumerate(query.variables):
@@ -270,20 +274,19 @@ def _frames(query: CompiledQuery, found: Evaluation, tracks: Tracks, video: str)
     parts: list[tuple[Ints, Ints, Ints]] = []  # event, variable, row of the tracks
     for number in range(len(query.variables)):
         which = np.searchsorted(tracks.ids, found.ids[:, number])
-        low = _row_at(tracks, which, found.space.position[found.spans.first])
-        high = _row_at(tracks, which, found.space.position[found.spans.last] + 1)
+        low = _row_at(tracks, which, found.spans.first)
+        high = _row_at(tracks, which, found.spans.last + 1)
         event = np.repeat(np.arange(len(found)), high - low)
         within = np.arange(len(event)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
         parts.append((event, np.full(len(event), number), low[event] + within))
-    event, variable, rows = (np.concatenate(column) for column in zip(*parts, strict=True))
+    none = np.empty(0, np.int64)
+    event, variable, rows = (np.concatenate(column) for column in zip((none, none, none), *parts, strict=True))
     order = np.lexsort((variable, tracks.frame[rows], event))
     event, variable, rows = event[order], variable[order], rows[order]
-    space = found.space
-    hits = np.flatnonzero(found.matched)
-    # a row of the event is matched if its binding's row at that frame is
+    # a row of the event is matched if the event is at that frame
     base = len(tracks.frames) + 1
-    keys = space.binding[hits] * base + space.position[hits]
-    matched = np.isin(found.spans.binding[event] * base + tracks.position[rows], keys)
+    hit, position = found.matched
+    matched = np.isin(event * base + tracks.position[rows], hit * base + position)
     names = np.array([item.name for item in query.variables], object)
     table: dict[str, Any] = {
         "event": event.astype(np.int64),

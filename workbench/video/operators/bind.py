@@ -1,28 +1,25 @@
-"""Bindings: which tracks stand for a query's variables, and the rows at which all of them are there."""
+"""Bindings: which tracks stand for variables, and the frames at which all of them are there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from workbench.video.language.tree import And, Compare, CompiledQuery, Measure, Node, ObjectType, Or, Relation, Variable
+from workbench.video.language.tree import ObjectType, Variable
 from workbench.video.tracks import Bools, Floats, Ints, Tracks
 
-__all__ = ["Space", "bind", "rows_of_type", "symmetric_pairs"]
-
-#: Relations that mean the same with their two objects exchanged.
-_SYMMETRIC = ("near", "overlaps", "distance", "closing", "same_as")
+__all__ = ["Near", "Space", "bind", "bindings_of", "companions", "rows_of_type"]
 
 
 @dataclass(frozen=True)
 class Space:
-    """The rows over which a query's condition is evaluated: one for each binding and frame of its domain.
+    """The rows over which a condition is evaluated: one for each binding and frame of its domain.
 
-    Sorted by binding, then frame; bindings are sorted by their ids in variable order.
+    Sorted by binding, then frame; bindings are sorted by their ids in variable order. Without variables there is one
+    binding, and every processed frame is a row.
 
     Parameters
     ----------
@@ -30,6 +27,8 @@ class Space:
     variables : tuple of Variable
     rows : ndarray of int64, shape (n, variables)
         For each variable, the row of `tracks`.
+    position : ndarray of int64, shape (n,)
+        For each row, the position of its frame in the processed frames.
     binding : ndarray of int64, shape (n,)
         Index of the binding, into `ids`.
     ids : ndarray of int64, shape (bindings, variables)
@@ -39,6 +38,7 @@ class Space:
     tracks: Tracks
     variables: tuple[Variable, ...]
     rows: Ints
+    position: Ints
     binding: Ints
     ids: Ints
 
@@ -46,32 +46,28 @@ class Space:
         return len(self.rows)
 
     @cached_property
-    def position(self) -> Ints:
-        """For each row, the position of its frame in the processed frames."""
-        return self.tracks.position[self.rows[:, 0]]
+    def names(self) -> tuple[str, ...]:
+        """The names of the variables."""
+        return tuple(variable.name for variable in self.variables)
 
     @cached_property
     def frame(self) -> Ints:
         """For each row, its frame's index in the source."""
-        return self.tracks.frame[self.rows[:, 0]]
+        return self.tracks.frames.frame[self.position]
 
     @cached_property
     def time(self) -> Floats:
         """For each row, its time."""
-        return self.tracks.time[self.rows[:, 0]]
+        return self.tracks.frames.time[self.position]
 
     @cached_property
     def end(self) -> Floats:
         """For each row, the end of the time that its frame covers."""
         return self.time + self.tracks.frames.span[self.position]
 
-    def index(self, name: str) -> int:
-        """Return which of the variables has this name."""
-        return next(i for i, variable in enumerate(self.variables) if variable.name == name)
-
     def track_rows(self, name: str) -> Ints:
         """Return for each row the row of `tracks` of this variable."""
-        return self.rows[:, self.index(name)]
+        return self.rows[:, self.names.index(name)]
 
     def track_mask(self, name: str, mask: Bools) -> Bools:
         """Return a mask over `tracks`: the rows of this variable in the rows of `mask`."""
@@ -81,107 +77,168 @@ class Space:
 
 
 def rows_of_type(tracks: Tracks, kind: ObjectType) -> Bools:
-    """Return which rows belong to objects of a type, by their track's label."""
+    """Return which rows belong to objects of a type: by their track's label, or the row of the scene itself."""
+    scene = (tracks.id == 0) if tracks.scene else np.zeros(len(tracks), bool)
+    if kind.is_a("Scene"):
+        return scene
     if kind.labels is None:
-        return np.ones(len(tracks), bool)
+        return ~scene
     wanted = np.array([label in kind.labels for label in tracks.labels], bool)
-    return wanted[tracks.label] if len(tracks) else np.zeros(0, bool)
+    return wanted[tracks.label] & ~scene if len(tracks) else np.zeros(0, bool)
 
 
-def bind(query: CompiledQuery, tracks: Tracks, alive: Mapping[str, Bools] | None = None) -> Space:
-    """Return the space of a query's bindings.
+# ------------------------------------------------------------------------------------------------------------ joining
 
-    Variables bind tracks of their types; two variables never bind the same track; of two variables that can be
-    exchanged the first binds the lower id.
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Two variables whose foot points are at most so many px apart wherever a condition can be true."""
+
+    names: frozenset[str]
+    limit: float
+
+
+def bind(
+    tracks: Tracks,
+    variables: tuple[Variable, ...],
+    ordered: Collection[tuple[str, str]] = (),
+    alive: Mapping[str, Bools] | None = None,
+    near: Sequence[Near] = (),
+) -> Space:
+    """Return the space of the bindings of variables.
+
+    Variables bind tracks of their types; two variables never bind the same track.
 
     Parameters
     ----------
-    query : CompiledQuery
-        With at least one variable.
     tracks : Tracks
+    variables : tuple of Variable
+    ordered : collection of (name, name)
+        Of these two the first binds the lower id: exchanged they would mean the same.
     alive : mapping, optional
-        For each variable, the rows (mask over `tracks`) that one-variable conjuncts have left; None: all.
+        For a variable, the rows (mask over `tracks`) that can matter; all rows of other variables can.
+    near : sequence of Near
+        Rows that are further apart cannot matter.
     """
-    masks = [rows_of_type(tracks, variable.type) for variable in query.variables]
-    if alive is not None:
-        masks = [mask & alive.get(v.name, mask) for mask, v in zip(masks, query.variables, strict=True)]
-    rows = np.flatnonzero(masks[0])[:, None]
-    ordered = symmetric_pairs(query)
-    for column, mask in enumerate(masks[1:], start=1):
+    if not variables:
+        count = len(tracks.frames)
+        none = np.zeros(count, np.int64)
+        return Space(tracks, (), np.empty((count, 0), np.int64), np.arange(count), none, np.empty((1, 0), np.int64))
+    rows = np.empty((0, 0), np.int64)
+    for column, variable in enumerate(variables):
+        mask = rows_of_type(tracks, variable.type)
+        if alive is not None and variable.name in alive:
+            mask = mask & alive[variable.name]
         more = np.flatnonzero(mask)
-        more = more[np.argsort(tracks.position[more], kind="stable")]
-        rows = _join(rows, more, tracks.position)
-        for earlier in range(column):
-            ids, new = tracks.id[rows[:, earlier]], tracks.id[rows[:, column]]
-            rows = rows[ids < new if (earlier, column) in ordered else ids != new]
-    numbers = tracks.id[rows]
-    if len(query.variables) > 1:
-        order = np.lexsort((tracks.position[rows[:, 0]], *numbers.T[::-1]))
-        rows, numbers = rows[order], numbers[order]
-    new = np.ones(len(rows), bool)
-    new[1:] = (numbers[1:] != numbers[:-1]).any(axis=1)
-    return Space(tracks, query.variables, rows, np.cumsum(new) - 1, numbers[new])
-
-
-def _join(rows: Ints, more: Ints, position: Ints) -> Ints:
-    """Return each of `rows` beside each of `more` (sorted by position) of the same frame."""
-    at = position[more]
-    low = np.searchsorted(at, position[rows[:, 0]], side="left")
-    count = np.searchsorted(at, position[rows[:, 0]], side="right") - low
-    left = np.repeat(np.arange(len(rows)), count)
-    within = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count)
-    return np.column_stack((rows[left], more[low[left] + within]))
-
-
-# ---------------------------------------------------------------------------------------------------------- symmetry
-
-
-def symmetric_pairs(query: CompiledQuery) -> set[tuple[int, int]]:
-    """Return the pairs of variables (by index) of one type that can be exchanged without changing the condition."""
-    variables = query.variables
-    return {
-        (i, j)
-        for i in range(len(variables))
-        for j in range(i + 1, len(variables))
-        if variables[i].type == variables[j].type
-        and _normal(query.where)
-        == _normal(_renamed(query.where, {variables[i].name: variables[j].name, variables[j].name: variables[i].name}))
-    }
-
-
-def _renamed(node: Node, names: Mapping[str, str]) -> Node:
-    def change(value: Any) -> Any:
-        if isinstance(value, Node):
-            return _renamed(value, names)
-        return tuple(map(change, value)) if isinstance(value, tuple) else value
-
-    changes = {
-        item.name: names.get(value, value) if item.name in ("var", "other") else change(value)
-        for item in fields(node)
-        for value in (getattr(node, item.name),)
-    }
-    return replace(node, **changes)
-
-
-def _normal(node: Node) -> str:
-    """Return a text that is equal for trees equal up to the order of interchangeable operands."""
-    if isinstance(node, (And, Or)):
-        return f"{type(node).__name__}({sorted(map(_normal, node.operands))})"
-    if isinstance(node, Compare) and node.op in ("==", "!="):
-        return f"{node.op}({sorted((_normal(node.left), _normal(node.right)))})"
-    parts: list[str] = []
-    swap = isinstance(node, (Relation, Measure)) and node.name in _SYMMETRIC
-    for item in fields(node):
-        value = getattr(node, item.name)
-        if not item.compare or (swap and item.name in ("var", "other")):
+        if not column:
+            rows = more[:, None]
             continue
-        parts.append(f"{item.name}={_normal(value) if isinstance(value, Node) else _normal_value(value)}")
-    if isinstance(node, (Relation, Measure)) and swap:
-        parts.append(str(sorted((node.var, node.other))))
-    return f"{type(node).__name__}({', '.join(parts)})"
+        close = _closest(near, variable.name, [one.name for one in variables[:column]])
+        left, right = companions(tracks, rows, tracks.position[rows[:, 0]], more, close)
+        keep = np.ones(len(left), bool)
+        new = tracks.id[right]
+        for earlier, other in enumerate(variables[:column]):
+            ids = tracks.id[rows[left, earlier]]
+            if (other.name, variable.name) in ordered:
+                keep &= ids < new
+            elif (variable.name, other.name) in ordered:
+                keep &= new < ids
+            else:
+                keep &= ids != new
+        rows = np.column_stack((rows[left[keep]], right[keep]))
+    numbers, position = tracks.id[rows], tracks.position[rows[:, 0]]
+    if len(variables) > 1:
+        order = _by_binding(tracks, rows, position)
+        rows, numbers, position = rows[order], numbers[order], position[order]
+    binding, first = bindings_of(numbers)
+    return Space(tracks, variables, rows, position, binding, numbers[first])
 
 
-def _normal_value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"({', '.join(_normal(part) if isinstance(part, Node) else repr(part) for part in value)})"
-    return repr(value)
+def bindings_of(numbers: Ints) -> tuple[Ints, Ints]:
+    """Return for sorted rows of ids the number of each one's binding, and the first row of each binding."""
+    new = np.ones(len(numbers), bool)
+    new[1:] = (numbers[1:] != numbers[:-1]).any(axis=1)
+    return np.cumsum(new) - 1, np.flatnonzero(new)
+
+
+def _by_binding(tracks: Tracks, rows: Ints, position: Ints) -> Ints:
+    """Return the order of rows by ids and position: of one number for each, where that has room in 64 bits."""
+    base, tops = len(tracks.frames) + 1, len(tracks.ids) + 1
+    if base * tops ** rows.shape[1] >= 2**62:
+        return np.lexsort((position, *tracks.id[rows].T[::-1]))
+    key = np.zeros(len(rows), np.int64)
+    for column in tracks.owner[rows].T:
+        key = key * tops + column
+    return np.argsort(key * base + position, kind="stable")
+
+
+def _closest(near: Sequence[Near], name: str, others: list[str]) -> tuple[int, float] | None:
+    """Return which of the other variables is nearest by, and how near, if any has to be."""
+    found = [(one.limit, column) for one in near for column, other in enumerate(others) if one.names == {name, other}]
+    return (min(found)[1], min(found)[0]) if found else None
+
+
+def companions(
+    tracks: Tracks, rows: Ints, position: Ints, more: Ints, close: tuple[int, float] | None = None
+) -> tuple[Ints, Ints]:
+    """Return pairs (index of `rows`, row of the tracks out of `more`) at the same frame.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    rows : ndarray of int64, shape (n, variables)
+    position : ndarray of int64, shape (n,)
+        Of the frame of each.
+    more : ndarray of int64
+        Rows of the tracks.
+    close : (column, px), optional
+        Only pairs in which the foot point of that column's row is no further away.
+    """
+    if close is not None and np.isfinite(close[1]) and len(more) and len(rows):
+        return _grid(tracks, rows[:, close[0]], position, more, close[1])
+    at = tracks.position[more]
+    order = np.argsort(at, kind="stable")
+    at, more = at[order], more[order]
+    low = np.searchsorted(at, position, side="left")
+    left, place = _ranges(low, np.searchsorted(at, position, side="right"))
+    return left, more[place]
+
+
+def _ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """Return pairs (index of the range, place in it) for ranges [low, high)."""
+    count = np.maximum(high - low, 0)
+    left = np.repeat(np.arange(len(count)), count)
+    return left, np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count) + low[left]
+
+
+def _grid(tracks: Tracks, rows: Ints, position: Ints, more: Ints, limit: float) -> tuple[Ints, Ints]:
+    """Pair rows whose feet are at most `limit` apart: a grid of cells of this size, each with its neighbours."""
+    foot = tracks.foot
+    cell = max(limit, 1.0) * (1 + 1e-6)  # so that no rounding of a quotient parts what is just near enough
+    # a cell more on each side, so that neighbours of the outermost exist
+    lowest = np.floor(foot.min(axis=0) / cell).astype(np.int64) - 1
+    wide, high = (np.floor(foot.max(axis=0) / cell).astype(np.int64) + 2 - lowest).tolist()
+    if wide * high * (len(tracks.frames) + 1) >= 2**62:  # feet at absurd places: cells have no number of 64 bits
+        return companions(tracks, rows[:, None], position, more)
+
+    def cells(feet: Floats) -> Ints:
+        place = np.floor(feet / cell).astype(np.int64) - lowest
+        return np.asarray(place[:, 0] * high + place[:, 1])
+
+    theirs = tracks.position[more] * (wide * high) + cells(foot[more])
+    order = np.argsort(theirs, kind="stable")
+    theirs, more = theirs[order], more[order]
+    mine = position * (wide * high) + cells(foot[rows])
+    # searching in order is several times faster than searching at random
+    mine_order = np.argsort(mine, kind="stable")
+    mine = mine[mine_order]
+    found: list[tuple[Ints, Ints]] = []
+    for column in (-1, 0, 1):
+        # the cells of a column have numbers in a row: three of them are one range
+        low = np.searchsorted(theirs, mine + column * high - 1, side="left")
+        left, place = _ranges(low, np.searchsorted(theirs, mine + column * high + 1, side="right"))
+        left, right = mine_order[left], more[place]
+        step = foot[rows[left]] - foot[right]
+        near = np.sqrt(step[:, 0] * step[:, 0] + step[:, 1] * step[:, 1]) <= limit
+        found.append((left[near], right[near]))
+    return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])

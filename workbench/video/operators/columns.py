@@ -92,6 +92,11 @@ class Column:
         return cls(values, np.ones(count, bool))
 
     @classmethod
+    def known(cls, values: NDArray[Any]) -> Column:
+        """Return a column of which every value is known."""
+        return cls(values, np.ones(len(values), bool))
+
+    @classmethod
     def condition(cls, true: Bools, valid: Bools | None = None) -> Column:
         """Return a condition from where it is true and where it is known (None: everywhere)."""
         return cls(true, np.ones(len(true), bool)) if valid is None else cls(true & valid, valid)

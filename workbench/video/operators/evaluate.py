@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from workbench.engine.errors import WorkbenchError
 from workbench.video.language import tree
 from workbench.video.language.tree import CompiledQuery, Node
-from workbench.video.operators.bind import Space, bind, rows_of_type
+from workbench.video.operators.bind import rows_of_type
 from workbench.video.operators.columns import PixelCalls, PropertyColumns
 from workbench.video.operators.evaluator import Evaluator, NodeStats
 from workbench.video.operators.intervals import JOIN, Spans
-from workbench.video.operators.properties import Properties
+from workbench.video.operators.occurrences import Occurrences
+from workbench.video.operators.properties import Properties, is_costly
+from workbench.video.operators.temporal import Temporal
 from workbench.video.tracks import Bools, Floats, Ints, Tracks
 
-__all__ = ["Evaluation", "Evaluator", "NodeStats", "evaluate"]
+__all__ = ["Evaluation", "Evaluator", "NodeStats", "evaluate", "needs_scene"]
 
 
 @dataclass
@@ -36,24 +37,22 @@ class Evaluation:
 
     Parameters
     ----------
-    space : Space
-        Bindings and their rows.
-    spans : Spans
-        The events; `first` and `last` are rows of the space.
-    matched : ndarray of bool, shape (rows of the space,)
-        Where the condition, or the condition of a part of an interval, is true.
+    tracks : Tracks
+    found : Occurrences
+        The spans are the events, in their order.
     properties : Properties
         Columns, and failed calls.
     stats : dict
         For each node of the condition, `NodeStats`.
+    ongoing : ndarray of bool, shape (events,)
+        Which events more frames may prolong.
     nearest : tuple of (str, str)
         Without events: what came closest, and how many objects passed each part of the condition.
     """
 
     query: CompiledQuery
-    space: Space
-    spans: Spans
-    matched: Bools
+    tracks: Tracks
+    found: Occurrences
     properties: Properties
     stats: dict[Node, NodeStats]
     ongoing: Bools
@@ -64,9 +63,14 @@ class Evaluation:
         return len(self.spans)
 
     @property
+    def spans(self) -> Spans:
+        """The events; `first` and `last` are positions in the processed frames."""
+        return self.found.spans
+
+    @property
     def ids(self) -> Ints:
         """The tracks of each event, shape (events, variables)."""
-        return self.space.ids[self.spans.binding]
+        return self.found.ids[self.spans.binding]
 
     @property
     def start(self) -> Floats:
@@ -81,12 +85,23 @@ class Evaluation:
     @property
     def frame_start(self) -> Ints:
         """First true frame of each event."""
-        return self.space.frame[self.spans.first]
+        return self.tracks.frames.frame[self.spans.first]
 
     @property
     def frame_end(self) -> Ints:
         """Last true frame of each event."""
-        return self.space.frame[self.spans.last]
+        return self.tracks.frames.frame[self.spans.last]
+
+    @cached_property
+    def matched(self) -> tuple[Ints, Ints]:
+        """(event, position) of each matched frame of each event, in order."""
+        base = self.found.base
+        keys = self.spans.binding * base
+        low = np.searchsorted(self.found.matched, keys + self.spans.first, side="left")
+        count = np.searchsorted(self.found.matched, keys + self.spans.last, side="right") - low
+        event = np.repeat(np.arange(len(self)), count)
+        place = np.arange(len(event)) - np.repeat(np.cumsum(count) - count, count) + low[event]
+        return event, self.found.matched[place] % base
 
     @property
     def columns(self) -> PropertyColumns:
@@ -97,6 +112,16 @@ class Evaluation:
     def errors(self) -> pd.DataFrame:
         """Failed property calls: `property video id frame error traceback`."""
         return self.properties.errors()
+
+    def first(self, count: int) -> Evaluation:
+        """Return the first events only."""
+        spans = self.spans.take(np.arange(min(count, len(self))))
+        return replace(self, found=replace(self.found, spans=spans), ongoing=self.ongoing[:count])
+
+
+def needs_scene(query: CompiledQuery) -> bool:
+    """Return whether a query asks about the whole frame, so that its tracks need `tracks.with_scene`."""
+    return any(kind.is_a("Scene") for kind in query.types().values())
 
 
 def evaluate(
@@ -116,8 +141,8 @@ def evaluate(
     Parameters
     ----------
     query : CompiledQuery
-        With at least one variable.
     tracks : Tracks
+        With the scene, if the query needs it.
     pixels : PixelCalls, optional
         Runs property calls that need crops.
     conjuncts : sequence of Node, optional
@@ -137,60 +162,39 @@ def evaluate(
     Raises
     ------
     WorkbenchError
-        If the query has no variables, needs crops and there are none, or its scale cannot be found.
+        If the query needs crops and there are none, or its scale cannot be found.
     """
     began = time.perf_counter()
-    if not query.variables:
-        raise WorkbenchError(f"{query.name} has no variables.", 'Add a line "person: Person" to the query.')
     properties = Properties(tracks, query, pixels, columns, video)
-    stats: dict[Node, NodeStats] = {}
     where = query.where
     if conjuncts is not None and len(conjuncts) > 1:
         where = tree.And(operands=tuple(conjuncts))
     elif conjuncts:
         where = conjuncts[0]
-    options: dict[str, Any] = {"naive": naive, "planned": conjuncts is not None}
-    alive: dict[str, Bools] | None = None
-    if len(query.variables) > 1 and not naive and where.kind == "condition":
-        alive = _one_variable_rows(query, where, tracks, properties, stats, options)
-    space = bind(query, tracks, alive)
-    evaluator = Evaluator(space, properties, stats=stats, **options)
+    temporal = Temporal(properties, query.variables, where, query.types(), naive, conjuncts is not None)
     if naive:
-        evaluator.ask_everything()
-    spans, matched = evaluator.spans(where, np.ones(len(space), bool))
-    order = np.lexsort((*space.ids[spans.binding].T[::-1], spans.end, spans.start))
+        _ask_everything(query, properties)
+    found = temporal.answer()
+    spans = found.spans
+    order = np.lexsort((*found.ids[spans.binding].T[::-1], spans.end, spans.start))
     spans = spans.take(order[:limit])
     still_open = np.zeros(len(spans), bool)
     if ongoing and len(tracks.frames):
         now = float(tracks.frames.time[-1] + tracks.frames.span[-1])
         still_open = now - spans.end <= max([JOIN, *(n.gap for n in where.walk() if isinstance(n, tree.Lasts))])
-    found = Evaluation(query, space, spans, matched, properties, stats, still_open)
+    answer = Evaluation(query, tracks, replace(found, spans=spans), properties, temporal.stats, still_open)
     if not len(spans):
         from workbench.video.operators.nearest import nearest_miss
 
-        found.nearest = nearest_miss(query, evaluator)
-    found.seconds = time.perf_counter() - began
-    return found
+        answer.nearest = nearest_miss(query, temporal)
+    answer.seconds = time.perf_counter() - began
+    return answer
 
 
-def _one_variable_rows(
-    query: CompiledQuery,
-    where: Node,
-    tracks: Tracks,
-    properties: Properties,
-    stats: dict[Node, NodeStats],
-    options: dict[str, Any],
-) -> dict[str, Bools]:
-    """Return for each variable the rows at which its own cheap conjuncts are true: the others cannot be in an event."""
-    operands = where.operands if isinstance(where, tree.And) else (where,)
-    alive = {}
-    for variable in query.variables:
-        rows = np.flatnonzero(rows_of_type(tracks, variable.type))
-        alone = Space(tracks, (variable,), rows[:, None], tracks.owner[rows], tracks.ids[:, None])
-        evaluator = Evaluator(alone, properties, stats=stats, **options)
-        mask = np.ones(len(alone), bool)
-        for operand in operands:
-            if operand.variables() == {variable.name} and evaluator.cost(operand) == 0:
-                mask &= evaluator.condition(operand, mask).true
-        alive[variable.name] = alone.track_mask(variable.name, mask)
-    return alive
+def _ask_everything(query: CompiledQuery, properties: Properties) -> None:
+    """Ask for every costly property that the query names at all rows of its type."""
+    types = query.types()
+    for node in query.nodes():
+        if isinstance(node, tree.Property) and node.var and is_costly(types[node.var], node.name):
+            kind = types[node.var]
+            properties.column(kind, node.name, rows_of_type(properties.tracks, kind))

@@ -1,9 +1,9 @@
-"""Evaluates the nodes of a condition over all rows of a space at once, costly ones only where they matter."""
+"""Evaluates conditions and values over all rows of a space at once, costly ones only where they matter."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from workbench.engine.units import Dimension
 from workbench.video.language import tree
 from workbench.video.language.tree import Node
 from workbench.video.operators import geometry
-from workbench.video.operators.bind import Space, rows_of_type
+from workbench.video.operators.bind import Space
 from workbench.video.operators.columns import (
     TIME_TOLERANCE,
     Column,
@@ -26,12 +26,13 @@ from workbench.video.operators.columns import (
     negation,
     truth,
 )
-from workbench.video.operators.intervals import Spans, intersection, joined, lasting, rows_within, runs, union
-from workbench.video.operators.motion_props import STEP, turn_spans
-from workbench.video.operators.properties import Properties, is_costly, is_once, reads_pixels
-from workbench.video.tracks import Bools, Floats
+from workbench.video.operators.members import Members, members_of
+from workbench.video.operators.pairs import alike, closing, feet_distance
+from workbench.video.operators.properties import Properties, is_costly, reads_pixels
+from workbench.video.operators.views import call_relation
+from workbench.video.tracks import Bools, Tracks
 
-__all__ = ["Evaluator", "NodeStats", "dimension_of"]
+__all__ = ["Evaluator", "NodeStats", "dimension_of", "regions_of"]
 
 _TIME = Dimension(s=1)
 Narrow = Callable[[Bools], Bools]
@@ -54,6 +55,8 @@ class Evaluator:
 
     Parameters
     ----------
+    types : Mapping
+        The types of all variables of the query.
     naive : bool
         Whether to take operands as written and leave nothing out.
     planned : bool
@@ -62,6 +65,7 @@ class Evaluator:
 
     space: Space
     properties: Properties
+    types: Mapping[str, tree.ObjectType]
     naive: bool = False
     planned: bool = False
     stats: dict[Node, NodeStats] = field(default_factory=dict)
@@ -76,92 +80,17 @@ class Evaluator:
             worst = 0
             for part in node.walk():
                 if isinstance(part, tree.Property) and part.var:
-                    kind = self._type(part.var)
+                    kind = self.types[part.var]
                     worst = max(worst, is_costly(kind, part.name) + reads_pixels(kind, part.name))
+                elif isinstance(part, tree.OwnRelation):
+                    worst = max(worst, 1)
+                elif isinstance(part, tree.Relation) and part.name == "same_as":
+                    worst = 2
             self._costs[node] = worst
         return self._costs[node]
 
-    def _type(self, var: str) -> tree.ObjectType:
-        return self.space.variables[self.space.index(var)].type
-
-    def ask_everything(self) -> None:
-        """Ask for every costly property that the query names at all rows of its type."""
-        for node in self.properties.query.nodes():
-            if isinstance(node, tree.Property) and node.var and is_costly(self._type(node.var), node.name):
-                rows = rows_of_type(self.space.tracks, self._type(node.var))
-                self.properties.column(self._type(node.var), node.name, rows)
-
     def _ordered(self, node: tree.And | tree.Or) -> list[Node]:
         return list(node.operands) if self.naive or self.planned else sorted(node.operands, key=self.cost)
-
-    # ------------------------------------------------------------------------------------------------------- intervals
-
-    def spans(self, node: Node, need: Bools) -> tuple[Spans, Bools]:
-        """Return the spans of a condition or an interval, and which rows match it.
-
-        `need` holds whole bindings.
-        """
-        if node.kind == "condition":
-            true = self.condition(node, need).true & need
-            return runs(self.space, true), true
-        began = time.perf_counter()
-        if isinstance(node, tree.Lasts):
-            spans, matched = self._lasts(node, need)
-        elif isinstance(node, tree.Turns):
-            spans, matched = self._turns(node, need)
-        elif isinstance(node, (tree.And, tree.Or)):
-            spans, matched = self._combined(node, need)
-        else:
-            raise WorkbenchError(f"{type(node).__name__} is not available yet.", "Use lasts() or turns().")
-        self._count(node, need, matched, began)
-        return spans, matched
-
-    def _lasts(self, node: tree.Lasts, need: Bools) -> tuple[Spans, Bools]:
-        if node.operand.kind == "interval":
-            spans, matched = self.spans(node.operand, need)
-            spans = lasting(joined(spans, node.gap), node.duration)
-        else:
-
-            def narrow(true: Bools) -> Bools:
-                # what is not in a long enough span before a further operand is not in one after it either
-                return true & rows_within(lasting(runs(self.space, true, node.gap), node.duration), len(true))
-
-            matched = self.condition(node.operand, need, narrow=narrow).true & need
-            spans = lasting(runs(self.space, matched, node.gap), node.duration)
-        return spans, matched & rows_within(spans, len(need))
-
-    def _turns(self, node: tree.Turns, need: Bools) -> tuple[Spans, Bools]:
-        tracks = self.space.tracks
-        first, last = turn_spans(self.properties.history, node.side, node.by, node.over)
-        turn = np.full(len(tracks), -1)
-        for number, (start, stop) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-            turn[start : stop + 1] = number
-        rows = np.flatnonzero(need & (turn[self.space.track_rows(node.var)] >= 0))
-        which, binding = turn[self.space.track_rows(node.var)[rows]], self.space.binding[rows]
-        fresh = np.append(True, (np.diff(which) != 0) | (np.diff(binding) != 0))[: len(rows)]
-        begins = np.flatnonzero(fresh)
-        ends = np.append(begins[1:], len(rows))[: len(begins)] - 1
-        a, b = rows[begins], rows[ends]
-        spans = Spans(self.space.binding[a], self.space.time[a], self.space.end[b], a, b)
-        return spans, rows_within(spans, len(need))
-
-    def _combined(self, node: tree.And | tree.Or, need: Bools) -> tuple[Spans, Bools]:
-        operands = self._ordered(node)
-        spans, matched = self.spans(operands[0], need)
-        for operand in operands[1:]:
-            if isinstance(node, tree.Or):
-                more, also = self.spans(operand, need)
-                spans, matched = union(spans, more), matched | also
-                continue
-            if not self.naive:
-                # a binding without a span has none in the intersection
-                kept = np.zeros(len(self.space.ids), bool)
-                kept[spans.binding] = True
-                need = need & kept[self.space.binding]
-            more, also = self.spans(operand, need)
-            spans = intersection(spans, more)
-            matched = (matched | also) & rows_within(spans, len(need))
-        return spans, matched
 
     # ------------------------------------------------------------------------------------------------------ conditions
 
@@ -217,7 +146,9 @@ class Evaluator:
             case tree.Crosses():
                 return self._crosses(node)
             case tree.Relation():
-                return self._relation(node)
+                return self._relation(node, need)
+            case tree.Quantified():
+                return self._quantified(node, need, exact)
         raise WorkbenchError(f"{type(node).__name__} is not available yet.", "Write the condition with properties.")
 
     def _and(self, node: tree.And, need: Bools, exact: bool, narrow: Narrow | None) -> Column:
@@ -266,16 +197,44 @@ class Evaluator:
         true = to >= 0 if node.to is None else (to >= 0) & (to == node.shape.sides.index(node.to))
         return self._gather(node.var, Column.condition(true))
 
-    def _relation(self, node: tree.Relation) -> Column:
+    def _relation(self, node: tree.Relation, need: Bools) -> Column:
+        first, second = self.space.track_rows(node.var), self.space.track_rows(node.other)
         if node.name == "near":
-            near = self._distance(node.var, node.other, metres=node.dimension.m != 0) <= node.limit
-            return Column.condition(near)
-        boxes = [self.space.tracks.box[self.space.track_rows(var)] for var in (node.var, node.other)]
-        return Column.condition(geometry.relation(node.name, boxes[0], boxes[1], node.limit))
+            scale = self.properties.scale if node.dimension.m else None
+            return Column.condition(feet_distance(self.space.tracks, first, second, scale) <= node.limit)
+        if node.name == "same_as":
+            kinds = self.types[node.var], self.types[node.other]
+            masks = self.space.track_mask(node.var, need), self.space.track_mask(node.other, need)
+            columns = [self.properties.vectors(kind, mask) for kind, mask in zip(kinds, masks, strict=True)]
+            return alike(columns[0].take(first), columns[1].take(second), node.limit)
+        box = self.space.tracks.box
+        return Column.condition(geometry.relation(node.name, box[first], box[second], node.limit))
 
-    def _distance(self, var: str, other: str, metres: bool) -> Floats:
-        a, b = (self.space.tracks.foot[self.space.track_rows(name)] for name in (var, other))
-        return np.asarray(self.properties.scale.metres(a, b) if metres else geometry.length(b - a))
+    # -------------------------------------------------------------------------------------------------- over a type
+
+    def _members(self, node: tree.Quantified | tree.Total, need: Bools) -> tuple[Members, Evaluator, Bools]:
+        """Return the objects that a node goes over, an evaluator of them, and which of them pass its test."""
+        members = members_of(node, self.space, need, None if self.naive else self.properties)
+        evaluator = Evaluator(members.space, self.properties, self.types, self.naive, self.planned, self.stats)
+        among = np.ones(len(members.space), bool)
+        if node.test is not None:
+            among = evaluator.condition(node.test, among).true & among
+        return members, evaluator, among
+
+    def _quantified(self, node: tree.Quantified, need: Bools, exact: bool) -> Column:
+        members, evaluator, among = self._members(node, need)
+        found = evaluator.condition(node.condition, among, exact=exact or node.name == "all")
+        unknown = members.count(among & ~found.valid) > 0
+        if node.name == "any":
+            true = members.count(among & found.true) > 0
+            return members.scatter(Column.condition(true, true | ~unknown))
+        false = members.count(among & found.false) > 0
+        return members.scatter(Column.condition(~false & ~unknown, false | ~unknown))
+
+    def _total(self, node: tree.Total, need: Bools) -> Column:
+        members, evaluator, among = self._members(node, need)
+        terms = arithmetic("+", evaluator.value(node.value, among), Column.constant(0.0, len(among)))
+        return members.scatter(members.total(np.where(among & terms.valid, terms.values, 0.0)))
 
     # ---------------------------------------------------------------------------------------------------------- values
 
@@ -287,9 +246,9 @@ class Evaluator:
                 return Column.constant(value, count)
             case tree.Property(var=var, name=name):
                 rows = self.space.track_mask(var, need)
-                return self._gather(var, self.properties.column(self._type(var), name, rows, var))
-            case tree.RegionOf(var=var, regions=regions):
-                return self._region_of(var, regions)
+                return self._gather(var, self.properties.column(self.types[var], name, rows, var))
+            case tree.RegionOf(var=var):
+                return self._gather(var, regions_of(node, self.space.tracks))
             case tree.Arithmetic(op=op, left=left, right=right):
                 first = self.value(left, need)
                 return arithmetic(op, first, self.value(right, need & first.valid))
@@ -301,7 +260,14 @@ class Evaluator:
                 test = self.condition(condition, need, exact=True)
                 return choose(test, self.value(then, need & test.true), self.value(otherwise, need & test.false))
             case tree.Measure(name=name, var=var, other=other):
-                return self._measure(name, var, other)
+                one, two = self.space.track_rows(var), self.space.track_rows(other)
+                if name == "closing":
+                    return closing(self.space.tracks, one, two, self.properties.scale)
+                return Column.known(feet_distance(self.space.tracks, one, two, self.properties.scale))
+            case tree.Total():
+                return self._total(node, need)
+            case tree.OwnRelation():
+                return call_relation(node, self.space, need, self.properties, self.types)
         if node.kind == "condition":
             return self.condition(node, need, exact=True)
         raise WorkbenchError(f"{type(node).__name__} is not available yet.", "Write the value with properties.")
@@ -314,34 +280,15 @@ class Evaluator:
             result = arithmetic(name, result, self.value(argument, need & result.valid))
         return result
 
-    def _region_of(self, var: str, regions: Sequence[tree.RegionShape]) -> Column:
-        tracks = self.space.tracks
-        which = np.full(len(tracks), -1)
-        for number, region in enumerate(regions):
-            within = geometry.inside_polygon(tracks.foot, region.in_pixels(tracks.width, tracks.height))
-            which[within & (which < 0)] = number
-        names = np.array([region.name for region in regions])[which]
-        return self._gather(var, Column(names, which >= 0))
 
-    def _measure(self, name: str, var: str, other: str) -> Column:
-        distance = self._distance(var, other, metres=self.properties.scale is not None)
-        if name == "distance":
-            return Column(distance, np.ones(len(distance), bool))
-        times, space = self.space.tracks.frames.time, self.space
-        base = space.binding * (len(times) + 1)
-        behind = np.searchsorted(times, times - STEP + TIME_TOLERANCE, side="right")[space.position]
-        back = np.searchsorted(base + space.position, base + behind) - 1
-        known = (back >= 0) & (space.binding[back] == space.binding)
-        elapsed = np.where(known, space.time - space.time[back], 1.0)
-        return Column((distance[back] - distance) / elapsed, known)
-
-    def once_names(self) -> list[tuple[str, str]]:
-        """Return (variable, property) of the once-properties that the query names, in the order written."""
-        found: dict[tuple[str, str], None] = {}
-        for node in self.properties.query.nodes():
-            if isinstance(node, tree.Property) and node.var and is_once(self._type(node.var), node.name):
-                found[node.var, node.name] = None
-        return list(found)
+def regions_of(node: tree.RegionOf, tracks: Tracks) -> Column:
+    """Return the name of the first region that holds the foot, over all rows of the tracks."""
+    which = np.full(len(tracks), -1)
+    for number, region in enumerate(node.regions):
+        within = geometry.inside_polygon(tracks.foot, region.in_pixels(tracks.width, tracks.height))
+        which[within & (which < 0)] = number
+    names = np.array([region.name for region in node.regions])[which]
+    return Column(names, which >= 0)
 
 
 def dimension_of(node: Node) -> Dimension | None:
@@ -351,7 +298,7 @@ def dimension_of(node: Node) -> Dimension | None:
             return dimension if value else None
         case tree.Property(dimension=dimension) | tree.Arithmetic(dimension=dimension):
             return dimension
-        case tree.Measure(dimension=dimension):
+        case tree.Measure(dimension=dimension) | tree.Total(dimension=dimension):
             return dimension
         case tree.Negate(operand=operand):
             return dimension_of(operand)

@@ -88,11 +88,10 @@ class ColumnMemory:
 def _identities(query: CompiledQuery, failed: set[str] | frozenset[str] = frozenset()) -> dict[tuple[str, str], str]:
     """Return for (type, property) of a query's types what tells one version of it from another, where that is known."""
     return {
-        (variable.type.name, own.name): identity
-        for variable in query.variables
-        for own in variable.type.properties
-        if not reads_pixels(variable.type, own.name)
-        and (identity := _identity(query, variable.type, own, failed, ())) is not None
+        (kind.name, own.name): identity
+        for kind in query.types().values()
+        for own in kind.properties
+        if not reads_pixels(kind, own.name) and (identity := _identity(query, kind, own, failed, ())) is not None
     }
 
 

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from workbench.video.language import tree
 from workbench.video.language.nouns import counted, noun
 from workbench.video.language.show import show
 from workbench.video.language.tree import CompiledQuery, Node
-from workbench.video.operators.bind import Space
-from workbench.video.operators.evaluate import Evaluator
-from workbench.video.operators.intervals import joined, runs
-from workbench.video.tracks import Bools
+from workbench.video.operators.bind import Space, rows_of_type
+from workbench.video.operators.occurrences import Occurrences
+from workbench.video.operators.temporal import Temporal
 
 __all__ = ["nearest_miss"]
 
 
-def nearest_miss(query: CompiledQuery, evaluator: Evaluator) -> tuple[str, str]:
+def nearest_miss(query: CompiledQuery, temporal: Temporal) -> tuple[str, str]:
     """Return two lines: `No events. Closest: ...` and `61 people seen; 18 entered yard.`
 
     Costly properties are looked at where they were computed, never computed for this.
     """
-    # an evaluator of its own: looking again is no work of the query, so it does not count in its figures
-    again = Evaluator(evaluator.space, evaluator.properties)
+    # an evaluation of its own: looking again is no work of the query, so it does not count in its figures
+    again = replace(temporal, stats={}, _alone={})
     return _closest(query, again), _funnel(query, again)
 
 
-def _who(query: CompiledQuery, space: Space, binding: int) -> str:
-    pairs = zip(query.variables, space.ids[binding].tolist(), strict=True)
-    return " and ".join(f"{noun(variable.type)} {number}" for variable, number in pairs)
+def _who(query: CompiledQuery, found: Occurrences | Space, binding: int) -> str:
+    pairs = zip(found.names, found.ids[binding].tolist(), strict=True)
+    return " and ".join(f"{noun(query.variable(name).type)} {number}" for name, number in pairs) or "the scene"
 
 
 # ------------------------------------------------------------------------------------------------------------ closest
 
 
-def _closest(query: CompiledQuery, evaluator: Evaluator) -> str:
-    space = evaluator.space
-    if not len(space):
-        return "No events."
+def _closest(query: CompiledQuery, again: Temporal) -> str:
     for node in _parts(query.where):
         if isinstance(node, tree.Lasts):
-            found = _longest(query, node, evaluator)
+            found = _longest(query, node, again)
         elif isinstance(node, tree.Compare):
-            found = _best_value(query, node, evaluator)
+            found = _best_value(query, node, again)
         else:
             found = None
         if found:
@@ -51,15 +49,16 @@ def _closest(query: CompiledQuery, evaluator: Evaluator) -> str:
 
 
 def _parts(node: Node) -> list[Node]:
-    return [part for operand in node.operands for part in _parts(operand)] if isinstance(node, tree.And) else [node]
+    """Return what an event needs all of: the operands of `and`, the steps of a sequence."""
+    inner = node.operands if isinstance(node, tree.And) else node.steps if isinstance(node, tree.Sequence) else ()
+    return [part for operand in inner for part in _parts(operand)] if inner else [node]
 
 
-def _longest(query: CompiledQuery, node: tree.Lasts, evaluator: Evaluator) -> str | None:
-    space = evaluator.space
-    if evaluator.cost(node.operand):
+def _longest(query: CompiledQuery, node: tree.Lasts, again: Temporal) -> str | None:
+    if again.cost(node.operand):
         return None
-    spans, matched = evaluator.spans(node.operand, np.ones(len(space), bool))
-    spans = joined(spans, node.gap) if node.operand.kind == "interval" else runs(space, matched, node.gap)
+    found = again.occurrences(replace(node, duration=0.0), {})
+    spans = found.spans
     if not len(spans):
         return None
     lengths = spans.end - spans.start
@@ -69,10 +68,10 @@ def _longest(query: CompiledQuery, node: tree.Lasts, evaluator: Evaluator) -> st
     operand = node.operand
     stayed = isinstance(operand, tree.InRegion) and operand.name == "inside"
     verb = "stayed" if stayed else f"kept {show(operand)} for"
-    return f"{_who(query, space, int(spans.binding[best]))} {verb} {lengths[best]:.1f} s (limit {node.duration:g} s)"
+    return f"{_who(query, found, int(spans.binding[best]))} {verb} {lengths[best]:.1f} s (limit {node.duration:g} s)"
 
 
-def _best_value(query: CompiledQuery, node: tree.Compare, evaluator: Evaluator) -> str | None:
+def _best_value(query: CompiledQuery, node: tree.Compare, again: Temporal) -> str | None:
     """Say which value came closest to the limit of a comparison with a number, among rows the rest has left."""
     left, op, right = node.left, node.op, node.right
     if isinstance(left, tree.Constant):
@@ -80,14 +79,17 @@ def _best_value(query: CompiledQuery, node: tree.Compare, evaluator: Evaluator) 
         left, op, right = right, turned.get(op, op), left
     if not isinstance(left, tree.Property) or not isinstance(right, tree.Constant) or op in ("==", "!="):
         return None
-    if not isinstance(right.value, (int, float)) or isinstance(right.value, bool) or evaluator.cost(left):
+    if not isinstance(right.value, (int, float)) or isinstance(right.value, bool) or again.cost(left):
         return None
+    parts = [part for part in _parts(query.where) if part is not node and part.kind == "condition"]
+    others = [part for part in parts if not again.cost(part)]
+    # as a conjunct that is true wherever the value is known, so that its variables are bound
+    known = tree.Known(value=left)
+    evaluator, everywhere = again.evaluator(tree.And(operands=(known, *others)), {})
     space = evaluator.space
-    everywhere = np.ones(len(space), bool)
     rest = everywhere
-    for part in _parts(query.where):
-        if part is not node and part.kind == "condition" and not evaluator.cost(part):
-            rest = rest & evaluator.condition(part, everywhere).true
+    for part in others:
+        rest = rest & evaluator.condition(part, everywhere).true
     column = evaluator.value(left, everywhere)
     rows = np.flatnonzero(column.valid & rest & ~evaluator.condition(node, everywhere).true)
     if not len(rows) or len(rows) < np.count_nonzero(column.valid & rest):
@@ -107,35 +109,29 @@ def _unit_text(node: tree.Constant) -> str:
 # ------------------------------------------------------------------------------------------------------------- funnel
 
 
-def _funnel(query: CompiledQuery, evaluator: Evaluator) -> str:
-    space = evaluator.space
-    seen = len(space.ids)
-    if len(query.variables) == 1:
-        said = [f"{counted(seen, noun(query.variables[0].type))} seen"]
+def _funnel(query: CompiledQuery, again: Temporal) -> str:
+    tracks = again.tracks
+    kinds = {noun(variable.type): variable.type for variable in query.variables}
+    seen = [len(np.unique(tracks.id[rows_of_type(tracks, kind)])) for kind in kinds.values()]
+    if kinds:
+        said = [" and ".join(counted(number, word) for number, word in zip(seen, kinds, strict=True)) + " seen"]
     else:
-        said = [f"{seen} pairs seen together" if seen != 1 else "1 pair seen together"]
-    left = np.ones(len(space), bool)
+        said = [f"{counted(len(tracks.frames), 'frame')} seen"]
+    earlier: list[Node] = []
     for part in _parts(query.where):
-        mask = _passed(part, evaluator, left)
-        if mask is None or not seen:
-            break
         inner = part.operand if isinstance(part, tree.Lasts) else part
-        left = left & mask if part.kind == "condition" else left
-        passed = len(np.unique(space.binding[mask & left if part.kind == "condition" else mask]))
+        if again.cost(inner) or not all(seen):
+            break
+        if part.kind == "condition":
+            earlier.append(part)
+            asked = earlier[0] if len(earlier) == 1 else tree.And(operands=tuple(earlier))
+        else:
+            asked = inner
+        passed = len(np.unique(again.occurrences(asked, {}).spans.binding))
         said.append(f"{passed} {_phrase(inner)}")
         if not passed:
             break
     return "; ".join(said) + "."
-
-
-def _passed(part: Node, evaluator: Evaluator, left: Bools) -> Bools | None:
-    """Return where a part, or the condition inside its `lasts`, is true; None if that would cost calls."""
-    inner = part.operand if isinstance(part, tree.Lasts) else part
-    if evaluator.cost(inner):
-        return None
-    if inner.kind == "condition":
-        return evaluator.condition(inner, np.ones(len(left), bool)).true
-    return evaluator.spans(inner, np.ones(len(left), bool))[1]
 
 
 def _phrase(node: Node) -> str:

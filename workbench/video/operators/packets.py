@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from workbench.engine.errors import WorkbenchError
 
-__all__ = ["PacketTable", "open_video", "packets_of", "scan", "unreadable"]
+__all__ = ["PacketTable", "open_video", "packets_of", "scan", "turn_of", "unreadable"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -275,13 +275,13 @@ def _first_frame(path: Path, name: str) -> tuple[int, int, tuple[bool, bool, boo
         for packet in itertools.chain(packets_of(container, stream), [None]):
             try:
                 for frame in context.decode(packet):
-                    return frame.width, frame.height, _turn(frame)
+                    return frame.width, frame.height, turn_of(frame)
             except av.error.FFmpegError:
                 continue
     return None
 
 
-def _turn(frame: Any) -> tuple[bool, bool, bool]:
+def turn_of(frame: Any) -> tuple[bool, bool, bool]:
     """Read the display matrix: how to bring the stored picture upright, in quarter turns and mirrorings."""
     data = next((item for item in list(frame.side_data) if item.type.name == "DISPLAYMATRIX"), None)
     if data is None:

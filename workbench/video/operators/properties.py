@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workbench.engine.errors import WorkbenchError
-from workbench.video.language.tree import CompiledQuery, Crosses, ObjectType, UserProperty
+from workbench.video.language.tree import CompiledQuery, Crosses, ObjectType, OwnRelation, UserProperty
 from workbench.video.operators.calls import call_property, own_values, window_array
 from workbench.video.operators.columns import (
     AskedColumn,
@@ -34,6 +34,14 @@ from workbench.video.tracks import Bools, Ints, Tracks
 __all__ = ["Properties", "is_costly", "is_once", "reads_pixels"]
 
 _PIXELS = ("image", "images")
+
+
+def _same(self: Any, image: Any) -> Any:
+    return image
+
+
+#: gives the crop itself, for functions that run here
+_CROP = UserProperty("image", "Object", _same, ("image",))
 
 
 def is_once(kind: ObjectType, name: str) -> bool:
@@ -85,6 +93,8 @@ class Properties:
         self.history = History(tracks)
         #: property -> calls made
         self.calls: dict[str, int] = {}
+        #: of each relation of one's own: rows of the objects -> what its function gave, None for missing
+        self.relations: dict[OwnRelation, dict[tuple[int, ...], Any]] = {}
         self._built_in: dict[tuple[str, str], Column] = {}
         self._errors: list[tuple[str, int, int, str, str]] = []
 
@@ -165,7 +175,7 @@ class Properties:
         As an argument of a property, of any variable of its type.
         """
         tracks = self.tracks
-        asking = [var] if var else [variable.name for variable in self.query.variables if variable.type == kind]
+        asking = [var] if var else [name for name, known in self.query.types().items() if known == kind]
         names, known = np.full(len(tracks), "", object), np.zeros(len(tracks), bool)
         for node in self.query.nodes():
             if isinstance(node, Crosses) and node.var in asking:
@@ -180,7 +190,6 @@ class Properties:
         self, prop: UserProperty | PixelProperty, calls: list[Ints] | None, arguments: dict[str, list[Any]], rows: Ints
     ) -> list[Any]:
         """Run calls, one for each of `rows` (where an error is reported), and return their values."""
-        self.calls[prop.name] = self.calls.get(prop.name, 0) + len(rows)
         if calls is None:
             assert isinstance(prop, UserProperty)
             results = call_property(prop, arguments, len(rows))
@@ -188,11 +197,37 @@ class Properties:
             raise WorkbenchError(f"{prop.name} needs pictures, and there are only boxes.", "Give a video as source.")
         else:
             results = CallResults(*self.pixels(prop, calls, arguments)) if calls else CallResults([], [])
-        for call, error, text in results.failed:
-            row = rows[call]
-            where = (int(self.tracks.id[row]), int(self.tracks.frame[row]))
-            self._errors.append((prop.name, *where, error, text))
+        self.failed(prop.name, len(rows), rows, results.failed)
         return list(results.values)
+
+    def failed(self, name: str, made: int, rows: Sequence[int] | Ints, failed: Sequence[tuple[int, str, str]]) -> None:
+        """Count calls that were made, and note those that failed.
+
+        Parameters
+        ----------
+        name : str
+            Of the property.
+        made : int
+        rows : sequence of int
+            For each call, the row of the tracks at which its error is reported.
+        failed : sequence of (call, error, traceback)
+        """
+        self.calls[name] = self.calls.get(name, 0) + made
+        for call, error, text in failed:
+            where = (int(self.tracks.id[rows[call]]), int(self.tracks.frame[rows[call]]))
+            self._errors.append((name, *where, error, text))
+
+    def vectors(self, kind: ObjectType, rows: Bools) -> Column:
+        """Return the embeddings over all rows as objects, one for each track; known at least where asked for."""
+        self.column(kind, "embedding", rows)
+        return self.columns.get(kind.name, "embedding").objects()
+
+    def crops(self, rows: Ints) -> list[Any]:
+        """Return the crops at these rows, None on interpolated ones."""
+        shown = [int(row) for row in rows if not self.tracks.interpolated[row]]
+        found = self._run(_CROP, [np.array([row]) for row in shown], {}, np.array(shown, np.int64)) if shown else []
+        known = dict(zip(shown, found, strict=True))
+        return [known.get(int(row)) for row in rows]
 
     # ------------------------------------------------------------------------------------------ a value for each row
 

@@ -10,18 +10,25 @@ from workbench.video.language.catalogue import PROPERTIES
 from workbench.video.language.show import show
 from workbench.video.language.tree import (
     And,
+    Before,
     Compare,
     Contains,
     Crosses,
+    During,
+    Inner,
     InRegion,
     Known,
     Lasts,
+    Never,
     Node,
     Not,
     ObjectType,
     Or,
+    OwnRelation,
     Property,
+    Quantified,
     Relation,
+    Sequence,
     Truth,
     Turns,
 )  # fmt: skip
@@ -127,7 +134,7 @@ class Costs:
     Attributes
     ----------
     types : Mapping
-        Variable -> its type.
+        Variable -> its type, those that exist inside parts of the condition included.
     """
 
     types: Mapping[str, ObjectType]
@@ -142,6 +149,8 @@ class Costs:
             if isinstance(part, Property) and part.var:
                 for name in self._needs(self.types[part.var], part.name, ()):
                     found[(part.var, name)] = None
+            elif isinstance(part, Relation) and part.name == "same_as":
+                found |= {(part.var, "embedding"): None, (part.other, "embedding"): None}
         return tuple(found)
 
     def _needs(self, kind: ObjectType, name: str, path: tuple[str, ...]) -> Iterator[str]:
@@ -192,7 +201,8 @@ class Costs:
             for var, name in self.costly(node)
             if (var, name) not in had
         )
-        return calls + ROW_MS * sum(1 for _ in node.walk())
+        views = sum(isinstance(part, OwnRelation) for part in node.walk())
+        return calls + views * CALL_MS + ROW_MS * sum(1 for _ in node.walk())
 
     # ------------------------------------------------------------------------------------------------- selectivity
 
@@ -230,8 +240,17 @@ class Costs:
             case Truth(value=value):
                 constant = getattr(value, "value", None)
                 return float(constant) if isinstance(constant, bool) else 0.3
+            case Quantified(name=name, condition=condition):
+                some = 1 - (1 - self.selectivity(condition)) ** 2
+                return some if name == "any" else self.selectivity(condition) ** 2
             case Lasts(operand=operand):
                 return 0.5 * self.selectivity(operand)
+            case Sequence(steps=steps):
+                return min(0.5 * self.selectivity(step) for step in steps)
+            case Before(first=first) | During(inner=first) | Never(after=first):
+                return 0.5 * self.selectivity(first)
+            case Inner(where=where):
+                return self.selectivity(where)
             case Turns():
                 return 0.02
         return 1.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.plan import Node as Operator
 from workbench.engine.plan import Plan
 from workbench.video.language.show import show
-from workbench.video.language.tree import Aggregate, And, CompiledQuery, Lasts, Node, Or
+from workbench.video.language.tree import Aggregate, And, CompiledQuery, Lasts, Node
 from workbench.video.plan.advice import advice
 from workbench.video.plan.cost import DECODE_MS_PER_PIXEL, ROW_MS, TRACK_MS, Costs, Figures, detect_ms
 from workbench.video.plan.rules import order, pushed, reorder, shared, split
@@ -60,7 +60,7 @@ class QueryPlan:
     @property
     def costs(self) -> Costs:
         """What the nodes cost."""
-        return Costs({one.name: one.type for one in self.query.variables}, self.figures)
+        return Costs(self.query.types(), self.figures)
 
     @property
     def pushed(self) -> dict[str, tuple[Node, ...]]:
@@ -179,7 +179,7 @@ def plan_query(
         What earlier runs have measured.
     """
     known = figures if isinstance(figures, Figures) else Figures.from_dict(figures)
-    costs = Costs({one.name: one.type for one in compiled.variables}, known)
+    costs = Costs(compiled.types(), known)
     conjuncts = order([reorder(node, costs) for node in split(compiled.where)], costs)
     roots = (*conjuncts, *compiled.select, *compiled.group)
     return QueryPlan(
@@ -221,8 +221,7 @@ def _tests(conjuncts: tuple[Node, ...]) -> Iterator[Node]:
             yield from _tests(split(node.operand))
         elif isinstance(node, And):
             yield from _tests(node.operands)
-        elif isinstance(node, Or):
-            continue  # rows go through either side: neither is a filter by itself
+        # of the others, rows go through either part: neither is a filter by itself
 
 
 def _ordinal(number: int) -> str:

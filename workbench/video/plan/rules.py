@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
-from workbench.video.language.tree import And, Choose, Constant, Lasts, Node, Not, Or, Property
+from workbench.video.language.tree import And, Constant, Node, Or, OwnRelation, Property
 from workbench.video.plan.cost import Costs
 
 #: order of the stages: tests on one variable's columns, tests on several, and those that need calls
@@ -22,7 +23,7 @@ def split(where: Node) -> tuple[Node, ...]:
 
 def stage(node: Node, costs: Costs) -> int:
     """Return when a conjunct can be taken: `CHEAP`, `JOINT` or `CALLS`."""
-    if costs.costly(node):
+    if costs.costly(node) or any(isinstance(part, OwnRelation) for part in node.walk()):
         return CALLS
     return JOINT if len(node.variables()) > 1 else CHEAP
 
@@ -67,13 +68,20 @@ def reorder(node: Node, costs: Costs) -> Node:
             return replace(
                 node, operands=tuple(sorted(inner, key=lambda one: (stage(one, costs), _or_rank(one, costs))))
             )
-        case Not(operand=operand):
-            return replace(node, operand=reorder(operand, costs))
-        case Lasts(operand=operand):
-            return replace(node, operand=reorder(operand, costs))
-        case Choose(condition=condition):
-            return replace(node, condition=reorder(condition, costs))
-    return node
+    return _inside(node, costs)
+
+
+def _inside(node: Node, costs: Costs) -> Node:
+    """Return the node with all below it in order."""
+
+    def change(value: Any) -> Any:
+        if isinstance(value, Node):
+            return reorder(value, costs)
+        return tuple(map(change, value)) if isinstance(value, tuple) else value
+
+    before = {item.name: getattr(node, item.name) for item in fields(node)}
+    after = {name: change(value) for name, value in before.items()}
+    return node if after == before else replace(node, **after)
 
 
 def _or_rank(node: Node, costs: Costs) -> float:
