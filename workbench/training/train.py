@@ -123,7 +123,9 @@ def train(
     resume : path, optional
         A checkpoint, from which training goes on as if it had never ended; also with another plan.
     tracker : object, optional
-        Told of spans and evaluations, if it has `span` and `eval`.
+        Told of spans and evaluations, if it has `span` and `eval`. It ends the run at the commit that was evaluated by
+        answering with a true `stop`, or by raising what is no `Exception`, as `wb.tta.Tracker(..., stop=True)` does:
+        that is raised again here, after the end, if `wait`. An `Exception` is an error of the run.
     wait : bool
         Wait for the end.
 
@@ -229,7 +231,11 @@ def train(
     )  # fmt: skip
     try:
         run.launch(work)
-        return run.result() if wait else run
+        if wait:
+            run.result()
+            if work.way_out is not None:
+                raise work.way_out
+        return run
     except KeyboardInterrupt:
         run.cancel()  # nobody has it, and could do so
         raise

@@ -50,6 +50,7 @@ class Work:
     chaos: Chaos | None
     rate: float | None
     half: bool
+    way_out: BaseException | None = None
 
     def __call__(self, run: TrainRun) -> TrainRun:
         from workbench.training.chaos import Unrest
@@ -121,15 +122,28 @@ class Work:
                 count = self.checking.length
             else:
                 metrics, count = run.recent_loss(at), self.terms.source.length
-        run.model.train()
-        run.validated = self.evaluate is not None or self.checking is not None
-        run.add_metrics(at, metrics)
-        run.publish(lambda: run)
-        log = getattr(self.tracker, "eval", None)
-        answer = log(step=at, n=count, **metrics) if log is not None else None
+            run.model.train()
+            run.validated = self.evaluate is not None or self.checking is not None
+            run.add_metrics(at, metrics)
+            run.publish(lambda: run)
+            stop = self._tell(at, count, metrics)
         if self.goal is not None and self.goal.met(metrics):
             return "reached"
-        return "stopped" if getattr(answer, "stop", False) else ""
+        return "stopped" if stop else ""
+
+    def _tell(self, at: int, count: int, metrics: Mapping[str, float]) -> bool:
+        """Tell the tracker of an evaluation; return whether it has enough."""
+        log = getattr(self.tracker, "eval", None)
+        if log is None:
+            return False
+        try:
+            return bool(getattr(log(step=at, n=count, **metrics), "stop", False))
+        except BaseException as raised:
+            if isinstance(raised, Exception | KeyboardInterrupt | SystemExit):
+                raise
+            # its way out of the block around it, which this thread is not in: the run ends well, its caller leaves
+            self.way_out = raised
+            return True
 
     def _keep(self, run: TrainRun, driver: Driver, committed: int) -> None:
         """Put the last commit into the user's model and optimizer, as far as it is to be had."""
