@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+import workbench as wb
 from tests.video.models.mirror import needs_mirror
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +37,26 @@ def executed(notebook: Path, before: str = "") -> list[Any]:
         content.cells.insert(0, nbformat.v4.new_code_cell(before))
     NotebookClient(content, timeout=300, resources={"metadata": {"path": str(notebook.parent)}}).execute()
     return list(content.cells)
+
+
+@pytest.fixture
+def shared(offline: tuple[Any, Any], tmp_path: Path) -> Callable[[list[Any]], Any]:
+    """Make executed cells one page, open that without a network, see to it that all of it is drawn; return the tab."""
+
+    def open_report(cells: list[Any]) -> Any:
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "shared.ipynb")
+        tab, told = offline
+        tab.goto(wb.report(tmp_path / "shared.ipynb", limit="64MiB").path.as_uri())
+        tab.wait_for_selector("html[data-ready='1']", timeout=60_000)
+        tab.wait_for_function(
+            "[...document.querySelectorAll('video')].every(video => video.readyState >= 2)", timeout=60_000
+        )
+        assert told.outside == []
+        assert told.errors == []
+        assert "Traceback" not in tab.inner_text("body")
+        return tab
+
+    return open_report
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +108,7 @@ def test_the_tour_draws_everything_without_a_network(tour: tuple[Path, str], bro
 
 
 @needs_mirror
-def test_real_video() -> None:
+def test_real_video(shared: Callable[[list[Any]], Any]) -> None:
     cells = executed(ROOT / "notebooks/01_video.ipynb")
     summaries = [line for cell in cells for line in text_of(cell).splitlines() if line.startswith("VideoResult:")]
     # vehicles, red cars, directions, and moving things without any weights
@@ -95,9 +118,10 @@ def test_real_video() -> None:
         "VideoResult: 4 events, 4 objects",
         "VideoResult: 4 events, 4 objects",
     ]
+    assert shared(cells).locator(".wb-player video").count() >= 4
 
 
-def test_c51_outliers_of_flights_orders_and_a_video() -> None:
+def test_c51_outliers_of_flights_orders_and_a_video(shared: Callable[[list[Any]], Any]) -> None:
     # As in a clean clone: without the packages of the tests.
     cells = executed(ROOT / "notebooks/02_outliers.ipynb", "import sys\nsys.modules['bokeh_sampledata'] = None")
     shown = {cell.source.splitlines()[0]: text_of(cell) for cell in cells if cell.cell_type == "code"}
@@ -116,9 +140,12 @@ def test_c51_outliers_of_flights_orders_and_a_video() -> None:
     assert answer("%%diff")[0]
     assert answer("%%outliers boxes")[1].startswith("1 label = suitcase")
     assert any(line.startswith("1 ") for line in answer("%outliers days"))
+    assert shared(cells).locator(".wb-ranked").count() >= 4
 
 
-def test_c58_time_to_accuracy_of_digits_and_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c58_time_to_accuracy_of_digits_and_of_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]
+) -> None:
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     cells = executed(ROOT / "notebooks/05_time_to_accuracy.ipynb")
     texts = [text_of(cell) for cell in cells if cell.cell_type == "code"]
@@ -134,9 +161,12 @@ def test_c58_time_to_accuracy_of_digits_and_of_the_record(tmp_path: Path, monkey
     if (Path(os.environ.get("WORKBENCH_MIRROR", "")) / "dawnbench").is_dir():
         assert "7.85 times as fast = epochs 1.6 (23 %) x time per epoch 4.91 (77 %)" in answer("davidcpage")
         assert any("apple_resnet9_8v100_pytorch   0:00:10" in text for text in texts)
+    assert shared(cells).locator(".wb-curve").count() >= 1
 
 
-def test_fused_cells_agree_with_plain_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_cells_agree_with_plain_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]
+) -> None:
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     cells = executed(ROOT / "notebooks/03_fusion.ipynb")
     shown = [text_of(cell) for cell in cells if cell.cell_type == "code"]
@@ -147,9 +177,12 @@ def test_fused_cells_agree_with_plain_ones(tmp_path: Path, monkeypatch: pytest.M
     assert any(line.startswith("(numpy.ndarray, ") for line in lines)
     assert any(line.startswith("(True, 286, ") for line in lines)
     assert shown[-1].splitlines()[-1] == "True"
+    assert shared(cells).locator("svg").count() >= 2  # before and after
 
 
-def test_pipelines_train_as_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipelines_train_as_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]
+) -> None:
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     cells = executed(ROOT / "notebooks/06_pipeline.ipynb")
     shown = [text_of(cell) for cell in cells if cell.cell_type == "code"]
@@ -160,13 +193,46 @@ def test_pipelines_train_as_one_process(tmp_path: Path, monkeypatch: pytest.Monk
     assert any("TrainRun 1f1b 1-1 · step 76/76 · loss " in text for text in shown)  # gone on from its checkpoint
     assert any("on demand" in text and "samples lost" in text for text in shown)
     assert "Simulation BERT · redundant · random" in shown[-1]
+    assert shared(cells).locator(".wb-gantt").count() >= 3
+
+
+def test_one_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    monkeypatch.delenv("WORKBENCH_MIRROR", raising=False)
+    shutil.copy(ROOT / "notebooks/07_story.ipynb", tmp_path)  # it writes a page beside itself
+    cells = executed(tmp_path / "07_story.ipynb")
+    shown = {cell.source.splitlines()[0]: text_of(cell) for cell in cells if cell.cell_type == "code"}
+
+    def answer(start: str) -> list[str]:
+        text = next(text for line, text in shown.items() if line.startswith(start))
+        return [" ".join(line.split()) for line in text.splitlines()]
+
+    assert answer("%%vquery")[0] == "VideoResult: 42 events, 42 objects in 3 videos; 03:00 searched, exact"
+    assert answer("seen.objects")[2:] == [f"sample:street{n} 7 6 1" for n in ("", "(1)", "(2)")]
+    assert answer("%outliers")[0].startswith("417 rows, 83 outliers (19.90 %), there > 16.34, ")
+    assert answer("%outliers")[1] == "1 zone = yard ratio 8.0 [5.1, 12.6] support 75.9 % 63 of 118"
+    assert sum(line.split()[-2] == "yard" and float(line.split()[-1]) > 35 for line in answer("longest")[1:]) == 3
+    assert " → 1 kernel" in answer("%%fuse")[0]
+    assert "checked: largest error" in answer("%%fuse")[-1]
+    assert any("1 lost, 0 updates lost" in line for line in answer("%%pipeline"))
+    last = next(line.split() for line in reversed(answer("print(run.metrics")) if " top1 " in line)
+    assert float(last[3]) > 97
+    failover = next(line.split() for line in answer("print(run.metrics") if " failover " in line)
+    assert failover[-2:] == ["1", "0"]  # steps replayed, steps lost
+    told = next(line for line in answer("%%tta") if line.startswith("street-outlines:"))
+    assert told.startswith("street-outlines: top1 >= 95 reached at ") and "confirmed by 2: " in told
+    assert answer("with torch.no_grad")[2:] == ["car 7 0 0", "person 0 6 0", "suitcase 0 0 1"]
+    assert (tmp_path / "street-outlines.html").stat().st_size > 10_000
+    tab = shared(cells)
+    for part in (".wb-player video", ".wb-ranked", ".wb-gantt", ".wb-curve"):
+        assert tab.locator(part).count() >= 1, part
 
 
 def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
     found = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(found) == {
         "00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "03_fusion.ipynb", "05_time_to_accuracy.ipynb",
-        "06_pipeline.ipynb",
+        "06_pipeline.ipynb", "07_story.ipynb",
     }  # fmt: skip
     for path in found.values():
         for cell in nbformat.read(path, as_version=4).cells:
