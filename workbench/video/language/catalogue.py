@@ -130,9 +130,9 @@ PROPERTIES: dict[str, BuiltinProperty] = {
         BuiltinProperty(
             "kind", "text", "body of the vehicle, by a vote", owner="Vehicle", choices=KINDS, model=True
         ),
-        BuiltinProperty("embedding", "vector", "256 numbers of its looks", owner="Person", model=True),
-        BuiltinProperty("brightness", "number", "mean brightness of the frame", owner="Scene"),
-        BuiltinProperty("motion", "number", "share of the frame that changes", owner="Scene"),
+        BuiltinProperty("embedding", "vector", "256 numbers of its best crops' looks", owner="Person", model=True),
+        BuiltinProperty("brightness", "number", "mean brightness of the frame, 0 to 1", owner="Scene"),
+        BuiltinProperty("motion", "number", "share of the frame that changes, 0 to 1", owner="Scene"),
     )
 }  # fmt: skip
 

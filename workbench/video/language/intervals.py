@@ -11,7 +11,7 @@ from workbench.engine.errors import suggest
 from workbench.video.language.parse import position, unsupported
 from workbench.video.language.rename import renamed
 from workbench.video.language.sorts import short
-from workbench.video.language.tree import Before, CompiledQuery, During, Inner, Lasts, Never, Node, Variable
+from workbench.video.language.tree import Before, CompiledQuery, During, Inner, Lasts, Never, Node, Variable, depends
 from workbench.video.language.tree import Sequence as Steps
 from workbench.video.language.values import Values
 from workbench.video.language.vocabulary import QueryMeta
@@ -169,12 +169,13 @@ class Intervals(Values):
 
     def check_alike(self, parts: Sequence[ast.expr], operands: Sequence[Node]) -> None:
         """Raise if the sides of an `or` of intervals are about different objects."""
-        first = operands[0].variables()
-        for part, operand in zip(parts, operands, strict=True):
-            if operand.variables() != first:
+        about = [(part, operand.variables()) for part, operand in zip(parts, operands, strict=True) if depends(operand)]
+        for part, names in about[1:]:
+            first, others = about[0]
+            if names != others:
                 raise self.error(
                     part,
-                    f"{short(parts[0])} is about {_list(first)} and {short(part)} about {_list(operand.variables())}.",
+                    f"{short(first)} is about {_list(others)} and {short(part)} about {_list(names)}.",
                     "Both sides of or need the same variables.",
                 )
 

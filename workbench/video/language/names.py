@@ -12,6 +12,7 @@ from workbench.video.language import catalogue
 from workbench.video.language.catalogue import METHODS, PROPERTIES
 from workbench.video.language.inert import Word
 from workbench.video.language.parse import position, unsupported
+from workbench.video.language.scene import SCENE_PROPERTIES
 from workbench.video.language.scope import MISSING, Scope, as_collection, as_scalar, root
 from workbench.video.language.sorts import Reader, Sort, Value, metric
 from workbench.video.language.tree import Node, ObjectType, OwnRelation, Property, ScaleSpec
@@ -81,7 +82,8 @@ class Names:
         """Return `var.name`."""
         kind, name = self.type_of(var), node.attr
         at = position(node)
-        if kind.property(name) is not None:
+        own = kind.property(name)
+        if own is not None and own not in SCENE_PROPERTIES:
             return Value(Sort("any", name=name), node, Property(var, name, None, **at))
         known = PROPERTIES.get(name)
         if known is None or not kind.is_a(known.owner):
@@ -97,8 +99,8 @@ class Names:
                     f"{kind.name} has no property '{name}' (line {node.lineno}).",
                     f"{name} is a property of {known.owner}.",
                 )
-            own = [one.name for one in kind.properties]
-            names = [one.name for one in PROPERTIES.values() if kind.is_a(one.owner)] + own
+            names = [one.name for one in PROPERTIES.values() if kind.is_a(one.owner)]
+            names += [one.name for one in kind.properties if one.name not in names]
             raise self.error(
                 node,
                 f"{kind.name} has no property '{name}' (line {node.lineno}).",

@@ -284,6 +284,11 @@ class Quantified(Condition):
         return (self.variable,)
 
 
+def depends(node: Node) -> bool:
+    """Return whether a node is about anything: a condition of constants alone is about whatever the query is about."""
+    return bool(node.variables()) or any(part.binds() for part in node.walk())
+
+
 @dataclass(frozen=True, slots=True)
 class Not(Condition):
     """Kleene negation of a frame condition."""

@@ -9,6 +9,7 @@ import inspect
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.video.language import catalogue, vocabulary
 from workbench.video.language.parse import Place, check_type
+from workbench.video.language.scene import SCENE_PROPERTIES
 from workbench.video.language.source import find_class
 from workbench.video.language.tree import ObjectType, ScaleSpec, UserProperty
 from workbench.video.language.vocabulary import Prop
@@ -61,6 +62,8 @@ def object_type(cls: type, scale: ScaleSpec | None, warnings: list[tuple[str, st
         )
         for name, (owner, own) in owners.items()
     )
+    if "Scene" in (cls.__name__, *bases):
+        properties += tuple(one for one in SCENE_PROPERTIES if one.name not in owners)
     return ObjectType(cls.__name__, labels, bases, properties)
 
 

@@ -171,7 +171,7 @@ BUILT_IN: dict[str, Callable[[History, Scale | None], Column]] = {
 }
 
 #: built-in properties that a model computes from crops, one value for each track
-MODEL = ("color", "kind")
+MODEL = ("color", "kind", "embedding")
 
 
 def built_in(name: str, history: History, scale: Scale | None) -> Column:

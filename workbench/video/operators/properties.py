@@ -28,7 +28,7 @@ from workbench.video.operators.columns import (
 )
 from workbench.video.operators.geometry import crossings, make_scale
 from workbench.video.operators.motion_props import BUILT_IN, MODEL, History, built_in
-from workbench.video.operators.vote import MOST_CROPS, best_crops, crop_quality, vote, votes_needed
+from workbench.video.operators.vote import MOST_CROPS, best_crops, crop_quality, mean_vector, vote, votes_needed
 from workbench.video.tracks import Bools, Ints, Tracks
 
 __all__ = ["Properties", "is_costly", "is_once", "reads_pixels"]
@@ -369,8 +369,9 @@ class Properties:
             calls = [rows[i : i + 1] for i in range(len(rows))]
             for (track, _), value in zip(wave, self._run(prop, calls, arguments, rows), strict=True):
                 votes[track].append(plain(value))
+        decided = mean_vector if prop.name == "embedding" and isinstance(prop, PixelProperty) else vote
         for track in tracks:
-            column.fill_same(self._span(track), vote(votes[track]))
+            column.fill_same(self._span(track), decided(votes[track]))
 
 
 def _next_crops(crops: Ints, votes: Sequence[Any]) -> Ints:

@@ -114,7 +114,8 @@ class Temporal:
 
     def evaluator(self, node: Node, alive: Alive) -> tuple[Evaluator, Bools]:
         """Return an evaluator for a frame condition, and the rows of its space that can still matter."""
-        names = tuple(name for name in self._joiner.order if name in node.variables() or name in self._unnamed)
+        named = node.variables() | self._unnamed if tree.depends(node) else set(self._joiner.order)
+        names = tuple(name for name in self._joiner.order if name in named)
         if len(names) < 2:
             evaluator = self._whole(names)
         else:

@@ -12,7 +12,7 @@ from workbench.video.operators.columns import TIME_TOLERANCE
 from workbench.video.operators.motion_props import box_area
 from workbench.video.tracks import Floats, Ints, Tracks
 
-__all__ = ["MOST_CROPS", "best_crops", "crop_quality", "vote", "votes_needed"]
+__all__ = ["MOST_CROPS", "best_crops", "crop_quality", "mean_vector", "vote", "votes_needed"]
 
 #: So many crops of a track are looked at, this far apart where the track is long enough (seconds).
 MOST_CROPS, CROP_SPACING = 5, 0.5
@@ -69,6 +69,18 @@ def vote(values: Sequence[Any]) -> Any:
     if len(numbers) == len(cast) and any(isinstance(value, float) for value in cast):
         return float(np.median(numbers))
     return _ranked(cast)[0][0]
+
+
+def mean_vector(values: Sequence[Any]) -> Any:
+    """Return the direction of the sum of unit vectors, which is nearest to all of them; None of nothing."""
+    cast = [np.asarray(value, float) for value in values if value is not None]
+    sizes = [float(np.sqrt(vector @ vector)) for vector in cast]
+    units = [vector / size for vector, size in zip(cast, sizes, strict=True) if size > 0]
+    if not units:
+        return None
+    total = np.sum(units, axis=0)
+    size = float(np.sqrt(total @ total))
+    return (total / size if size > 0 else units[0]).astype(np.float32)
 
 
 def _ranked(cast: Sequence[Any]) -> list[tuple[Any, int]]:
