@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -220,8 +220,6 @@ class Body(Merging):
         for side in dict.fromkeys([each.side for each in works if each.side]):
             inside = [each for each in works if each.side == side]
             self.side = side
-            if any(each.how == "reduce" and self.rule(each) == "order" for each in inside):
-                raise Unsupported(f"{inside[0].node.name} of a long row on the GPU")
             width, total = self.tile.columns, int(side[1:])
             for work in inside:
                 self.begin(work)
@@ -246,7 +244,11 @@ class Body(Merging):
 
     def whole(self, work: Work) -> None:
         """Write a root whose tile holds all that it needs."""
-        if work.how == "store":
+        if work.into is not None:
+            x = work.root.node
+            value = self.cast(x, self.value(x, work.axes, work), work.into.dtype)
+            self.put(work.into, work.axes, value, x.shape, work.moved)
+        elif work.how == "store":
             value = self.value(work.node, work.axes, work)
             self.store(work.node, work.axes, value)
         elif work.how == "finish":
@@ -314,6 +316,8 @@ class Body(Merging):
             return self.named(constant(node.data, node.dtype))
         if not self.reach.inside(node, work.root):
             return self.load(node, refs)
+        if node.kind == "Gather":
+            return self.taken(node, refs, work)
         inputs = [self.value(x, refs, work) if x.kind != "Const" else "" for x in node.inputs]
         if node.kind == "Broadcast":
             return inputs[0] or self.named(constant(node.inputs[0].data, node.dtype))
@@ -344,6 +348,19 @@ class Body(Merging):
             return self.named(f"{value} != 0")
         return self.named(f"{value}.to({TYPES[dtype.name][1]})")
 
+    def taken(self, node: Expr, refs: Refs, work: Work) -> str:
+        """Return the elements of an array at positions that are computed, and known to be there."""
+        x, index = node.inputs
+        if not node.attr("inside"):
+            raise Unsupported("positions that may be outside on the GPU")
+        at = self.cast(index, self.value(index, refs, work) if index.kind != "Const" else "", np.int64)
+        look = looked(x)
+        if look.below:
+            raise Unsupported("what is taken of a reshaped view on the GPU")
+        sides = {axis.side for axis in refs if axis is not None}
+        mask = self.mask_of(sides)
+        return self.read(look.base, f"({at} * {look.strides[0]} + {look.moved})", mask)
+
     def load(self, node: Expr, refs: Refs) -> str:
         """Return the value of an array, or of another root."""
         made = self.mine.get(id(node))
@@ -357,8 +374,11 @@ class Body(Merging):
         offset, sides = self.offset(steps, look.moved)
         for shape, strides, moved in reversed(look.below):
             offset = self.unravelled(offset, shape, strides, moved)
+        return self.read(base, offset, self.mask_of(sides))
+
+    def read(self, base: Expr, offset: str, mask: str) -> str:
+        """Return elements of an array, in the type that they are computed in."""
         pointer = self.slots.name("array", base)
-        mask = self.mask_of(sides)
         extra = f", mask={mask}, other=0" if mask else ""
         fresh = ', cache_modifier=".cg"' if self.task.phase and id(base) in self.reach.parts.where else ""
         text = f"tl.load({pointer} + {offset}{extra}{fresh})"
@@ -432,15 +452,18 @@ class Body(Merging):
     def store(self, node: Expr, refs: Refs, value: str) -> None:
         """Note a value, and write it to memory if someone reads it there."""
         self.remember(node, refs, value)
-        if not self.stored(node):
-            return
+        if self.stored(node):
+            self.put(node, refs, value, node.shape)
+
+    def put(self, node: Expr, refs: Refs, value: str, shape: Sequence[Any], moved: int = 0) -> None:
+        """Write a value to memory: an array, or from some element on a part of it that has a shape of its own."""
         stride = 1
         steps = []
-        for d, axis in reversed(list(zip(node.shape, fitting(node, refs), strict=True))):
-            if axis is not None:
+        for d, own, axis in reversed(list(zip(node.shape, shape, refs[len(refs) - len(shape) :], strict=True))):
+            if axis is not None and own != 1:
                 steps.append((axis, stride))
-            stride *= d  # type: ignore[operator]
-        offset, sides = self.offset(steps)
+            stride *= d
+        offset, sides = self.offset(steps, moved)
         mask = self.mask_of(sides)
         extra = f", mask={mask}" if mask else ""
         storage = self.storage(node)

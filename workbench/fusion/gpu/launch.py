@@ -65,12 +65,15 @@ class Program:
         What is asked for.
     sources : list of Source
     storage : callable
+    checks : list of (Expr, Exception)
+        What must not hold once all is computed, and what is raised then: the device is waited for to know.
     """
 
     leaves: list[Expr]
     results: list[Expr]
     sources: list[Source]
     storage: Callable[[Expr], str]
+    checks: list[tuple[Expr, Exception]] = field(default_factory=list)
     functions: list[Any] = field(default_factory=list)
     rooms: dict[Any, _Room] = field(default_factory=dict)
     #: device, number of a launch -> blocks that are resident at the same time
@@ -95,6 +98,8 @@ class Program:
         ------
         torch.OutOfMemoryError
             Before any kernel has started.
+        IndexError, ValueError
+            As NumPy, after all of them.
         """
         import torch
 
@@ -114,6 +119,9 @@ class Program:
             calls = [self.call(number, known, device, own) for number in range(len(self.sources))]
             for number, (grid, args, more) in enumerate(calls):
                 self.launch(number, grid, args, more, device)
+            for node, error in self.checks:
+                if bool(self.result(node, known, device)):
+                    raise error
         return [self.result(each, known, device) for each in self.results]
 
     def call(self, number: int, known: dict[Any, Any], device: Any, room: _Room) -> tuple[int, list[Any], Any]:

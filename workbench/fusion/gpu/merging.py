@@ -110,9 +110,12 @@ class Merging:
 
     def identity(self, work: Work) -> str:
         """Return what merges without a change."""
-        dtype, rule = self.inner(work), self.rule(work)
         if work.node.name == "count_nonzero":
             return constant(0, np.int64)
+        return self.least(self.rule(work), self.inner(work))
+
+    def least(self, rule: str, dtype: np.dtype) -> str:
+        """Return what merges by a rule without a change."""
         value = _IDENTITY[rule]
         if math.isinf(value) and dtype.kind != "f":
             limits = np.iinfo(dtype)
@@ -213,24 +216,31 @@ class Merging:
         """Return the first position of the largest or smallest element; the first NaN wins."""
         if work.part:
             raise Unsupported("argmax of parts of a row on the GPU")
-        side, kind = work.side, work.node.name[3:]
-        dtype, mask = self.inner(work), self.mask_of({work.side})
+        side, mask = work.side, self.mask_of({work.side})
+        kept = self.named(f"tl.where({mask}, {value}, {self.extreme(work)})") if mask else value
+        return self.first(work, kept, side, mask, int(side[1:]))[1]
+
+    def first(self, work: Work, value: str, places: str, mask: str, total: int) -> tuple[str, str]:
+        """Return the largest or smallest element of each row, NaN if there is one, and the least of its places."""
+        kind, dtype = work.node.name[3:], self.inner(work)
+        best = self.named(f"tl.{kind}({value}, 1)[:, None]")
+        hit = self.named(f"{value} == {best}")
         if dtype.kind == "f":
-            least = constant(math.inf if kind == "min" else -math.inf, dtype)
-        else:
-            limits = np.iinfo(dtype)
-            least = constant(limits.max if kind == "min" else limits.min, dtype)
-        kept = self.named(f"tl.where({mask}, {value}, {least})") if mask else value
-        best = self.named(f"tl.{kind}({kept}, 1)[:, None]")
-        hit = self.named(f"{kept} == {best}")
-        if dtype.kind == "f":
-            none = self.named(f"{kept} != {kept}")
+            none = self.named(f"{value} != {value}")
             some = self.named(f"tl.max({none}.to(tl.int32), 1)[:, None]")
             hit = self.named(f"tl.where({some} != 0, {none}, {hit})")
+            best = self.named(f'tl.where({some} != 0, float("nan"), {best})')
         if mask:
             hit = self.named(f"{hit} & {mask}")
-        total = int(side[1:])
-        return self.named(f"tl.min(tl.where({hit}, {side}, {total}), 1)[:, None].to(tl.int64)")
+        return best, self.named(f"tl.min(tl.where({hit}, {places}, {total}), 1)[:, None].to(tl.int64)")
+
+    def extreme(self, work: Work) -> str:
+        """Return what no element comes before."""
+        dtype, kind = self.inner(work), work.node.name[3:]
+        if dtype.kind == "f":
+            return constant(math.inf if kind == "min" else -math.inf, dtype)
+        limits = np.iinfo(dtype)
+        return constant(limits.max if kind == "min" else limits.min, dtype)
 
     # step by step
 
@@ -241,11 +251,14 @@ class Merging:
         if work.how == "store":
             return
         if work.how == "scan":
-            start = {"cumsum": 0.0, "cumprod": 1.0}.get(work.node.name)
-            if start is None:
-                raise Unsupported(f"{work.node.name} of a long row on the GPU")
-            self.line(f"{name} = tl.broadcast_to({constant(start, work.node.dtype)}, [{rows}, 1])")
+            start = {"cumsum": "add", "cumprod": "product"}.get(work.node.name, work.node.name[3:])
+            self.line(f"{name} = tl.broadcast_to({self.least(start, work.node.dtype)}, [{rows}, 1])")
             self.state[id(work)] = (name,)
+        elif self.rule(work) == "order":
+            shape = f"[{rows}, {self.tile.columns}]"
+            self.line(f"{name} = tl.broadcast_to({self.extreme(work)}, {shape})")
+            self.line(f"{name}_at = tl.full({shape}, {work.side[1:]}, tl.int64)")
+            self.state[id(work)] = (name, f"{name}_at")
         elif self.rule(work) == "moments":
             for part in ("n", "mean", "squares"):
                 self.line(f"{name}_{part} = tl.full([{rows}, 1], 0.0, {TYPES[work.node.dtype.name][1]})")
@@ -277,6 +290,17 @@ class Merging:
             self.line(f"{mean} = {mean} + {gap} * {many} / {both}")
             self.line(f"{n} = {both}")
             return
+        if self.rule(work) == "order":
+            best, at = self.state[id(work)]
+            mask, fresh = self.mask_of({work.side}), f"({at} == {work.side[1:]})"
+            better = f"({value} {'>' if work.node.name == 'argmax' else '<'} {best})"
+            if self.inner(work).kind == "f":
+                better += f" | (({value} != {value}) & ({best} == {best}))"
+            take = self.named(f"{fresh} | {better}")
+            take = self.named(f"{take} & {mask}") if mask else take
+            self.line(f"{best} = tl.where({take}, {value}, {best})")
+            self.line(f"{at} = tl.where({take}, {work.side}, {at})")
+            return
         (name,) = self.state[id(work)]
         self.line(f"{name} = {_STEP[self.rule(work)].format(name, self.masked(work, value))}")
 
@@ -291,6 +315,13 @@ class Merging:
                 self.partial(work, [names[1], names[2]])
             else:
                 self.finished(work, self.variance(work, names[2], total))
+            return
+        if self.rule(work) == "order":
+            best, at = self.first(work, names[0], names[1], f"({names[1]} < {total})", total)
+            if split:
+                self.partial(work, [best, at])
+            else:
+                self.finished(work, at)
             return
         found = self.row(self.rule(work), names[0], 1, self.inner(work))
         found = self.named(f"{found}[:, None]")
@@ -363,6 +394,12 @@ class Merging:
         found = self.named(form.format(value))
         if id(work) in self.state:
             (carry,) = self.state[id(work)]
+            if name in ("cummax", "cummin"):
+                rule = f"{name[3:]}imum"
+                found = self.named(f"{rule}({found}, {carry})")
+                self.line(f"{carry} = {rule}({carry}, tl.reduce({value}, 1, {rule})[:, None])")
+                self.store(work.node, scanned(work.root, work.axes), found)
+                return
             op = "+" if name == "cumsum" else "*"
             found = self.named(f"{found} {op} {carry}")
             rest = f"tl.sum({value}, 1)" if op == "+" else f"tl.reduce({value}, 1, product)"
@@ -415,6 +452,11 @@ def merged_scalar(work: Work, tile: Tile, total: int, across: bool) -> Any:
             gap = body.named(f"{mean} - {every}")
             found = body.named(f"tl.sum({squares} + {gap} * {gap} * {n}, 1)[:, None]")
             return str(body.variance(work, found, total))
+        if rule == "order":
+            least = body.extreme(work)
+            value = load(0, str(least[len("tl.full([1, 1], ") : least.rindex(", tl.")]))
+            places = load(1, str(total))
+            return str(body.first(work, value, places, f"({places} < {total})", total)[1])
         value = load(0, _literal(body, work))
         if rule in ("or", "and"):
             value = body.named(f"{value}.to(tl.int32)")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr, reduce_
+from workbench.fusion.gpu.forms import formed
 from workbench.fusion.gpu.launch import Program
 from workbench.fusion.gpu.memory import storage_of
 from workbench.fusion.gpu.tasks import Unsupported
@@ -42,6 +43,8 @@ class Planned:
         Of a region: one for each tensor that it reads.
     looks : list of tuple of int or None
         Of a region: for each output how to permute what is in memory, None for not at all.
+    checks : list of (Expr, Exception)
+        What must not hold once all is computed, and what is raised then.
     """
 
     roots: list[Expr]
@@ -53,6 +56,7 @@ class Planned:
     reasons: list[tuple[Expr, str]] = field(default_factory=list)
     leaves: list[Expr] = field(default_factory=list)
     looks: list[tuple[int, ...] | None] = field(default_factory=list)
+    checks: list[tuple[Expr, Exception]] = field(default_factory=list)
 
     @property
     def kernels(self) -> list[Source]:
@@ -72,7 +76,9 @@ def planned(roots: Sequence[Expr], model: DeviceModel, stored: Sequence[str | No
         For each root the type that it is stored in, None for its own.
     """
     rewritten, became = _ends(*optimise(roots, moments=True))
-    parts = search(rewritten, model)
+    form = formed(rewritten)
+    rewritten, became = form.roots, {key: form.became.get(id(node), node) for key, node in became.items()}
+    parts = search([*rewritten, *[node for node, _ in form.checks]], model)
     types: dict[int, str] = {}
     for root, name in zip(rewritten, stored, strict=False):
         if name is not None:
@@ -82,6 +88,7 @@ def planned(roots: Sequence[Expr], model: DeviceModel, stored: Sequence[str | No
         return types.get(id(node)) or storage_of(node)
 
     found = Planned(rewritten, became, parts, storage)
+    found.checks = form.checks
     packs: dict[tuple[int, int], list[Group]] = {}
     for group in parts.groups:
         packs.setdefault((group.level, group.pack), []).append(group)
@@ -144,7 +151,7 @@ def program_of_plan(found: Planned, leaves: Sequence[Expr]) -> Program:
     if len(found.kernels) < len(found.sources) or found.parts.calls:
         raise Unsupported(found.reasons[0][1])
     own = [found.became.get(id(leaf), leaf) for leaf in leaves]
-    return Program(own, found.roots, found.kernels, found.storage)
+    return Program(own, found.roots, found.kernels, found.storage, found.checks)
 
 
 def device_of() -> DeviceModel:

@@ -23,8 +23,9 @@ __all__ = ["Axis", "Launch", "Reach", "Task", "Unsupported", "Work", "launch_of"
 WHOLE, BLOCK = 16_384, 8_192
 #: roots of one task
 MOST = 64
-#: reductions whose partial results merge
+#: reductions whose partial results merge, and those whose results are positions besides
 MERGED = ("sum", "prod", "min", "max", "any", "all", "mean", "var", "std", "count_nonzero")
+SPLIT = (*MERGED, "argmax", "argmin")
 
 
 class Unsupported(Exception):
@@ -60,6 +61,10 @@ class Work:
         Which walk over the columns computes it.
     part : int
         Columns that are reduced together, where it is not the whole row; else 0.
+    into : Expr or None
+        Of one of the arrays that are joined: what they are joined to.
+    moved : int
+        Elements of that before its first one.
     """
 
     root: Root
@@ -68,11 +73,13 @@ class Work:
     side: str
     stage: int = 0
     part: int = 0
+    into: Expr | None = None
+    moved: int = 0
 
     @property
     def node(self) -> Expr:
-        """What it computes."""
-        return self.root.node
+        """What it computes, or computes some of."""
+        return self.root.node if self.into is None else self.into
 
     @property
     def result(self) -> Refs:
@@ -175,7 +182,7 @@ class Reach:
 
     def _walk(self, root: Root, refs: Refs) -> Iterator[tuple[Expr, Refs]]:
         order: Refs = refs
-        start = [root.node] if root.kind == "store" else [root.node.inputs[0]]
+        start = [root.node] if root.kind in ("store", "part") else [root.node.inputs[0]]
         known: set[tuple[int, Refs]] = set()
         stack = [(each, scanned(root, order)) for each in start]
         while stack:
@@ -185,7 +192,11 @@ class Reach:
                 continue
             known.add((id(node), along))
             if self.inside(node, root):
-                stack.extend((each, along) for each in node.inputs)
+                inputs = node.inputs
+                if node.kind == "Gather":  # some of it, nobody knows which
+                    yield inputs[0], (None,) * len(inputs[0].shape)
+                    inputs = inputs[1:]
+                stack.extend((each, along) for each in inputs)
             else:
                 yield node, along
 
@@ -250,14 +261,17 @@ class _Placing:
 
     def run(self) -> None:
         for root in self.group.roots:
-            if root.kind not in ("store", "reduce", "columns", "scan") or any(
-                not isinstance(d, int) for d in root.space
-            ):
+            if any(not isinstance(d, int) for d in root.space):
+                raise Unsupported("filtered rows on the GPU")
+            if root.kind not in ("store", "reduce", "columns", "scan", "concat"):
                 raise Unsupported(f"{root.kind} on the GPU")
             if any(id(node) in self.parts.virtual for node in (root.node, *root.node.inputs)):
                 raise Unsupported("filtered rows on the GPU")
             self.found.reach[id(root.node)] = self.reach
-            self.place(root)
+            if root.kind == "concat":
+                self.join_parts(root)
+            else:
+                self.place(root)
         self.found.tasks += self.tasks
         for task in list(self.tasks):
             for work in task.partial:
@@ -273,6 +287,20 @@ class _Placing:
         refs, _ = laid(work.node.shape, range(len(work.node.shape)), ())  # type: ignore[arg-type]
         final.works.append(Work(work.root, "finish", refs, ""))
         self.found.tasks.append(final)
+
+    def join_parts(self, root: Root) -> None:
+        """Have each of the arrays that are joined computed where it belongs in the result."""
+        node, axis = root.node, root.node.attr("axis")
+        below = math.prod([d for d in node.shape[axis + 1 :] if isinstance(d, int)])
+        moved = 0
+        for each in node.inputs:
+            length = each.shape[axis]
+            assert isinstance(length, int)
+            if 0 not in each.shape:
+                task = self.begun(Root(each, "part", each.shape), 0)
+                task.works[0].into, task.works[0].moved = node, moved
+                self.tasks.append(task)
+            moved += length * below
 
     def place(self, root: Root) -> None:
         # what is read through a view, or was made in another task, is read from memory once it is ready
@@ -351,7 +379,7 @@ class _Placing:
                 return None
             if root.kind == "store":
                 return Work(root, "store", first.axes, first.side)
-            if root.node.attr("axes") != first.node.attr("axes") or root.node.name not in MERGED:
+            if root.node.attr("axes") != first.node.attr("axes") or root.node.name not in SPLIT:
                 return None
             return Work(root, "reduce", first.axes, first.side)
         if cut is None:
@@ -406,7 +434,7 @@ class _Placing:
         """Return a task of one root."""
         space: tuple[int, ...] = root.space  # type: ignore[assignment]
         every = range(len(space))
-        if root.kind == "store":
+        if root.kind in ("store", "part"):
             turned = self.transposed(root)
             if turned is not None:
                 axes, side = laid(space, every[:turned], every[turned:])
@@ -424,7 +452,7 @@ class _Placing:
         rows, columns = math.prod([space[k] for k in kept]), math.prod([space[k] for k in gone])
         blocks = rows if root.kind == "reduce" else math.ceil(rows / 64)
         alone = self.block if root.kind == "reduce" else self.block // 16
-        mode = "split" if columns > alone and blocks < self.limits.units and root.node.name in MERGED else "rows"
+        mode = "split" if columns > alone and blocks < self.limits.units and root.node.name in SPLIT else "rows"
         return Task(phase, mode, rows, [Work(root, "reduce", axes, side)])
 
     def transposed(self, root: Root) -> int | None:

@@ -204,7 +204,7 @@ class _Emitting:
 
     def far(self, work: Work) -> bool:
         """Whether a root reads or writes at offsets beyond 32 bits."""
-        if math.prod(work.root.space) > FAR:  # type: ignore[arg-type]
+        if math.prod(work.root.space if work.into is None else work.into.shape) > FAR:  # type: ignore[arg-type]
             return True
         return any(self.reaches_far(node) for node, _ in self.reach[id(work.node)].seen(work.root, work.axes))
 
@@ -239,8 +239,9 @@ class _Emitting:
     def space_for(self, name: str, node: Expr, number: int) -> Argument:
         tile = self.tile[id(self.left[id(node)][1])]
         kept = math.prod([d for d in node.shape if isinstance(d, int)])
-        dtype = node.inputs[0].dtype if node.name in ("max", "min") else node.dtype
-        dtype_name = "int32" if dtype.kind == "b" and node.name in ("max", "min") else dtype.name
+        values = node.name in ("max", "min") or (node.name.startswith("arg") and not number)
+        dtype = node.inputs[0].dtype if values else node.dtype
+        dtype_name = "int32" if dtype.kind == "b" and values else dtype.name
         return Argument(name, "part", node, number, dtype_name, kept * tile.pieces)
 
     def actual(self, key: tuple[str, Expr, int]) -> str:

@@ -40,7 +40,9 @@ def written_over(found: Planned, program: Program, writes: Mapping[int, int]) ->
         for work in task.works
         if work.how != "finish"
     ]
-    home = {id(work.node): (number, task, work) for number, task, work in works if work.how == "store"}
+    home = {
+        id(work.node): (number, task, work) for number, task, work in works if work.how == "store" and work.into is None
+    }
     reach = {key: each for source in program.sources if source.launch for key, each in source.launch.reach.items()}
     readers: dict[int, list[tuple[int, Task, Work, bool]]] = {}
     for number, task, work in works:
