@@ -294,3 +294,12 @@ def test_a_forked_process_starts_its_own() -> None:
         WORKBENCH_WORKERS="1",
     )
     assert done.stdout.splitlines() == ["False", "True"]
+
+
+def test_members_are_known_whenever_the_client_looks_itself(cluster: Any) -> None:
+    """What a client keeps of its scheduler for itself has no workers, and is fetched every two seconds."""
+    expected = set(cluster.scheduler_info(n_workers=-1)["workers"])
+    for _ in range(5):
+        cluster.sync(cluster._update_scheduler_info)
+        assert set(session.members(cluster)) == expected and expected
+    assert not cluster._scheduler_identity["workers"]

@@ -22,9 +22,16 @@ class Hosts:
             for number in range(count)
         }
 
-    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
+    @property
+    def scheduler(self) -> Any:
+        return self
+
+    def identity(self, n_workers: int) -> dict[str, Any]:
         assert n_workers == -1
         return {"workers": self.workers}
+
+    def sync(self, function: Any, **options: Any) -> Any:
+        return function(**options)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_two_are_kept_of_those_that_nobody_asked_for(workers: Any) -> None:
 
 
 def test_what_is_being_read_stays_until_it_is_not(workers: Any) -> None:
-    run = train(nets.mlp(), 3, steps=1_000_000, checkpoint="3steps")
+    run = train(nets.mlp(), 3, steps=20_000, checkpoint="3steps")
     until(lambda: shelf.complete(run.saver.root))
     read = checkpoint.read(run.saver.root)
     until(lambda: len(run.incidents) > 4)

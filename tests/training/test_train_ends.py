@@ -15,7 +15,7 @@ from torch import nn
 
 import workbench as wb
 from tests.training import nets
-from workbench.training import errors
+from workbench.training import errors, listening
 
 loss = nn.functional.cross_entropy
 
@@ -189,6 +189,46 @@ def test_mistakes_are_said_before_anything_runs(
     with pytest.raises(error) as caught:
         start(nets.mlp(), **options)
     assert str(caught.value).startswith(message)
+
+
+class Waits(nn.Module):
+    """Is at its tenth forward for as long as a file is there."""
+
+    pipeline_leaf = True
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path, self.count = path, 0
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        while self.count == 10 and os.path.exists(self.path):
+            time.sleep(0.01)
+        return value * 1.0
+
+
+def test_a_worker_that_stalls_is_told_and_without_copies_waited_for(
+    workers: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "LOOK", 0.1)
+    monkeypatch.setattr(listening, "STALLED", 2.0)
+    monkeypatch.setattr(listening, "PATIENT", 600.0)
+    path, model = tmp_path / "there", nets.mlp()
+    path.touch()
+    with_it = nn.Sequential(*model[:5], Waits(str(path)), *model[5:])
+
+    def stalled() -> Any:
+        return run.incidents[run.incidents.worker == 1]
+
+    run = start(with_it, plan=nets.cut_after(with_it, 3), epochs=2)
+    with pytest.warns(errors.PeerStalled, match=r"stage 1 for .+; its worker is alive \(heartbeat "):
+        until(lambda: len(stalled()), 240.0)
+    path.unlink()
+    run.result(timeout=240)
+    row = stalled().iloc[0]
+    assert (row.kind, row.stage) == ("stall", 1)
+    assert "It is at the forward of worker 1: " in row.message and "forward (test_train_ends.py:" in row.message
+    assert run.losses.loss.tolist() == nets.plain(nets.mlp(), nets.momentum, 4)
 
 
 def test_runs_leave_nothing_behind(workers: Any) -> None:

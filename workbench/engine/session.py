@@ -27,6 +27,7 @@ __all__ = [
     "is_remote",
     "is_started",
     "local_workers",
+    "members",
     "on_worker_lost",
     "session",
     "workers",
@@ -153,9 +154,24 @@ def workers() -> int:
     when, count = _counted
     if time.monotonic() - when > 2.0:
         with suppress(Exception):  # a cluster that does not answer now keeps its last known figure
-            count = len(client.scheduler_info(n_workers=-1)["workers"])
+            count = len(members(client))
         _counted = (time.monotonic(), count)
     return count
+
+
+def members(client: Client) -> dict[str, dict[str, Any]]:
+    """Return what the scheduler of a client knows of its workers, by their addresses.
+
+    Not by `Client.scheduler_info`: what that has fetched is written over, every two seconds and sometimes before it is
+    returned, by what the client keeps for itself, which has no workers.
+
+    Raises
+    ------
+    OSError
+        If the scheduler does not answer.
+    """
+    found: dict[str, dict[str, Any]] = dict(client.sync(client.scheduler.identity, n_workers=-1)["workers"])
+    return found
 
 
 def heal() -> None:

@@ -168,7 +168,10 @@ class Changes:
             except Exception:
                 self._probed.discard(address)  # it may still come to itself, or is gone for good
                 return
-            if found and found.get(address) is True:
+            answer = found.get(address) if found else False
+            if answer is None:
+                self._probed.discard(address)  # not yet
+            elif answer is True:
                 self._returned[address] = self._returned.get(address, 0) + 1
                 self._gone.discard(address)
                 self._probed.discard(address)

@@ -49,10 +49,12 @@ class Crew:
         _listening[run] = self.inbox
         client.subscribe_topic(worker.TOPIC, _on_event)
         self._gone: set[str] = set()
+        self._present: set[str] = set()
         self._forget = session.on_worker_lost(self._on_lost)
 
     def seat(self, addresses: Sequence[str], setups: Sequence[bytes]) -> list[int]:
         """Put the run on workers, a rank on each; return the ranks whose worker has gone."""
+        self._present.update(addresses)
         self._addresses, self._seated = list(addresses), self._seated + 1
         # All at once: a new worker loads torch for it.
         calls = [self.tell(worker.install, setup, ranks=[rank])[0] for rank, setup in enumerate(setups)]
@@ -127,7 +129,9 @@ class Crew:
 
     def present(self) -> set[str]:
         """Return the addresses of all workers that there are."""
-        return set(self._client.scheduler_info(n_workers=-1)["workers"])
+        with contextlib.suppress(OSError):  # of a scheduler that does not answer now, what it said last
+            self._present = set(session.members(self._client))
+        return self._present
 
     def missing(self, ranks: Iterable[int]) -> list[int]:
         """Return the ranks whose worker or task has gone."""

@@ -42,11 +42,11 @@ def detect(client: Any = None) -> Cluster:
 
 
 def _linked(client: Any) -> Cluster:
-    if client is None:
-        from workbench.engine.session import session
+    from workbench.engine import session
 
-        client = session()
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    if client is None:
+        client = session.session()
+    workers = session.members(client)
     if not workers:
         raise errors.ClusterError("The session has no workers.", "Start some with wb.session(workers=2).")
     hosts: dict[str, list[str]] = {}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pickle
 import queue
 import time
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from workbench.training import errors, worker
 from workbench.training.crew import answer
+from workbench.training.run import COMPUTE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,6 +28,9 @@ POLL = 0.05  # seconds between looks at what only asking tells
 LOOK = 1.0  # seconds between looks at tasks and heartbeats
 SILENT = 5.0  # seconds without a heartbeat after which a worker is cut off
 PATIENT = 60.0  # the same for a run that its loss would end: a starved worker is no reason to end one
+#: seconds without a message after which ranks are asked what they do; who is at one operation for as long, and for so
+#: many times the longest one that there was, is stalled
+STALLED, MANY = 20.0, 10.0
 EXPLAIN = 2.0  # seconds that a failed transfer waits for its reason: a lost worker, or an error on the other side
 
 
@@ -71,6 +77,10 @@ class Listener:
         #: what a rank failed with, until that is dealt with; when the first loss was noticed, until that is
         self.failed: dict[str, Any] | None = None
         self.since = 0.0
+        #: looks in a row without a message, ranks that are asked what they do, and those that it was told of
+        self._still = 0
+        self._asked: dict[int, Future[Any]] = {}
+        self._told: set[int] = set()
         #: what living ranks were told last, and have not answered
         self.calls: dict[int, Future[Any]] = {}
 
@@ -162,7 +172,8 @@ class Listener:
         known = self._roster.ranks[message["rank"]]
         if known.state == "lost":
             return
-        known.missed = 0
+        known.missed = self._still = 0
+        self._told.discard(message["rank"])
         known.batches = max(known.batches, message.get("batches", 0))
         if kind == "progress":
             report = pickle.loads(message["report"])
@@ -209,6 +220,7 @@ class Listener:
         self._looked = now
         for rank in self._crew.missing(self._roster.living()):
             self.lose(rank)
+        self._look_closer()
         most = PATIENT if self._resilience == "none" else SILENT
         for rank in self._roster.living():
             known = self._roster.ranks[rank]
@@ -217,6 +229,7 @@ class Listener:
                 continue  # alone, or not yet among the others
             # Counted in looks: after a pause of our own (a stopped process, a sleeping laptop) nobody is blamed.
             known.missed = 0 if beats != known.beats else known.missed + 1
+            known.beaten = known.beaten if known.missed else now
             known.beats = beats
             if known.missed * LOOK > most:
                 self._run.add_incident(
@@ -224,3 +237,33 @@ class Listener:
                     stage=self._roster.seating.layout.place(rank)[0], step=self._roster.committed,
                 )  # fmt: skip
                 self.lose(rank)
+
+    def _look_closer(self) -> None:
+        """Ask what ranks do of which nothing is heard, and give up who stays at one operation for too long."""
+        roster, asked = self._roster, self._asked
+        self._asked = {}
+        at_work = [rank for rank in roster.living() if roster.ranks[rank].state == "busy" and roster.ranks[rank].trains]
+        self._still = self._still + 1 if at_work else 0
+        if self._still * LOOK < STALLED:
+            return
+        # All the others wait for it: what computes is what holds them up.
+        most = max(STALLED, MANY * self._run.longest) if self._run.longest else PATIENT  # the first ones load a lot
+        found = {rank: answer(call) for rank, call in asked.items() if rank in at_work}
+        for rank, told in found.items():
+            if not isinstance(told, tuple) or rank in self._told:
+                continue
+            kind, stage, seconds, stack = told
+            if kind not in COMPUTE or seconds <= most:
+                continue
+            self._told.add(rank)
+            beaten = roster.ranks[rank].beaten
+            warning = errors.peer_stalled(stage, seconds, time.monotonic() - beaten if beaten else 0.0)
+            warnings.warn(warning, stacklevel=2)
+            self._run.add_incident(
+                "stall", f"{warning.message} It is at the {kind} of worker {rank}: {stack}", worker=rank, stage=stage,
+                step=roster.committed,
+            )  # fmt: skip
+            if self._resilience != "none":  # where its loss would end the run, it may still come to an end itself
+                self._crew.tell(worker.leave, ranks=[rank])
+                self.lose(rank)
+        self._asked = dict(zip(at_work, self._crew.tell(worker.doing, ranks=at_work), strict=True))

@@ -220,11 +220,11 @@ def fewer(plan: PipelinePlan, schedule: str, ranks: int) -> PipelinePlan:
 def workers(wanted: int | None = None) -> list[str]:
     """Return the addresses of as many workers as there are, or as are wanted: a local session starts more."""
     client = session.session()
-    found = client.scheduler_info(n_workers=-1)["workers"]
+    found = session.members(client)
     if wanted is not None and len(found) < wanted and not session.is_remote():
         with contextlib.suppress(TimeoutError):  # what is there then is counted by who asked
             client = session.session(workers=wanted)
-        found = client.scheduler_info(n_workers=-1)["workers"]
+        found = session.members(client)
     ordered = sorted(found, key=lambda address: (str(type(found[address]["name"])), found[address]["name"]))
     return ordered if wanted is None else ordered[:wanted]
 

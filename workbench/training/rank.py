@@ -51,6 +51,7 @@ class Rank:
         import torch
 
         threads = torch.get_num_threads()
+        self._seat.thread = threading.get_ident()
         torch.set_num_threads(self._seat.setup.threads)
         try:
             self._prepare()

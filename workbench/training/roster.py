@@ -31,6 +31,8 @@ class Known:
     beats: int = -1
     #: looks in a row without a sign of life
     missed: int = 0
+    #: when the last one was seen, by the monotonic clock
+    beaten: float = 0.0
 
 
 class Roster:

@@ -103,6 +103,8 @@ class TrainRun(Run["TrainRun"]):
         self._pending: dict[int, dict[int, float]] = {}
         self._sent: dict[tuple[int, int], int] = {}
         self._busy = 0.0
+        #: seconds of the longest operation in which a worker computed
+        self.longest = 0.0
         self._spent = self._spent_before = 0.0
         self._since = time.time()
         self._published = 0.0
@@ -320,6 +322,7 @@ class TrainRun(Run["TrainRun"]):
                 timeline.append((rank, stage, kind, batch, microbatch, start - begin, end - begin, generation, size))
                 if kind in COMPUTE:
                     self._busy += end - start
+                    self.longest = max(self.longest, end - start)
             self._rows["versions"].extend(report.versions)
             for batch, microbatch, loss, when in report.losses:
                 self._note_loss(batch, microbatch, loss, when - begin, generation, sizes(batch))

@@ -80,6 +80,8 @@ class Runner:
         self._first = 0
         #: what was begun last, in batches; and when the first operation was
         self.begun, self.woke = 0, 0.0
+        #: the operation that it is at, and since when by the monotonic clock
+        self.doing: tuple[Op, float] | None = None
         #: (stage, batch, microbatch) -> forward of a copy
         self.ahead = {} if ahead is None else ahead
         self._own: set[tuple[int, int]] = set()
@@ -117,12 +119,20 @@ class Runner:
         for state in self.stages.values():
             state.begin()
         self._expect(ops)
+        try:
+            self._each(ops)
+        finally:
+            self.doing = None
+        self.tell()
+
+    def _each(self, ops: Sequence[Op]) -> None:
         for op in ops:
             if self._stopped():
                 raise Interrupted
             if op.microbatch >= 0 and not self._samples(op):
                 continue
             started = time.time()
+            self.doing = op, time.monotonic()
             if op.microbatch >= 0:
                 self.begun = max(self.begun, self._batch(op) + 1)
             if not self.woke and op.kind in WAKES:
@@ -133,7 +143,6 @@ class Runner:
                 size, begun = found
                 row = (op.stage, op.kind, self._batch(op), self._number(op), max(started, begun), time.time(), size)
                 self._report.timeline.append(row)
-        self.tell()
 
     def tell(self) -> None:
         """Report what has not been told yet."""

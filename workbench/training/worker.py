@@ -10,8 +10,10 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from workbench.training.state import StageState
 
 __all__ = [
-    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "cut_off", "fetch", "hold", "install",
+    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "cut_off", "doing", "fetch", "hold", "install",
     "interrupt", "leave", "pid", "save", "serve", "settle", "well",
 ]  # fmt: skip
 
@@ -38,7 +40,9 @@ TOPIC = "workbench-training"
 GRACE = 20.0
 
 _ATTRIBUTE = "_workbench_training"
-_BEFORE, _ENDING, _CUT = "_workbench_before", "_workbench_ending", "_workbench_cut"
+_BEFORE, _ENDING, _CUT, _AT_WORK = "_workbench_before", "_workbench_ending", "_workbench_cut", "_workbench_at_work"
+#: calls of a stack that are told, from the innermost one on
+CALLS = 8
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ class Seat:
     states: dict[int, StageState] = field(default_factory=dict)
     runner: Runner | None = None
     generation: int = -1
+    #: the thread that works
+    thread: int = 0
     #: commit -> where its stages are to be written
     saves: dict[int, Save] = field(default_factory=dict)
 
@@ -224,8 +230,26 @@ def cut_off(run: str, dask_worker: Any = None) -> None:
         setattr(dask_worker, _CUT, run)
 
 
-def well(run: str, dask_worker: Any = None) -> bool:
-    """Whether a worker that a run gave up can be used again: it was late, and neither cut off nor told to go."""
+def doing(run: str, dask_worker: Any = None) -> tuple[str, int, float, str] | None:
+    """Return the operation that a rank is at, its stage, since how many seconds, and the thread's calls."""
+    seat = _seats(dask_worker).get(run)
+    found = None if seat is None or seat.runner is None else seat.runner.doing
+    if seat is None or found is None:
+        return None
+    op, since = found
+    frame = sys._current_frames().get(seat.thread)
+    calls = [] if frame is None else traceback.extract_stack(frame)[-CALLS:]
+    told = " > ".join(f"{call.name} ({os.path.basename(call.filename)}:{call.lineno})" for call in calls)
+    return op.kind, op.stage, time.monotonic() - since, told
+
+
+def well(run: str, dask_worker: Any = None) -> bool | None:
+    """Whether a worker that a run gave up can be used again: it was late, and neither cut off nor told to go.
+
+    None: not yet, as what it was told to leave still holds it up.
+    """
+    if run not in _seats(dask_worker) and run in getattr(dask_worker, _AT_WORK, ()):
+        return None
     return getattr(dask_worker, _CUT, None) != run and getattr(dask_worker, _ENDING, None) is None
 
 
@@ -330,8 +354,13 @@ def serve(run: str) -> None:
     seat = _seats(worker).get(run)
     if seat is None:  # the run was over before the task began
         return
-    with kept_blocks():
-        Rank(seat, lambda message: worker.log_event(TOPIC, message)).run()
+    at_work: list[str] = worker.__dict__.setdefault(_AT_WORK, [])
+    at_work.append(run)
+    try:
+        with kept_blocks():
+            Rank(seat, lambda message: worker.log_event(TOPIC, message)).run()
+    finally:
+        at_work.remove(run)
 
 
 # notices

@@ -356,7 +356,7 @@ class _Driver:
 def _hosts(client: Any) -> int:
     """Return the number of machines that the workers are on."""
     with suppress(Exception):
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        workers = engine_session.members(client).values()
         return max(1, len({worker["host"] for worker in workers}))
     return 1
 

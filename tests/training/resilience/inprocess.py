@@ -54,8 +54,8 @@ class Kill:
         While it joins this generation.
     kind : str
         Operations of this kind alone are counted.
-    how : {"kill", "stall", "cut"}
-        Whether it ends, stands still, or is cut off from all others.
+    how : {"kill", "stall", "cut", "hang"}
+        Whether it ends, stands still, is cut off from all others, or never comes to an end of what it is at.
     """
 
     rank: int
@@ -151,7 +151,8 @@ class ThreadRank(Rank):
                 action(op)
             if kill.how == "kill":
                 raise Killed
-            self._hub.silent.add(self._seat.setup.rank)
+            if kill.how != "hang":
+                self._hub.silent.add(self._seat.setup.rank)
             if kill.how == "cut":
                 self._seat.cut = True
                 return None if kill.after else action(op)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from typing import Any
 
 import pytest
@@ -116,6 +117,22 @@ def test_who_is_silent_is_cut_off(monkeypatch: pytest.MonkeyPatch, how: str, ran
     incidents = found.run.incidents
     assert incidents.kind.tolist() == ["stall", "lost", "failover"] and set(incidents.worker) == {rank}
     assert incidents.message.iloc[0].startswith(f"worker {rank} has been silent for ")
+
+
+def test_who_never_comes_to_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "LOOK", 0.05)
+    monkeypatch.setattr(listening, "STALLED", 2.0)
+    with pytest.warns(errors.PeerStalled) as caught:
+        found = check([Kill(2, 6, kind="backward", how="hang")])
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert re.match(
+        r"no message from stage 2 for [\d.]+ s; its worker is alive \(heartbeat [\d.]+ m?s ago\)\.\n"
+        r"Its stack is in run\.incidents\.$", message,
+    ), message  # fmt: skip
+    incidents = found.run.incidents
+    assert incidents.kind.tolist() == ["stall", "lost", "failover"] and incidents.worker.tolist() == [2, 2, 2]
+    assert "It is at the backward of worker 2: " in incidents.message[0] and "(inprocess.py:" in incidents.message[0]
 
 
 def test_silent_and_killed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
