@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.video.models import reference
-from tests.video.models.mirror import needs_mirror
+from tests.video.models.mirror import mirrored, needs_mirror
 from workbench.engine.errors import WorkbenchError
 from workbench.video.models.attributes import KINDS, pixel_property
 from workbench.video.models.colour import COLOURS, colour_words
@@ -89,6 +89,34 @@ def test_without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert not pixel_property("color", "Object").notes
     with pytest.raises(WorkbenchError, match="vehicle-attributes cannot be had"):
         pixel_property("kind", "Car")
+    with pytest.raises(WorkbenchError, match="person-reidentification cannot be had"):
+        pixel_property("embedding", "Person")
+
+
+@needs_mirror
+def test_persons_are_nearer_to_themselves_than_to_others() -> None:
+    from workbench.video.models.given import read_mot
+    from workbench.video.operators.crops import crop_images
+    from workbench.video.source import VideoSource
+
+    boxes = read_mot(mirrored("truth/TUD-Stadtmitte.gt.txt"))
+    frames = (20, 50, 80, 110, 140)
+    shown = boxes[boxes["frame"].isin(frames) & (boxes["x1"] > 0) & (boxes["x2"] < 640)]
+    sides = shown[["x1", "y1", "x2", "y2"]].to_numpy()
+    source = VideoSource(mirrored("clips/TUD-Stadtmitte_h264.mp4"))
+    crops = list(crop_images(source, shown["frame"].to_numpy(), sides))
+    model = pixel_property("embedding", "Person")
+    assert (model.name, model.once) == ("embedding", True)
+    vectors = model(crops)
+    assert all(vector.shape == (256,) and vector.dtype == np.float32 for vector in vectors)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert all(np.array_equal(model([crop])[0], vector) for crop, vector in zip(crops[:3], vectors, strict=False))
+    alike = np.array(vectors) @ np.array(vectors).T
+    first, second = np.triu_indices(len(vectors), 1)
+    same = shown["id"].to_numpy()[first] == shown["id"].to_numpy()[second]
+    own, others = alike[first, second][same], alike[first, second][~same]
+    assert len(own) >= 15
+    assert (own[:, None] > others[None, :]).mean() > 0.75  # the area under the curve; .869 over all of the clip's
 
 
 def test_no_other_property() -> None:
