@@ -135,7 +135,7 @@ def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
     built = ROOT / "workbench" / "labextension"
     if built.is_dir():
         shutil.copytree(built, place / "data/labextensions/workbench-lab")
-    port, token = _free_port(), secrets.token_hex(16)
+    port, token = free_port(), secrets.token_hex(16)
     environment = {
         **os.environ,
         "JUPYTER_PREFER_ENV_PATH": "0",  # else an extension that was installed earlier hides the one that is built
@@ -167,7 +167,7 @@ def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
