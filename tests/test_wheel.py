@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -12,13 +11,12 @@ import sys
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import free_port
+from tests.browser.serving import free_port, serving
 
 ROOT = Path(__file__).parents[1]
 BUILT = ("workbench/labextension", "workbench/notebook/static/vendor")
@@ -109,27 +107,6 @@ def test_the_extension_is_enabled_without_node(python: Path, environment: dict[s
     assert not found["Node.js"]["found"]
 
 
-@contextlib.contextmanager
-def server(python: Path, environment: dict[str, str], place: Path) -> Iterator[str]:
-    port = free_port()
-    words = [
-        python, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=token",
-        f"--ServerApp.root_dir={place}",
-    ]  # fmt: skip
-    with open(place / "log", "wb") as log:
-        process = subprocess.Popen([str(word) for word in words], env=environment, stdout=log, stderr=log, cwd=place)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def asked(url: str, seconds: float = 120.0) -> str:
     """Return what a server answers, once it does."""
     request = urllib.request.Request(url, headers={"Authorization": "token token"})
@@ -147,7 +124,14 @@ def asked(url: str, seconds: float = 120.0) -> str:
 def test_jupyterlab_of_the_wheel_serves_extension_and_routes(
     python: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with server(python, environment, tmp_path) as address:
+    port = free_port()
+    words = [
+        python, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=token",
+        f"--ServerApp.root_dir={tmp_path}",
+    ]  # fmt: skip
+    with serving(words, environment, tmp_path):
+        address = f"http://127.0.0.1:{port}"
         asked(f"{address}/api/status")
         assert '"name": "workbench-lab"' in asked(f"{address}/lab")  # among the extensions that the page loads
         rows = json.loads(asked(f"{address}/workbench/status"))["rows"]

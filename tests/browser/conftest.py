@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.serving import free_port, serving
 from workbench import doctor
 
 ROOT = Path(__file__).parents[2]
@@ -152,25 +152,10 @@ def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
         f"--LabApp.user_settings_dir={place / 'user'}", f"--LabApp.workspaces_dir={place / 'workspaces'}",
         "--LabApp.expose_app_in_browser=True",
     ]  # fmt: skip
-    with open(place / "log", "wb") as log:
-        process = subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=place)
     found = Lab(f"http://127.0.0.1:{port}", token, place / "notebooks", place / "home", built.is_dir())
-    try:
-        _wait_until_up(found, process, place / "log")
+    with serving(words, environment, place) as (process, log):
+        _wait_until_up(found, process, log)
         yield found
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import time
 import urllib.request
@@ -16,7 +15,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.conftest import free_port
+from tests.browser.serving import free_port, serving
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +38,7 @@ def app(tmp_path: Path) -> Iterator[str]:
     port = free_port()
     words = [sys.executable, "-m", "voila", "page.ipynb", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
-    with open(tmp_path / "log", "wb") as log:
-        process = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=log, stderr=log)
-    try:
+    with serving(words, environment, tmp_path) as (process, log):
         address = f"http://127.0.0.1:{port}/"
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
@@ -49,15 +46,8 @@ def app(tmp_path: Path) -> Iterator[str]:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}voila/static/voila.js", timeout=60):
                 break
             time.sleep(0.2)
-        assert process.poll() is None, (tmp_path / "log").read_text()
+        assert process.poll() is None, log.read_text()
         yield address
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def test_n41_n42_answers_are_shown_without_our_extension(app: str, browser: Any) -> None:
