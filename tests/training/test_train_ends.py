@@ -15,6 +15,7 @@ from torch import nn
 
 import workbench as wb
 from tests.training import nets
+from workbench.engine.errors import WorkbenchError
 from workbench.training import errors, listening
 
 loss = nn.functional.cross_entropy
@@ -177,6 +178,7 @@ def test_what_a_tracker_raises_ends_the_run(workers: Any) -> None:
             errors.DataError,
             "The columns of the data have different lengths: 4, 3.",
         ),
+        ({"price": "0.91 per hour"}, WorkbenchError, 'price is a price; got "0.91 per hour".'),
         ({"target": "top1 about 9"}, errors.TrainingError, '"top1 about 9" is no target.'),
         ({"epochs": 0}, errors.TrainingError, "epochs is a whole number from 1; got 0."),
         ({"workers": 1}, errors.NoProgress, "1 worker left; 2 stages need 2.0 B."),

@@ -222,6 +222,7 @@ class Driver:
             self._listener.lose(rank)
         for rank in self._roster.living():
             self._roster.ranks[rank].late = self._crew.lateness(rank)
+        self._run.bill.staff(len(self._roster.living()))
         self._wanted = self._roster.generation + 1
         if self._chaos is not None:
             self._chaos.begin(self._crew, len(self._roster.ranks))
@@ -320,6 +321,7 @@ class Driver:
         self._listener.since = time.time()
         for rank in fresh:
             roster.ranks[rank].state = "lost"
+        self._run.bill.staff(len(roster.living()))
         self._crew.tell(worker.leave, ranks=fresh)
         return self._carry_out(loss)
 

@@ -125,6 +125,7 @@ class Listener:
         """Note that a rank is lost."""
         if self._roster.ranks[rank].state != "lost":
             self._roster.ranks[rank].state = "lost"
+            self._run.bill.staff(len(self._roster.living()))
             self.since = self.since or self._stopped_at(rank) or time.time()
 
     def give_up(self, failure: dict[str, Any]) -> None:

@@ -79,7 +79,10 @@ class TrainRun(Run["TrainRun"]):
         link: str = "",
         interval: Interval | None = None,
         resumed: Checkpoint | None = None,
+        price: float | None = None,
+        on_demand_price: float | None = None,
     ) -> None:
+        from workbench.training.bill import Bill
         from workbench.training.saver import Saver
 
         batches = terms.job.batches
@@ -90,6 +93,7 @@ class TrainRun(Run["TrainRun"]):
         self.model, self.optimizer = terms.model, terms.optimizer
         self.microbatches, self.batch_size, self.per_epoch = batches.microbatches, batches.batch_size, batches.per_epoch
         self.link, self.flush_every = link, terms.flush_every_of(plan)
+        self.bill = Bill(price, on_demand_price)
         #: another plan that is to be gone on with
         self.wish: PipelinePlan | None = None
         self.saver = Saver(self, home() / "checkpoints" / self.run_id[:12], interval, self._described, resumed)
@@ -158,6 +162,16 @@ class TrainRun(Run["TrainRun"]):
         ranks = sum(len(stage.ranks) for stage in self.plan.stages)
         spent = self._spent - self._spent_before
         return max(0.0, 1.0 - self._busy / (ranks * spent)) if spent > 0 else 0.0
+
+    @property
+    def cost(self) -> float:
+        """Dollars per hour of the machines, while they were at work; NaN if they have no price."""
+        return self.bill.hourly
+
+    @property
+    def value(self) -> float:
+        """Samples per second for each dollar per hour; NaN if the machines have no price."""
+        return self.throughput / self.cost if self.cost else float("nan")
 
     @property
     def losses(self) -> pd.DataFrame:

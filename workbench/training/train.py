@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.errors import suggest
 from workbench.training import errors, programs
 from workbench.training.layout import Layout
-from workbench.training.units import Interval, as_bandwidth, as_interval
+from workbench.training.units import Interval, as_bandwidth, as_dollars, as_interval
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,8 @@ def train(
     backend: str | None = None,
     device: Any = None,
     tracker: Any = None,
+    price: float | str | None = None,
+    on_demand_price: float | str | None = None,
     resume: Any = None,
     wait: bool = False,
 ) -> TrainRun:
@@ -120,6 +122,9 @@ def train(
         Of the workers, such as "cuda".
     chaos : str or Chaos, optional
         Stops workers of a local session: "kill=2@10s,stall=1@5s".
+    price, on_demand_price : float or str, optional
+        Dollars for a machine and hour, such as "$0.91": what the run costs is shown while it goes on, beside machines
+        on demand if theirs is given too.
     resume : path, optional
         A checkpoint, from which training goes on as if it had never ended; also with another plan.
     tracker : object, optional
@@ -174,6 +179,10 @@ def train(
         raise errors.chaos_elsewhere()
     goal = None if target is None else Target.parse(target)
     rate = None if link is None else as_bandwidth(link, "link")
+    prices = [
+        None if found is None else as_dollars(found, name)
+        for name, found in (("price", price), ("on_demand_price", on_demand_price))
+    ]
     half = _check_compression(activation_compression)
     source, batch_size = data_module.source_of(data, batch_size)
     checking = None if validation is None else data_module.source_of(validation, batch_size)[0]
@@ -222,7 +231,7 @@ def train(
         resumed.load(model, made)
     run = TrainRun(
         terms=terms, plan=plan, resilience=resilience, link="" if link is None else str(link), interval=interval,
-        resumed=resumed,
+        resumed=resumed, price=prices[0], on_demand_price=prices[1],
     )  # fmt: skip
     work = Work(
         terms=terms, seating=terms.seating(plan, addresses, 0 if resumed is None else resumed.step),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from workbench.training.units import show_bytes, show_seconds
 if TYPE_CHECKING:
     from workbench.training.run import TrainRun
 
-__all__ = ["KINDS", "gantt_state", "line", "loss_state", "preview", "run_view", "told", "watch"]
+__all__ = [
+    "KINDS", "gantt_state", "line", "loss_state", "preview", "run_view", "told", "undisturbed", "watch",
+]  # fmt: skip
 
 #: kinds of bars, in the order of their colours; each differs by its hatch or height too
 KINDS = (
@@ -61,6 +64,8 @@ def line(run: TrainRun) -> str:
     lost = sum(row[1] == "lost" for row in incidents)
     if lost:
         parts.append(f"{lost} lost, {sum(row[7] for row in incidents)} updates lost")
+    if run.cost == run.cost:
+        parts.append(f"${run.cost:,.2f}/h")
     if run.link:
         parts.append(f"emulated link {run.link}")
     if run.state in ("cancelled", "failed"):
@@ -93,6 +98,7 @@ def run_view(run: TrainRun) -> dict[str, Any]:
         blocks.append({"kind": "gantt", "state": state})
     if run.steps > 1:
         blocks.append({"kind": "curve", "state": loss_state(run), "text": "", "alt": "loss against steps"})
+    blocks += _costs(run)
     for name in ("incidents", "metrics"):
         frame = getattr(run, name)
         if len(frame):
@@ -110,7 +116,7 @@ def preview(run: TrainRun) -> dict[str, Any]:
         blocks.append({"kind": "gantt", "state": state})
     if run.steps > 1:
         blocks.append({"kind": "curve", "state": loss_state(run), "text": "", "alt": "loss against steps"})
-    return {"blocks": blocks}
+    return {"blocks": [*blocks, *_costs(run)]}
 
 
 def watch(run: TrainRun) -> None:
@@ -270,6 +276,41 @@ def _facts(run: TrainRun) -> list[tuple[str, str]]:
     if run.link:
         facts.append(("link", f"emulated, {run.link} for each machine"))
     return facts
+
+
+def _costs(run: TrainRun) -> list[dict[str, Any]]:
+    """Return what the machines cost, beside as many on demand that are never taken away; nothing without a price."""
+    import pandas as pd
+
+    bill, ranks = run.bill, sum(len(stage.ranks) for stage in run.plan.stages)
+    if bill.price is None or run.cost != run.cost:
+        return []
+    pace = run.throughput
+    calm, other = undisturbed(run), (bill.on_demand_price or 0.0) * ranks
+    rows = [
+        ("machines", f"{bill.hourly / bill.price if bill.price else bill.machines:.3g}", f"{ranks}"),
+        ("a machine, $/h", f"{bill.price:.4g}", f"{bill.on_demand_price or 0.0:.4g}"),
+        ("all, $/h", f"{bill.hourly:.4g}", f"{other:.4g}"),
+        ("samples/s", f"{pace:,.4g}", f"{calm:,.4g}"),
+        ("value, samples/s for $1/h", _ratio(pace, bill.hourly), _ratio(calm, other)),
+        ("$ for 1,000,000 samples", _ratio(bill.hourly, 0.0036 * pace), _ratio(other, 0.0036 * calm)),
+        ("$ so far", f"{bill.dollars:.4g}", ""),
+    ]
+    frame = pd.DataFrame(rows, columns=["cost", "this run", "on demand"], dtype="str")
+    if bill.on_demand_price is None:
+        frame = frame.drop(columns="on demand")
+    return [{"kind": "table", "name": "cost", "frame": frame}]
+
+
+def undisturbed(run: TrainRun) -> float:
+    """Return samples/s of the median step: what machines do that nobody takes away."""
+    seconds = sorted(after[4] - before[4] for before, after in itertools.pairwise(run.rows("losses")))
+    middle = seconds[len(seconds) // 2] if seconds else 0.0
+    return run.batch_size / middle if middle > 0 else run.throughput
+
+
+def _ratio(first: float, second: float) -> str:
+    return f"{first / second:.4g}" if second > 0 else ""
 
 
 def _notes(run: TrainRun) -> list[dict[str, Any]]:

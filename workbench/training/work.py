@@ -82,6 +82,7 @@ class Work:
                 self._keep(run, driver, committed)
             finally:
                 driver.close()
+                run.bill.close()
                 run.forget(committed)
                 run.publish(lambda: run)
                 run.saver.close()

@@ -68,6 +68,7 @@ OPTIONS = (
     Option("resume", "checkpoint to go on from: a folder, or a name for one", metavar="PATH"),
     Option("chaos", "to try it out: kill=2@10s kills worker 2 after 10 s; also stall, cut, notice", metavar="WHAT"),
     Option("link", "emulated bandwidth of each machine, such as 100mbit", metavar="RATE"),
+    Option("price", "of a machine and hour, such as $0.91: what the run costs is shown", metavar="DOLLARS"),
     Option("target", "what ends the training: top1>=94, loss<=0.1", metavar="METRIC>=X"),
     Option(
         "seed", "of the order of the samples and of random layers", metavar="S", default=0, convert=whole,
