@@ -93,7 +93,7 @@ class Replay(Execution):
         tables = _Tables(self, facts, len(chunks)) if facts.tables else None
         if tables is not None and tables.bytes > MOST:
             return False
-        if len(chunks) > 1 or (tables is not None and not tables.simple):
+        if len(chunks) > 1:
             self.script = None
             self.parts.append(_Chunks(self, facts, tables))
             self.asked += [name for b in facts.tables for name in b.buffers]
@@ -112,7 +112,11 @@ class Replay(Execution):
         for _, _, slots, places in facts.merges:
             for slot, place in zip(slots, places, strict=True):
                 script.copy(table + 8 * place, address(record) + 8 * slot, 8, record)
-        if tables is not None:
+        if tables is not None and not tables.simple:
+            self.script = None
+            self.parts.append(lambda workers: tables.settle())
+            self.asked += [name for b in facts.tables for name in b.buffers]
+        elif tables is not None:
             for name, found in tables.results():
                 word = script.copy(address(self.arrays[name]), address(found), found.nbytes, (found, self.arrays[name]))
                 self.copies.append((name, script, word))
@@ -208,7 +212,7 @@ class _Chunks:
         taken = max(1, many if workers == 1 else min(self.few, many // (TURNS * workers)))
         if tables is not None:
             taken = tables.taken
-        if many == 1 or (workers == 1 and tables is None):
+        if workers == 1 and tables is None:
             driver.run(0, many, run.scratch(0))
         else:
 

@@ -9,6 +9,7 @@ from workbench.fusion.expr import Expr
 from workbench.fusion.loop import Affine, Buffer, Builder, Dim, For, Merge, Program, Store, verify
 from workbench.fusion.lower.bindings import Lowered
 from workbench.fusion.lower.reductions import Reductions
+from workbench.fusion.lower.rowwise import rowwise
 from workbench.fusion.lower.values import names_of, reduction
 from workbench.fusion.lower.writer import Block
 from workbench.fusion.passes.cost import costs
@@ -43,6 +44,8 @@ class Lowering(Reductions):
         self.scan_sources()
         self.collapse()
         loops = self.nested() if self.rows else self.phases()
+        if not self.rows and not self.exact:
+            loops = rowwise(loops)
         program = Program(name, tuple(self.sizes), tuple(self.buffers.values()), tuple(loops), self.exact)
         wide = len([loop for loop in loops if loop.dims]) > 1
         scheme = "global" if wide else "regional" if self.rows else "local"

@@ -30,3 +30,40 @@ def test_inductor_computes_regions_where_that_is_asked_for():
     plan = wb.fusion.explain(compiled)
     assert {kernel.kind for kernel in plan.kernels} == {"extern", "inductor"}
     assert plan.launches == 0
+
+
+def test_a_single_small_operator_is_left_to_torch_and_listed_with_both_times():
+    compiled = torch.compile(lambda x: x.sum(0), backend="workbench")
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(compiled(x), x.sum(0))
+    plan = wb.fusion.explain(compiled)
+    assert [kernel.kind for kernel in plan.kernels] == ["fallback"]
+    assert plan.launches == 0
+    (reason,) = plan.reasons.reason
+    assert reason.startswith("predicted slower fused (")
+    never = torch.compile(lambda x: x.exp() + 1, backend="workbench", options={"inductor": "never"})
+    never(x)
+    assert wb.fusion.explain(never).launches == 1
+
+
+def test_a_region_goes_to_inductor_where_it_is_predicted_faster_there(monkeypatch):
+    from workbench.fusion.capture.fx import choosing, graphs
+
+    made = []
+
+    def made_up(region, reason="", predicted=None):
+        made.append(reason)
+        if len(made) > 1:
+            raise RuntimeError("no compiler")
+        return graphs.LeftCall(region, reason, predicted)
+
+    monkeypatch.setattr(graphs, "InductorCall", made_up)
+    monkeypatch.setattr(choosing, "CALL_MS", 100.0)
+    monkeypatch.setattr(choosing, "DISPATCH_MS", 50.0)
+    x = torch.randn(9, 9)
+    for function in (lambda x: x.exp().sum(0) * 2, lambda x: x.exp().sum(1) * 3):
+        compiled = torch.compile(function, backend="workbench")
+        torch.testing.assert_close(compiled(x), function(x))
+        kinds = [kernel.kind for kernel in wb.fusion.explain(compiled).kernels]
+        assert kinds == (["fallback"] if len(made) == 1 else ["reduce"])
+    assert all(each.startswith("predicted faster in Inductor (") for each in made)

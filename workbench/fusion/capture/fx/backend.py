@@ -50,7 +50,7 @@ def workbench(gm: Any, inputs: Sequence[Any], *, options: dict[str, Any] | None 
     owner = asker()
 
     def compiled(graph: Any, example: Sequence[Any]) -> Callable[..., Any]:
-        found = Graph(numbered(graph), exact=said["exact"], check=said["check"], inductor=said["inductor"] == "always")
+        found = Graph(numbered(graph), exact=said["exact"], check=said["check"], inductor=said["inductor"])
         remember(found, owner)
         return found.run
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from workbench.fusion.capture.fx.program import straight
 from workbench.fusion.capture.fx.regions import Region
+from workbench.fusion.capture.fx.telling import whole_plan
 from workbench.fusion.check import difference
 from workbench.fusion.errors import check_failed
+from workbench.fusion.result import FusionPlan
 
-__all__ = ["CheckedCall", "EagerCall"]
+__all__ = ["CheckedCall", "EagerCall", "LeftCall"]
 
 #: itemsize -> part of the largest value by which sums of another order may differ
 _SLACK = {8: 1e-12, 4: 1e-5, 2: 1e-2}
@@ -27,21 +31,41 @@ class EagerCall:
 
     def __init__(self, region: Region) -> None:
         self.region = region
+        self.measured_ms: float | None = None
+        self._run = straight(region)
 
     def __call__(self, *values: Any) -> list[torch.Tensor]:
         """Return the outputs, given tensors and numbers, and write those that are to be into inputs."""
+        start = time.perf_counter()
         found = self.compute(*values)
         for made, to in self.region.writes:
             values[to].detach().copy_(found[made])
+        self.measured_ms = 1e3 * (time.perf_counter() - start)
         return found
 
     def compute(self, *values: Any) -> list[torch.Tensor]:
         """Return the outputs, given tensors and numbers."""
-        known = dict(zip(self.region.inputs, values, strict=True))
-        for node in self.region.nodes:
-            args = torch.fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
-            known[node] = node.target(*args[0], **args[1])
-        return [known[node] for node in self.region.outputs]
+        return self._run(*values)
+
+
+class LeftCall(EagerCall):
+    """A region that is left to torch, as its operators are predicted to be no slower one by one.
+
+    Parameters
+    ----------
+    region : Region
+    reason : str
+    predicted : float
+        Milliseconds.
+    """
+
+    def __init__(self, region: Region, reason: str, predicted: float) -> None:
+        super().__init__(region)
+        self.reason, self.predicted = reason, predicted
+
+    def plan(self) -> FusionPlan:
+        """Return the plan of one kernel, which torch's are counted as."""
+        return whole_plan(self.region, "fallback", self.measured_ms, self.reason, self.predicted)
 
 
 class CheckedCall:

@@ -12,7 +12,8 @@ import torch
 
 from workbench.fusion import errors
 from workbench.fusion.capture.fx.calls import value_of
-from workbench.fusion.capture.fx.checking import CheckedCall, EagerCall
+from workbench.fusion.capture.fx.checking import CheckedCall, EagerCall, LeftCall
+from workbench.fusion.capture.fx.choosing import choose
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.inductor import InductorCall
 from workbench.fusion.capture.fx.program import program
@@ -35,14 +36,14 @@ class Graph:
         Functional, of ATen operators.
     exact, check : bool
         No reassociation; compute each region in torch too, and compare.
-    inductor : bool
-        Whether regions are Inductor's.
+    inductor : {"auto", "never", "always"}
+        Which regions are Inductor's: those that are predicted faster there, none, all.
     """
 
-    def __init__(self, gm: Any, exact: bool = False, check: bool = False, inductor: bool = False) -> None:
+    def __init__(self, gm: Any, exact: bool = False, check: bool = False, inductor: str = "never") -> None:
         start = time.perf_counter()
         self.cut = cut(gm)
-        self.calls: dict[Region, RegionCall | InductorCall] = {}
+        self.calls: dict[Region, Any] = {}
         self.exact, self.check, self.inductor = exact, check, inductor
         self.run = program(self.cut, self._call)
         self.plan_ms = 1e3 * (time.perf_counter() - start)
@@ -50,8 +51,23 @@ class Graph:
     def _call(self, region: Region) -> Callable[..., Sequence[torch.Tensor]]:
         if any(value_of(node).device.type != "cpu" for node in region.outputs):
             return EagerCall(region)
-        found = self.calls[region] = InductorCall(region) if self.inductor else RegionCall(region, self.exact)
-        return CheckedCall(region, found) if self.check else found
+        found = self.calls[region] = self._chosen(region)
+        return CheckedCall(region, found) if self.check and not isinstance(found, LeftCall) else found
+
+    def _chosen(self, region: Region) -> Any:
+        """Return what computes a region of the CPU."""
+        if self.inductor == "always":
+            return InductorCall(region)
+        ours = RegionCall(region, self.exact)
+        if self.inductor == "never" or self.exact:
+            return ours
+        choice = choose(region, ours.plan())
+        if choice.who == "inductor":
+            try:
+                return InductorCall(region, choice.reason, choice.inductor)
+            except Exception:  # no compiler, or what it cannot do
+                return ours
+        return LeftCall(region, choice.reason, choice.eager) if choice.who == "eager" else ours
 
     @property
     def plan(self) -> FusionPlan:
@@ -128,7 +144,7 @@ def explained(compiled: Any) -> FusionPlan:
 
 def plan_of_cut(
     found: Cut,
-    calls: Mapping[Region, RegionCall | InductorCall] | None = None,
+    calls: Mapping[Region, Any] | None = None,
     exact: bool = False,
     plan_ms: float = 0.0,
 ) -> FusionPlan:

@@ -9,19 +9,23 @@ import torch
 
 from workbench.fusion.capture.fx.calls import value_of
 from workbench.fusion.capture.fx.checking import EagerCall
-from workbench.fusion.capture.fx.regions import Region, bytes_of, where_of
-from workbench.fusion.result import FusionPlan, Kernel, OpRow
-from workbench.fusion.telling import shape_text, where_text
+from workbench.fusion.capture.fx.regions import Region
+from workbench.fusion.capture.fx.telling import whole_plan
+from workbench.fusion.result import FusionPlan
 
 __all__ = ["InductorCall"]
 
 
 class InductorCall(EagerCall):
-    """A region that Inductor computes: `options={"inductor": "always"}`.
+    """A region that Inductor computes: where `options` ask for it, or where it is predicted faster.
 
     Parameters
     ----------
     region : Region
+    reason : str
+        Why it is Inductor's, where nobody asked for it.
+    predicted : float, optional
+        Milliseconds.
 
     Raises
     ------
@@ -29,45 +33,27 @@ class InductorCall(EagerCall):
         If there is no C++ compiler, among others.
     """
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, reason: str = "", predicted: float | None = None) -> None:
         from torch._guards import TracingContext, detect_fake_mode, tracing
         from torch._inductor.compile_fx import compile_fx_inner
 
         super().__init__(region)
+        self.reason, self.predicted = reason, predicted
         start = time.perf_counter()
         values = [value_of(each) for each in region.inputs]
         with tracing(TracingContext(detect_fake_mode(values))):  # what Inductor notes there is said of whole graphs
-            self._run: Any = compile_fx_inner(_module(region), values)
+            self._code: Any = compile_fx_inner(_module(region), values)
         self.compile_ms = 1e3 * (time.perf_counter() - start)
-        self.measured_ms: float | None = None
 
     def compute(self, *values: Any) -> list[torch.Tensor]:
         """Return the outputs, given tensors and numbers."""
-        start = time.perf_counter()
-        found = list(self._run(list(values)))
-        self.measured_ms = 1e3 * (time.perf_counter() - start)
-        return found
+        return list(self._code(list(values)))
 
     def plan(self) -> FusionPlan:
         """Return the plan of one kernel, as which Inductor's are counted."""
-        from workbench.fusion.plan.model import device_model, predicted_ms
-
-        region, model = self.region, device_model()
-        read, written = sum(map(bytes_of, region.inputs)), sum(map(bytes_of, region.outputs))
-        ms = predicted_ms(model, read + written, 0.0)
-        nodes = [node for node in region.nodes if isinstance(node.target, torch._ops.OpOverload)]
-        names = tuple(node.target.overloadpacket.__name__ for node in nodes)
-        kernel = Kernel(
-            "k0_inductor", "inductor", "none", names, read, written, ms, self.measured_ms, model.memory,
-            self.compile_ms, "miss",
-        )  # fmt: skip
-        plan = FusionPlan(device="cpu", cache="miss", kernels=[kernel])
-        for name, node in zip(names, nodes, strict=True):
-            value = value_of(node)
-            shape = shape_text(tuple(value.shape)) if isinstance(value, torch.Tensor) else ""
-            dtype = str(value.dtype).removeprefix("torch.") if isinstance(value, torch.Tensor) else ""
-            plan.op_rows.append(OpRow(name, shape, dtype, kernel.name, where_text(where_of(node))))
-        return plan
+        found = whole_plan(self.region, "inductor", self.measured_ms, self.reason, self.predicted)
+        found.kernels[0].compile_ms, found.kernels[0].cache = self.compile_ms, "miss"
+        return found
 
 
 def _module(region: Region) -> torch.fx.GraphModule:

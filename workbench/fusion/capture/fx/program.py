@@ -10,7 +10,7 @@ import torch
 from workbench.fusion.capture.fx.randoms import draw
 from workbench.fusion.capture.fx.regions import Cut, Region
 
-__all__ = ["program"]
+__all__ = ["program", "straight"]
 
 #: operators whose functions are called without torch's dispatch between
 _PLAIN = {torch.ops.workbench.seed.default: draw}
@@ -49,6 +49,26 @@ def program(cut: Cut, call_of: Callable[[Region], Callable[..., Sequence[torch.T
     exec(compile(text, "<workbench graph>", "exec"), writer.scope)
     run: Callable[[list[Any]], Any] = writer.scope["run"]
     run._boxed_call = True  # type: ignore[attr-defined]
+    return run
+
+
+def straight(region: Region) -> Callable[..., list[torch.Tensor]]:
+    """Return what computes a region's outputs of its inputs, operator after operator."""
+    writer = _Writer()
+    inputs = [writer.name(node) for node in region.inputs]
+    last: dict[Any, int] = {}
+    for k, node in enumerate(region.nodes):
+        last.update(dict.fromkeys([*node.all_input_nodes, node], k))
+    for node in region.outputs:
+        last.pop(node, None)
+    lines = []
+    for k, node in enumerate(region.nodes):
+        lines.append(f"{writer.name(node)} = {writer.call(node.target, node.args, node.kwargs)}")
+        lines += [f"del {writer.name(each)}" for each, end in last.items() if end == k]
+    lines.append(f"return [{', '.join(writer.name(node) for node in region.outputs)}]")
+    text = f"def run({', '.join(inputs)}):\n" + "".join(f"    {line}\n" for line in lines)
+    exec(compile(text, "<workbench region>", "exec"), writer.scope)
+    run: Callable[..., list[torch.Tensor]] = writer.scope["run"]
     return run
 
 

@@ -1,0 +1,119 @@
+"""Who computes a region: our kernels, Inductor's, or torch operator after operator, by what the cost model says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from workbench.fusion.capture.fx.calls import value_of
+from workbench.fusion.capture.fx.regions import VIEWS, Region, bytes_of, expressions, hint, stand_in
+from workbench.fusion.graph import walk
+from workbench.fusion.passes.cost import own_cost
+from workbench.fusion.plan.model import DeviceModel, device_model, predicted_ms
+from workbench.fusion.result import FusionPlan
+
+__all__ = ["FASTER_IN_INDUCTOR", "SLOWER_FUSED", "Choice", "choose", "eager_ms"]
+
+SLOWER_FUSED, FASTER_IN_INDUCTOR = "predicted slower fused", "predicted faster in Inductor"
+
+#: milliseconds of calling a region's code, and of starting each of its kernels, besides the work
+CALL_MS, START_MS = 0.015, 0.004
+#: milliseconds of dispatching an operator of torch
+DISPATCH_MS = 0.004
+#: as of ours, of Inductor's code
+INDUCTOR_CALL_MS, INDUCTOR_START_MS = 0.012, 0.0015
+#: who else is to compute a region has to be so much better; and Inductor by so many milliseconds a call, as its
+#: compiler takes seconds
+BETTER, WORTH_COMPILING = 1.05, 0.05
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who is to compute a region, with the predicted milliseconds of each.
+
+    Attributes
+    ----------
+    who : {"ours", "inductor", "eager"}
+    ours, inductor, eager : float
+    """
+
+    who: str
+    ours: float
+    inductor: float
+    eager: float
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ours; with the two times."""
+        other = self.inductor if self.who == "inductor" else self.eager
+        text = FASTER_IN_INDUCTOR if self.who == "inductor" else SLOWER_FUSED
+        return f"{text} ({1e3 * self.ours:.0f} against {1e3 * other:.0f} us)"
+
+
+def choose(region: Region, plan: FusionPlan) -> Choice:
+    """Return who is to compute a region.
+
+    Parameters
+    ----------
+    region : Region
+    plan : FusionPlan
+        Of our kernels.
+    """
+    model = device_model()
+    start = model.launch_us / 1e3
+    work = [max(0.0, kernel.predicted_ms - start) for kernel in plan.kernels]
+    ours = CALL_MS + sum(START_MS + each for each in work)
+    # Inductor's loops are those of ours, and move at the least what is read and written by all
+    moved = sum(map(bytes_of, region.inputs)) + sum(map(bytes_of, region.outputs))
+    least = predicted_ms(model, moved, 0.0) - start
+    inductor = INDUCTOR_CALL_MS + INDUCTOR_START_MS * len(work) + max(least, sum(work))
+    eager = eager_ms(region, model)
+    if ours > BETTER * eager and eager <= inductor:
+        return Choice("eager", ours, inductor, eager)
+    if ours > BETTER * inductor and ours - inductor > WORTH_COMPILING:
+        return Choice("inductor", ours, inductor, eager)
+    return Choice("eager" if ours > BETTER * eager else "ours", ours, inductor, eager)
+
+
+def eager_ms(region: Region, model: DeviceModel) -> float:
+    """Return the predicted milliseconds of the operators of a region one after another."""
+    values: dict[Any, Any] = {}
+    for node in region.inputs:
+        value = value_of(node)
+        values[node] = _leaf(value) if isinstance(value, torch.Tensor) else hint(value)
+    expressions(region.nodes, values, region.outputs)
+    known = {id(each) for value in values.values() for each in _some(value)}
+    total, start = 0.0, model.launch_us / 1e3
+    for node in region.nodes:
+        if node.target in VIEWS or not isinstance(node.target, torch._ops.OpOverload):
+            total += DISPATCH_MS / 2
+            continue
+        own = {id(each) for each in _some(values[node])}
+        ns = 0.0
+        for each in walk(list(_some(values[node]))):
+            if id(each) in own or id(each) not in known:
+                space = each.inputs[0].shape if each.kind == "Reduce" else each.shape
+                cost = model.op_ns.get(each.name, own_cost(each)) if each.kind == "Map" else own_cost(each)
+                ns += cost * _volume(space)
+        moved = sum(map(bytes_of, node.all_input_nodes)) + bytes_of(node)
+        total += DISPATCH_MS + predicted_ms(model, moved, ns) - start
+    return total
+
+
+def _leaf(value: torch.Tensor) -> Any:
+    from workbench.fusion import expr as ir
+
+    return ir.leaf(stand_in(value))
+
+
+def _some(value: Any) -> list[Any]:
+    return [each for each in (value if isinstance(value, list | tuple) else [value]) if hasattr(each, "kind")]
+
+
+def _volume(shape: Any) -> int:
+    total = 1
+    for d in shape:
+        total *= hint(d)
+    return total
