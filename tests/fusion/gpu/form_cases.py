@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tests.fusion.gpu.interpreted import GPU, SMALL
+from tests.fusion.gpu.patterns import layer_norm, softmax
 from workbench.fusion import expr as ir
 from workbench.fusion.eager import evaluate
 from workbench.fusion.expr import Expr
@@ -208,11 +209,25 @@ def running_extremes_of_long_rows() -> Made:
     return [x], [ir.scan("cummax", x[0], 1)]
 
 
+@case
+def walked_rows_of_a_norm_and_a_softmax() -> Made:
+    x, weight = normal(6, 40), normal(40)
+    return [x, weight], [layer_norm(x[0], weight[0], weight[0]), softmax(x[0])]
+
+
+@case
+def walked_rows_that_read_running_values() -> Made:
+    x = normal(5, 24)
+    total = ir.scan("cumsum", ir.map_("exp", x[0]), 1)
+    return [x], [ir.map_("divide", total, ir.reduce_("max", x[0], [1], keepdims=True)), ir.reduce_("sum", total, [1])]
+
+
 def outcomes(name: str) -> Iterator[tuple[str, Any]]:
     """Give what a case comes to on a large and on a tiny device."""
-    stepwise = name.startswith("running")  # the interpreter takes long for what is scanned
+    # the interpreter takes long for what is scanned, and for what is walked
+    stepwise = {"running": 1024, "walked": 16}.get(name.partition("_")[0])
     for label, model in (("large", GPU),) if stepwise else (("large", GPU), ("small", SMALL)):
-        planning.emit = partial(triton_gen.emit, whole=1024) if stepwise else triton_gen.emit
+        planning.emit = partial(triton_gen.emit, whole=stepwise) if stepwise else triton_gen.emit
         pairs, roots = CASES[name]()
         try:
             found = program_of([each for each, _ in pairs], roots, model)(*[torch.from_numpy(a) for _, a in pairs])

@@ -18,8 +18,6 @@ from workbench.fusion.gpu.triton_gen import Argument, Source
 
 __all__ = ["CompiledKernel", "aot", "compiled", "target_of"]
 
-#: warps of a block, at most
-MOST_WARPS = 32
 #: bytes of a vector access by its form in PTX
 _ACCESS = re.compile(r"\b(ld|st)\.(?:[a-z_:0-9]+\.)*?global(?:\.[a-z_A-Z:0-9]+)*?(?:\.v(\d))?\.b(\d+)\b")
 
@@ -51,6 +49,10 @@ class CompiledKernel:
     cubin : bytes
     compile_ms : float
         CPU time.
+    walks : bool
+        Whether rows are walked in steps, because they would not fit the registers or are too long.
+    retries : int
+        How often it was planned again because it spilled.
     """
 
     name: str
@@ -66,6 +68,8 @@ class CompiledKernel:
     ptx: str = field(repr=False)
     cubin: bytes = field(repr=False)
     compile_ms: float = 0.0
+    walks: bool = False
+    retries: int = 0
 
 
 def target_of(arch: str) -> int:
@@ -101,20 +105,21 @@ def aot(plan: Any, arch: str = "sm_90a") -> list[CompiledKernel]:
 
 
 def compiled(source: Source, arch: str = "sm_90a") -> CompiledKernel:
-    """Return a kernel compiled for an architecture; where it spills, its blocks get more warps.
+    """Return a kernel compiled for an architecture; where it spills, its blocks get more warps, or its rows are walked.
 
     Parameters
     ----------
     source : Source
-        Its `warps` are those that it was compiled with last.
+        It is what was compiled last.
     arch : str
     """
     begin = time.process_time()
-    while True:
+    found = _compiled(source, arch)
+    tries = 0
+    while found.spills and source.relieve():
         found = _compiled(source, arch)
-        if not found.spills or source.warps >= MOST_WARPS:
-            break
-        source.warps *= 2  # each thread has half as many values
+        tries += 1
+    found.retries = tries
     found.compile_ms = 1e3 * (time.process_time() - begin)
     return found
 
@@ -153,6 +158,7 @@ def _compiled(source: Source, arch: str) -> CompiledKernel:
         resident_blocks(number, registers, source.warps, shared),
         ptx,
         cubin,
+        walks=source.walks,
     )
 
 

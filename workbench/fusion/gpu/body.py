@@ -197,6 +197,8 @@ class Body(Merging):
             self.line(f"{self.side} = t * {tile.columns} + tl.arange(0, {tile.columns})[None, :]")
             self.line(f"m{self.side} = {self.side} < n")
         for stage in range(1 + max(each.stage for each in task.works)):
+            if stage and not tile.whole and any(self.stored(each.node) for each in task.works if each.stage < stage):
+                self.line("tl.debug_barrier()")  # what an earlier walk has written may be read by other threads
             self.stage([each for each in task.works if each.stage == stage])
         if task.across:
             self.shallower()

@@ -76,7 +76,7 @@ class Program:
     checks: list[tuple[Expr, Exception]] = field(default_factory=list)
     functions: list[Any] = field(default_factory=list)
     rooms: dict[Any, _Room] = field(default_factory=dict)
-    #: device, number of a launch -> blocks that are resident at the same time
+    #: device, number of a launch -> its blocks: where they wait for one another, what is resident at the same time
     grids: dict[Any, int] = field(default_factory=dict)
     #: device, id of a leaf -> an array that the capture made
     constants: dict[Any, Any] = field(default_factory=dict)
@@ -140,12 +140,18 @@ class Program:
             else:
                 args.append(self.bound(each, known, device))
         more = {"num_warps": source.warps, "enable_fp_fusion": True}
-        if source.phases == 1 or interpreting():
+        if interpreting():
             return source.tiles if source.phases == 1 else 1, args, more
-        more["launch_cooperative_grid"] = True
+        if source.phases > 1:
+            more["launch_cooperative_grid"] = True
         if (device, number) not in self.grids:
             compiled = self.functions[number].warmup(*args, grid=(1,), **more)
-            self.grids[device, number] = min(source.tiles, resident(compiled, source.warps, device))
+            compiled._init_handles()
+            if compiled.n_spills and source.relieve():
+                self.functions[number] = function_of(source)
+                return self.call(number, known, device, room)
+            most = resident(compiled, source.warps, device) if source.phases > 1 else source.tiles
+            self.grids[device, number] = min(source.tiles, most)
         return self.grids[device, number], args, more
 
     def launch(self, number: int, grid: int, args: list[Any], more: Any, device: Any) -> None:
@@ -216,7 +222,6 @@ def resident(compiled: Any, warps: int, device: Any) -> int:
     import torch
 
     properties = torch.cuda.get_device_properties(device)
-    compiled._init_handles()
     threads = warps * 32
     registers = max(compiled.n_regs, 16)
     registers = (registers + 7) // 8 * 8 * threads

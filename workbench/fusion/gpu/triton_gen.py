@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.fusion.expr import Expr
@@ -12,7 +12,8 @@ from workbench.fusion.gpu.body import Body, Tile, tile_of
 from workbench.fusion.gpu.language import HELPERS
 from workbench.fusion.gpu.memory import TYPES, Spec, looked
 from workbench.fusion.gpu.merging import merged_scalar
-from workbench.fusion.gpu.tasks import WHOLE, Launch, Task, Work, launch_of
+from workbench.fusion.gpu.registers import MOST_WARPS, fitted, live_values, loops
+from workbench.fusion.gpu.tasks import WHOLE, Launch, Task, Unsupported, Work, launch_of
 from workbench.fusion.plan.inline import base_of
 from workbench.fusion.plan.kernels import Group, Partition
 from workbench.fusion.plan.model import Limits
@@ -21,6 +22,8 @@ __all__ = ["Argument", "Source", "emit"]
 
 #: tasks of one kind from which on a table holds their addresses
 MANY = 3
+#: elements of rows that are held whole where longer ones do not fit the registers
+STEPS = 1024
 #: offsets up to which 32 bits are enough, whatever tiles and masks add to it
 FAR = 2**31 - 2**20
 
@@ -64,6 +67,10 @@ class Source:
     tiles : int
         Of the phase that has most: blocks are of use up to so many.
     phases, warps : int
+    walks : bool
+        Whether rows are walked in steps.
+    again : callable or None
+        Gives the kernel with so many warps at least, and rows of so many elements at most held whole.
     """
 
     name: str
@@ -74,6 +81,22 @@ class Source:
     phases: int = 1
     warps: int = 4
     launch: Launch | None = None
+    walks: bool = False
+    again: Callable[[int, int], Source] | None = None
+
+    def relieve(self) -> bool:
+        """Have threads hold fewer values: more of them, then rows in steps. Return whether there was a way."""
+        if self.warps < 2 * MOST_WARPS:
+            self.warps *= 2
+            return True
+        other = None if self.walks or self.again is None else self.again(0, STEPS)
+        if other is None or not other.walks:
+            return False
+        other.rename(self.name)
+        self.text, self.arguments, self.table = other.text, other.arguments, other.table
+        self.tiles, self.phases, self.warps, self.launch = other.tiles, other.phases, other.warps, other.launch
+        self.walks = True
+        return True
 
     def rename(self, name: str) -> None:
         """Give the kernel another name."""
@@ -123,7 +146,13 @@ def emit(
         If some of it has no form.
     """
     launch = launch_of(groups, parts, limits)
-    return _Emitting(name, launch, parts, limits, storage, whole).source(warps)
+
+    def again(warps: int, whole: int) -> Source:
+        return emit(name, groups, parts, limits, storage, warps, whole)
+
+    found = _Emitting(name, launch, parts, limits, storage, warps, whole).source()
+    found.again = again
+    return found
 
 
 class _Emitting:
@@ -134,12 +163,13 @@ class _Emitting:
         parts: Partition,
         limits: Limits,
         storage: Callable[[Expr], str],
+        warps: int,
         whole: int,
     ) -> None:
         self.name, self.launch, self.parts, self.limits, self.storage = name, launch, parts, limits, storage
-        self.whole = whole
+        self.whole, self.warps = whole, warps
         self.reach = launch.reach
-        self.tile: dict[int, Tile] = {}
+        self.tile = {id(task): self.tiled(task) for task in launch.tasks}
         self.left = {id(work.node): (work, task) for task in launch.tasks for work in task.partial}
         self.scalars = {id(work.node): phase for phase, works in launch.scalars.items() for work in works}
         self.arguments: dict[Any, Argument] = {}
@@ -147,6 +177,18 @@ class _Emitting:
         #: id of what is read -> whether some of it is beyond what 32 bits reach
         self.distant: dict[int, bool] = {}
         self.stored = self.find_stored()
+
+    def tiled(self, task: Task) -> Tile:
+        """Return how a task is cut: its rows are held whole if they fit the registers, else walked in steps."""
+        tile = tile_of(task, self.limits.units, self.whole)
+        if task.mode == "rows" and not tile.whole and len(task.sides) > 1:
+            raise Unsupported("registers over limit")
+        if task.mode != "rows" or not tile.whole or task.works[0].how == "finish":
+            return tile
+        warps = fitted(max(tile.warps, self.warps), tile.rows * tile.columns, live_values(task, self.reach))
+        if not warps and loops(task):
+            return tile_of(task, self.limits.units, tile.columns // 2)
+        return replace(tile, warps=max(warps or MOST_WARPS, self.warps))
 
     def find_stored(self) -> set[int]:
         """Return ids of the nodes that are to be in memory: asked for, or read by another task."""
@@ -163,9 +205,16 @@ class _Emitting:
                         found.add(id(base))
                     if at is not None and id(base) in self.left and id(base) not in self.scalars:
                         found.add(id(base))
+                    if at is task and not self.tile[id(task)].whole and self.later(work, base, task):
+                        found.add(id(base))  # no register keeps it from one walk to the next
         return found
 
-    def source(self, warps: int) -> Source:
+    def later(self, work: Work, base: Expr, task: Task) -> bool:
+        """Whether a root reads what an earlier walk of its task made element by element."""
+        made = next(each for each in task.works if each.node is base)
+        return bool(made.side) and made.how in ("store", "scan") and made.stage < work.stage
+
+    def source(self) -> Source:
         parts = [self.part(task) for task in self.launch.tasks]
         kinds: dict[str, list[_Part]] = {}
         for each in parts:
@@ -183,14 +232,15 @@ class _Emitting:
             phases[phase] += call(number, members, begin)
             del key
         text = self.main(phases, tiles)
-        most = max([each.tile.warps for each in parts] + [warps])
+        most = max([each.tile.warps for each in parts] + [self.warps])
         found = Source(self.name, "", [], self.table, max(tiles), len(phases), most, self.launch)
+        found.walks = any(not each.tile.whole and each.task.mode == "rows" for each in parts)
         found.text = "\n\n".join([_HEAD, *functions, text])
         found.arguments = list(self.arguments.values())
         return found
 
     def part(self, task: Task) -> _Part:
-        tile = self.tile[id(task)] = tile_of(task, self.limits.units, self.whole)
+        tile = self.tile[id(task)]
         reach = self.reach[id(task.works[0].node)]
         merged = {key: phase for key, phase in self.scalars.items() if phase <= task.phase}
         body = Body(task, reach, lambda node: id(node) in self.stored, merged, self.storage, tile)
