@@ -1,9 +1,10 @@
-"""Workers lost at random: `python -m benchmarks.training_chaos [--threads N] [--processes N] [--seed S] [--trial]`.
+"""Workers lost at random: `python -m benchmarks.training_chaos [--threads N] [--processes N] [--restarts N] [--trial]`.
 
 `--threads`: ranks as threads of this process, ended at any operation (first and last stage, between update and commit,
 while others recover): the protocol alone. `--processes`: workers of a local session, killed, stalled or cut off at
-random steps; the pause from the signal to the first operation after it is measured. Every run is compared bit by bit
-with plain torch in one process, and each stage's updates are counted. Each run is a line of
+random steps; the pause from the signal to the first operation after it is measured. `--restarts`: the same without
+copies: all go back to the last checkpoint, and the pause is measured up to the same operation. Every run is compared
+bit by bit with plain torch in one process, and each stage's updates are counted. Each run is a line of
 `results/training_chaos.jsonl` as soon as it ends; the figures go to `results/training_chaos.json`. What was interrupted
 goes on where it was: runs that the log has of the same code are not run again. With `--trial` nothing is written.
 """
@@ -29,9 +30,11 @@ if __name__ == "__main__":
 from benchmarks.measure import RESULTS, Figure, write
 
 STEPS = 6
+SAVED = "4steps"  # between two checkpoints of the runs that go back to them
 EPOCHS = 10
 PLACES = (2, 4, 6)
 LOG = RESULTS / "training_chaos.jsonl"
+SLOWER = 10.0  # times a failover's pause: what going back to a checkpoint takes at least
 TOLD = 20.0  # seconds between two lines of progress
 #: ranks that are lost together: no two are neighbours in a ring of four
 VICTIMS = ([0], [1], [2], [3], [0, 2], [1, 3])
@@ -65,7 +68,7 @@ def in_threads(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def in_processes(number: int) -> dict[str, Any]:
+def in_processes(number: int, resilience: str = "redundant") -> dict[str, Any]:
     """Train once on four workers, of which some are stopped; return what became of it."""
     import torch
 
@@ -74,19 +77,21 @@ def in_processes(number: int) -> dict[str, Any]:
     from workbench.training.chaos import Chaos
 
     generator = random.Random(number)
-    victims = generator.choice(VICTIMS)
+    copies = resilience == "redundant"
+    victims = generator.choice(VICTIMS if copies else VICTIMS[:4])
     strikes = [(rank, f"step{generator.randrange(1, 3 * EPOCHS - 1)}") for rank in victims]
-    kind = generator.choice(["kill"] * 8 + ["stall", "cut"])
+    kind = generator.choice(["kill"] * 8 + ["stall", "cut"]) if copies else "kill"
     schedule, redundancy = generator.choice(["1f1b", "gpipe"]), generator.choice(["lazy", "eager"])
     model = nets.mlp(0.25)
     run = wb.training.train(
         model, nets.samples(), torch.nn.functional.cross_entropy, nets.momentum, schedule=schedule, microbatches=4,
         plan=nets.cut_after(model, *PLACES), batch_size=nets.BATCH, epochs=EPOCHS, seed=nets.SEED,
-        resilience="redundant", redundancy=redundancy, chaos=Chaos(**{kind: tuple(strikes)}), wait=True,
+        resilience=resilience, redundancy=redundancy, chaos=Chaos(**{kind: tuple(strikes)}), wait=True,
+        checkpoint=None if copies else SAVED,
     )  # fmt: skip
     losses, reference = _plain(EPOCHS)
     incidents = run.incidents
-    after = incidents[incidents.kind == "failover"]
+    after = incidents[incidents.kind == ("failover" if copies else "restore")]
     return {
         "kind": kind, "seed": number, "schedule": schedule, "redundancy": redundancy, "strikes": strikes,
         "lost": int((incidents.kind == "lost").sum()), "pauses": sorted(set(after.pause_seconds.round(4))),
@@ -94,6 +99,11 @@ def in_processes(number: int) -> dict[str, Any]:
         "equal": run.losses.loss.tolist() == losses and nets.same(model, reference),
         "once": run.losses.step.tolist() == list(range(3 * EPOCHS)),
     }  # fmt: skip
+
+
+def restarted(number: int) -> dict[str, Any]:
+    """Do so without copies: all go back to the last checkpoint."""
+    return in_processes(number, "checkpoint")
 
 
 def _plain(epochs: int) -> tuple[list[float], Any]:
@@ -194,8 +204,8 @@ def _append(log: Path, line: str) -> None:
         file.write(line.encode() + b"\n")
 
 
-def told(name: str, rows: list[dict[str, Any]]) -> list[Figure]:
-    """Return what the runs came to."""
+def told(name: str, rows: list[dict[str, Any]], beside: float | None = None) -> list[Figure]:
+    """Return what the runs came to; with the median pause of a failover, or 0 if it is not known, beside that."""
     wrong = sum(not (row["equal"] and row["once"]) for row in rows)
     figures = [
         Figure(f"{name}: workers lost", sum(row["lost"] for row in rows), "losses", note=f"in {len(rows)} runs"),
@@ -205,6 +215,16 @@ def told(name: str, rows: list[dict[str, Any]]) -> list[Figure]:
     pauses = sorted(pause for row in rows if row.get("kind") == "kill" for pause in row.get("pauses", ()))
     if pauses:
         median, late = statistics.median(pauses), pauses[int(0.95 * (len(pauses) - 1))]
+        if beside is not None:
+            ratio = median / beside if beside else None
+            goal = f">= {SLOWER:g}x a failover's"
+            figures.append(
+                Figure(
+                    f"{name}: pause, median", median, "s", goal, None if ratio is None else ratio >= SLOWER,
+                    "failover" if beside else "", beside or None, ratio, note=f"of {len(pauses)}",
+                )
+            )  # fmt: skip
+            return figures
         figures += [
             Figure(f"{name}: pause, median", median, "s", "<= 0.5", median <= 0.5),
             Figure(f"{name}: pause, 95 %", late, "s", "<= 2", late <= 2),
@@ -217,6 +237,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1000, metavar="N")
     parser.add_argument("--processes", type=int, default=0, metavar="N")
+    parser.add_argument("--restarts", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trial", action="store_true")
     chosen = parser.parse_args(arguments)
@@ -226,6 +247,7 @@ def main(arguments: list[str]) -> None:
 
     torch.set_num_threads(1)
     figures: list[Figure] = []
+    failover = 0.0
     log = None if chosen.trial else LOG
     if chosen.threads:
         seeds = range(chosen.seed, chosen.seed + chosen.threads)
@@ -236,6 +258,12 @@ def main(arguments: list[str]) -> None:
             # Who was killed is replaced: the next run has four again, however long that takes.
             rows = several("processes", in_processes, seeds, log, lambda: client.wait_for_workers(4, timeout=900))
         figures += told("processes", rows)
+        failover = next((figure.value for figure in figures if figure.name == "processes: pause, median"), 0.0)
+    if chosen.restarts:
+        seeds = range(chosen.seed, chosen.seed + chosen.restarts)
+        with session.local_workers(4) as client:
+            rows = several("restarts", restarted, seeds, log, lambda: client.wait_for_workers(4, timeout=900))
+        figures += told("restarts", rows, failover)
     if log is not None:
         write("training_chaos", figures, ("torch", "distributed"))
         return

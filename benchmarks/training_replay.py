@@ -102,8 +102,10 @@ class Compared:
         return self.predicted / self.real - 1
 
 
-def record(chaos: str, epochs: int = EPOCHS) -> TrainRun:
-    """Train on the session's workers while some are stopped."""
+def record(
+    chaos: str, epochs: int = EPOCHS, microbatches: int = MICROBATCHES, redundancy: str | None = "lazy"
+) -> TrainRun:
+    """Train on the session's workers while some are stopped; with `redundancy` None nobody keeps copies."""
     import workbench as wb
     from tests.training import nets
 
@@ -113,8 +115,9 @@ def record(chaos: str, epochs: int = EPOCHS) -> TrainRun:
     data = torch.randn(SAMPLES, 6, generator=generator), torch.randint(0, 3, (SAMPLES,), generator=generator)
     return wb.training.train(
         model, data, nn.functional.cross_entropy, lambda parameters: torch.optim.SGD(parameters, lr=0.01),
-        plan=nets.cut_after(model, *range(1, STAGES)), schedule="1f1b", microbatches=MICROBATCHES, batch_size=BATCH,
-        epochs=epochs, resilience="redundant", checkpoint="1h", chaos=chaos or None, wait=True,
+        plan=nets.cut_after(model, *range(1, STAGES)), schedule="1f1b", microbatches=microbatches, batch_size=BATCH,
+        epochs=epochs, resilience="none" if redundancy is None else "redundant", redundancy=redundancy or "lazy",
+        checkpoint=None if redundancy is None else "1h", chaos=chaos or None, wait=True,
     )  # fmt: skip
 
 
@@ -197,7 +200,7 @@ def measured(run: TrainRun) -> PipelinePlan:
         for stage in run.plan.stages
     )  # fmt: skip
     cluster = Cluster([STAGES], [1.0]).paced(Pace(update=1.0))
-    profile = replace(run.plan.profile, nodes=nodes, batch_size=BATCH // MICROBATCHES)
+    profile = replace(run.plan.profile, nodes=nodes, batch_size=BATCH // run.microbatches)
     return replace(run.plan, stages=stages, profile=profile, cluster=cluster)
 
 

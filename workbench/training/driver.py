@@ -97,6 +97,8 @@ class Driver:
         self._wanted = 0
         self._tries = 0
         self._pause: _Pause | None = None
+        #: (incident, since when) of going back, up to its first operation
+        self._back: tuple[int, float] | None = None
 
     # the life of a run
 
@@ -375,15 +377,19 @@ class Driver:
         self._run.forget(seating.batches)
         self._listener.since, self._pause = 0.0, None
         self._seat(seating)
-        self._run.add_incident(
+        number = self._run.add_incident(
             "restore", f"{message} {told.hint}", worker=lost[0], stage=stage, step=seating.batches,
             pause=time.time() - since, replayed=steps, lost_steps=steps, lost_samples=samples,
         )  # fmt: skip
+        self._back = number, since
         return seating.batches
 
     def _resumed(self, when: float) -> None:
         """Note that a recovery has come to its first operation."""
         pause, self._pause = self._pause, None
+        back, self._back = self._back, None
+        if back is not None:
+            self._run.prolong(back[0], max(when - back[1], 0.0))
         if pause is None:
             return
         place, seconds = self._roster.seating.layout.place, max(when - pause.since, 0.0)

@@ -400,14 +400,22 @@ class TrainRun(Run["TrainRun"]):
     def add_incident(
         self, kind: str, message: str, *, worker: int = -1, stage: int = -1, step: int = -1, pause: float = 0.0,
         replayed: int = 0, lost_steps: int = 0, lost_samples: int = 0,
-    ) -> None:  # fmt: skip
-        """Note that something happened to a worker."""
+    ) -> int:  # fmt: skip
+        """Note that something happened to a worker; return the number of the incident."""
         row = (
             time.time() - self._since, kind, worker, stage, step, pause, replayed, lost_steps, lost_samples, message,
         )  # fmt: skip
         with self._table_lock:
             self._rows["incidents"].append(row)
+            number = len(self._rows["incidents"]) - 1
         self.event(kind, worker=worker, stage=stage, step=step, message=message)
+        return number
+
+    def prolong(self, incident: int, pause: float) -> None:
+        """Note how long the pause of an incident was in the end."""
+        with self._table_lock:
+            row = self._rows["incidents"][incident]
+            self._rows["incidents"][incident] = (*row[:5], pause, *row[6:])
 
     def seconds_since(self, batches: int) -> float:
         """Return the seconds since so many batches were committed."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import training_chaos as chaos
+from benchmarks import training_overhead as overhead
 
 
 def test_an_interrupted_benchmark_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,3 +42,22 @@ def test_an_interrupted_benchmark_goes_on(tmp_path: Path, capsys: pytest.Capture
     assert figures["threads: workers lost"].value == 5
     chaos.several("processes", work, range(1), log, lambda: None)  # another part has runs of its own
     assert ran[-1] == 0
+
+
+@pytest.mark.parametrize(("failover", "met"), [(0.1, True), (0.5, False), (0.0, None)])
+def test_going_back_is_told_beside_a_failover(failover: float, met: bool | None) -> None:
+    rows = [{"equal": True, "once": True, "lost": 1, "kind": "kill", "pauses": [pause]} for pause in (1.0, 2.0, 3.0)]
+    figure = chaos.told("restarts", rows, failover)[-1]
+    assert (figure.name, figure.value, figure.met) == ("restarts: pause, median", 2.0, met)
+    assert figure.ratio == (2.0 / failover if failover else None)
+
+
+def test_copies_are_told_with_what_was_predicted() -> None:
+    rounds = [{None: (1.0, 0.9), "lazy": (1.02, 0.9), "eager": (1.2, 0.95)}] * 3
+    figures = {figure.name: figure for figure in overhead.figures_of(4, rounds)}
+    lazy, eager = (figures[f"overhead: 4 microbatches, {kind}"] for kind in ("lazy", "eager"))
+    assert lazy.met and lazy.value == pytest.approx(2.0) and eager.met is False
+    assert eager.value == pytest.approx(20.0) and eager.peer_value == pytest.approx(100 * (0.95 / 0.9 - 1))
+    assert figures["overhead: 4 microbatches, eager, a step predicted"].met is False  # 0.95 for 1.2
+    assert figures["overhead: 4 microbatches, lazy, a step predicted"].met
+    assert overhead.figures_of(16, rounds)[-1].met is None  # bubbles do not hold the work
