@@ -45,6 +45,15 @@ def test_workers_are_processes_of_one_thread_with_a_memory_limit(cluster: Any) -
     assert len(set(cluster.run(os.getpid).values()) - {os.getpid()}) == 2
 
 
+def test_members_are_known_whenever_the_client_looks_itself(cluster: Any) -> None:
+    """What a client keeps of its scheduler for itself has no workers, and is fetched every two seconds."""
+    expected = set(cluster.scheduler_info(n_workers=-1)["workers"])
+    for _ in range(5):
+        cluster.sync(cluster._update_scheduler_info)
+        assert set(session.members(cluster)) == expected and expected
+    assert not cluster._scheduler_identity["workers"]
+
+
 def test_all_ports_are_on_loopback(cluster: Any) -> None:
     addresses = [cluster.scheduler.address, *cluster.scheduler_info(n_workers=-1)["workers"]]
     assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
@@ -294,12 +303,3 @@ def test_a_forked_process_starts_its_own() -> None:
         WORKBENCH_WORKERS="1",
     )
     assert done.stdout.splitlines() == ["False", "True"]
-
-
-def test_members_are_known_whenever_the_client_looks_itself(cluster: Any) -> None:
-    """What a client keeps of its scheduler for itself has no workers, and is fetched every two seconds."""
-    expected = set(cluster.scheduler_info(n_workers=-1)["workers"])
-    for _ in range(5):
-        cluster.sync(cluster._update_scheduler_info)
-        assert set(session.members(cluster)) == expected and expected
-    assert not cluster._scheduler_identity["workers"]
