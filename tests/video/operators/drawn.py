@@ -192,8 +192,13 @@ class QueryDraw:
         self.kind = rng.choice((TYPES[0], TYPES[0], TYPES[1], TYPES[2], TYPES[3]))
         self.scale = rng.choice((None, None, None, tree.ScaleSpec("uniform", 3.5, ((0, 0), (30, 40)))))
 
+    @property
+    def var(self) -> str:
+        """The variable that the next part is about."""
+        return "x"
+
     def property(self, name: str) -> tree.Property:
-        return tree.Property(var="x", name=name, dimension=SECONDS if name in TIMES else None)
+        return tree.Property(var=self.var, name=name, dimension=SECONDS if name in TIMES else None)
 
     def number_name(self) -> str:
         own = self.kind.properties and self.rng.random() < 0.4
@@ -234,7 +239,7 @@ class QueryDraw:
         names = ["label", "color", "kind", "crossed_to"] + (["zone", "mood", "tint"] if self.kind.properties else [])
         value: tree.Node = self.property(rng.choice(names))
         if rng.random() < 0.2:
-            value = tree.RegionOf(var="x", regions=tuple(rng.sample(REGIONS, 2)))
+            value = tree.RegionOf(var=self.var, regions=tuple(rng.sample(REGIONS, 2)))
         words = ("person", "car", "red", "blue", "red!", "left", "calm", "west", "yard", "half")
         if rng.random() < 0.4:
             return tree.Contains(item=value, collection=tree.Constant(value=tuple(rng.sample(words, 4))))
@@ -260,11 +265,11 @@ class QueryDraw:
             return tree.Known(value=self.number())
         if pick == 6:
             by = rng.choice(("foot", "foot", "center", "box"))
-            return tree.InRegion(name="inside", var="x", region=rng.choice(REGIONS), by=by)
+            return tree.InRegion(name="inside", var=self.var, region=rng.choice(REGIONS), by=by)
         if pick == 7:
-            return tree.InRegion(name=rng.choice(("enters", "leaves")), var="x", region=rng.choice(REGIONS))
+            return tree.InRegion(name=rng.choice(("enters", "leaves")), var=self.var, region=rng.choice(REGIONS))
         line = rng.choice(LINES)
-        return tree.Crosses(var="x", shape=line, to=rng.choice((None, *line.sides)))
+        return tree.Crosses(var=self.var, shape=line, to=rng.choice((None, *line.sides)))
 
     def interval(self, depth: int) -> tree.Node:
         rng = self.rng
@@ -274,7 +279,7 @@ class QueryDraw:
             return node(operands=tuple(self.interval(depth - 1) for _ in range(rng.choice((2, 2, 3)))))
         if draw < 0.42:
             by, over = rng.choice((60.0, 30.0, 90.0)), rng.choice((3.0, 1.0))
-            return tree.Turns(var="x", side=rng.choice(("left", "right")), by=by, over=over)
+            return tree.Turns(var=self.var, side=rng.choice(("left", "right")), by=by, over=over)
         inner = self.interval(depth - 1) if depth and rng.random() < 0.2 else self.condition(rng.choice((0, 1, 2)))
         duration, gap = rng.choice((0.0, 0.1, 0.5, 1.0, 2.0)), rng.choice((0.5, 0.5, 0.0, 0.1, 1.0))
         return tree.Lasts(operand=inner, duration=duration, gap=gap)
@@ -314,7 +319,7 @@ class QueryDraw:
         if rng.random() < 0.4:
             keys.append(self.property(rng.choice(("label", "color", "id", "crossed_to", "y1"))))
         if rng.random() < 0.2:
-            keys.append(tree.RegionOf(var="x", regions=tuple(rng.sample(REGIONS, 2))))
+            keys.append(tree.RegionOf(var=self.var, regions=tuple(rng.sample(REGIONS, 2))))
         return tuple(keys)
 
     def query(self) -> tree.CompiledQuery:

@@ -70,12 +70,13 @@ class Objects:
     ) -> None:
         self.query, self.video, self.crop, self.model = query, video, crop, model
         self.width, self.height = tracks.width, tracks.height
+        self.frames = [int(frame) for frame in tracks.frames.frame]
         self.times = [float(time) for time in tracks.frames.time]
         steps = [b - a for a, b in zip(self.times, self.times[1:], strict=False)]
         self.dt = statistics.median(steps) if steps else 0.04
         self.tracks = self._read(tracks)
-        (self.variable,) = query.variables
-        self.kind = self.variable.type
+        self.types = query.types()
+        self.scene = tracks.scene
         self.errors: set[tuple[str, int, int, str]] = set()
         self.scale = self._scale()
 
@@ -94,9 +95,13 @@ class Objects:
             track.rows.append(Row(frame, float(tracks.time[i]), spans[frame], score, box, interpolated))  # type: ignore[arg-type]
         return [found[number] for number in sorted(found)]
 
-    def domain(self) -> list[Track]:
-        labels = self.kind.labels
-        return [track for track in self.tracks if labels is None or track.label in labels]
+    def of_type(self, kind: tree.ObjectType) -> list[Track]:
+        """The tracks that a variable of a type can bind."""
+        scenes = {0} if self.scene else set()
+        if kind.name == "Scene":
+            return [track for track in self.tracks if track.id in scenes]
+        labels = kind.labels
+        return [track for track in self.tracks if track.id not in scenes and (labels is None or track.label in labels)]
 
     # ----------------------------------------------------------------------------------------------------- properties
 
@@ -128,17 +133,18 @@ class Objects:
         rows = [row for row in track.rows[:i] if row.time <= track.rows[i].time - seconds + EPS]
         return rows[-1] if rows else None
 
-    def value(self, track: Track, i: int, name: str) -> Any:
+    def value(self, track: Track, i: int, name: str, kind: tree.ObjectType, var: str = "") -> Any:
         """A property of a row; None where missing."""
-        own = self.kind.property(name)
+        own = kind.property(name)
         if own is None:
-            return self._built_in(track, i, name)
-        key = (name, 0 if own.once else i)
+            asking = [var] if var else [other for other, known in self.types.items() if known == kind]
+            return self._built_in(track, i, name, asking)
+        key = (kind.name, name, 0 if own.once else i)
         if key not in track.memo:
-            track.memo[key] = self._once(track, own) if own.once else self._own(track, i, own)
+            track.memo[key] = self._once(track, own, kind) if own.once else self._own(track, i, own, kind)
         return track.memo[key]
 
-    def _built_in(self, track: Track, i: int, name: str) -> Any:
+    def _built_in(self, track: Track, i: int, name: str, asking: list[str]) -> Any:
         row = track.rows[i]
         x1, y1, x2, y2 = row.box
         simple: dict[str, Any] = {
@@ -156,7 +162,7 @@ class Objects:
             return track.memo[name]
         if name == "crossed_to":
             for node in self.query.nodes():
-                if isinstance(node, tree.Crosses):
+                if isinstance(node, tree.Crosses) and node.var in asking:
                     side = self._crossing(track, i, node.shape)
                     if side is not None:
                         return side
@@ -228,7 +234,7 @@ class Objects:
         result[:] = values
         return result
 
-    def _own(self, track: Track, i: int, prop: tree.UserProperty) -> Any:
+    def _own(self, track: Track, i: int, prop: tree.UserProperty, kind: tree.ObjectType) -> Any:
         row = track.rows[i]
         if prop.window is None:
             if prop.reads_pixels and row.interpolated:
@@ -240,7 +246,7 @@ class Objects:
                 elif name == "images":
                     arguments.append([self.crop(track, row)])
                 else:
-                    arguments.append(self.value(track, i, name))
+                    arguments.append(self.value(track, i, name, kind))
                 if arguments[-1] is None:
                     return None
                 if isinstance(arguments[-1], tuple):
@@ -264,32 +270,32 @@ class Objects:
                 )
             elif name == prop.name:
                 earlier = np.empty(len(within) - 1, object)
-                earlier[:] = [self.value(track, j, name) for j in within[:-1]]
+                earlier[:] = [self.value(track, j, name, kind) for j in within[:-1]]
                 arguments.append(earlier)
             else:
-                arguments.append(self._windowed(track, within, name))
+                arguments.append(self._windowed(track, within, name, kind))
         return self._call(track, row, prop, arguments)
 
-    def _windowed(self, track: Track, within: list[int], name: str) -> Any:
-        values = [self.value(track, j, name) for j in within]
-        numeric = self.kind.property(name) is None and name not in ("still", "color", "kind", "crossed_to")
+    def _windowed(self, track: Track, within: list[int], name: str, kind: tree.ObjectType) -> Any:
+        values = [self.value(track, j, name, kind) for j in within]
+        numeric = kind.property(name) is None and name not in ("still", "color", "kind", "crossed_to")
         if numeric and all(value is None for value in values):
             return np.full(len(values), math.nan)
         return self._array(values)
 
-    def _once(self, track: Track, prop: tree.UserProperty) -> Any:
+    def _once(self, track: Track, prop: tree.UserProperty, kind: tree.ObjectType) -> Any:
         everywhere = list(range(len(track.rows)))
         given: dict[str, Any] = {}
         for name in prop.arguments:
             if name in ("image", "images"):
                 continue
-            other = self.kind.property(name)
+            other = kind.property(name)
             if name in ("label", "color", "kind") or (other is not None and other.once):
-                given[name] = self.value(track, 0, name)
+                given[name] = self.value(track, 0, name, kind)
                 if given[name] is None:
                     return None
             else:
-                given[name] = self._windowed(track, everywhere, name)
+                given[name] = self._windowed(track, everywhere, name, kind)
         if "image" in prop.arguments:
             votes = []
             for row in self.best(track):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -12,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.video.operators.drawn import QueryDraw, draw_tracks
+from tests.video.operators.drawn_several import SeveralDraw
 from tests.video.operators.naive import Reference
 from workbench.video.language import tree
 from workbench.video.operators.answer import answer_tables, empty_tables
 from workbench.video.operators.calls import call_property, crops_as_argument
 from workbench.video.operators.columns import CallResults, PixelProperty, PropertyColumns
-from workbench.video.operators.evaluate import evaluate
-from workbench.video.tracks import Tracks
+from workbench.video.operators.evaluate import evaluate, needs_scene
+from workbench.video.plan.logical import plan_query
+from workbench.video.tracks import Tracks, with_scene
 
 
 def crop(number: int, frame: int) -> Any:
@@ -104,6 +107,43 @@ def check(seed: int, ids: int, frames: int) -> None:
         check_variants(rng, query, tracks, tables, lazy, found)
 
 
+def check_several(seed: int, ids: int, frames: int) -> int:
+    """The same of several variables; return the number of events."""
+    rng = random.Random(seed)
+    tracks = draw_tracks(rng, ids, frames)
+    query = SeveralDraw(rng).query()
+    for _ in range(6):
+        ready = prepared(query, tracks)
+        if len(evaluate(query, ready, Pixels(ready))):
+            break
+        query = SeveralDraw(rng).query()
+    tracks = prepared(query, tracks)
+    reference = Reference(query, tracks, "v.mp4", lambda track, row: crop(track.id, row.frame), model)
+    expected = reference.tables()
+    found = evaluate(query, tracks, Pixels(tracks), video="v.mp4")
+    tables = answer_tables(query, found, tracks, "v.mp4")
+    for name, rows in expected.items():
+        assert_equal(tables[name], rows, name)
+    errors = set(zip(*(tables["errors"][name] for name in ("property", "id", "frame", "error")), strict=True))
+    assert errors <= reference.errors, (errors - reference.errors, reference.errors)
+    if not len(found):
+        assert found.nearest[0].startswith("No events.")
+    shown = plan_query(query)
+    shown.to_plan()
+    for options in ({"naive": True}, {"conjuncts": shown.conjuncts}):
+        other = answer_tables(query, evaluate(query, tracks, Pixels(tracks), video="v.mp4", **options), tracks, "v.mp4")
+        for name in ("events", "objects", "frames", "groups"):
+            assert tables[name].equals(other[name]), name
+            assert tables[name].attrs == other[name].attrs
+    columns = {name: list(table.columns) for name, table in empty_tables(query).items()}
+    assert columns == {name: list(table.columns) for name, table in tables.items()}
+    return len(found)
+
+
+def prepared(query: tree.CompiledQuery, tracks: Tracks) -> Tracks:
+    return with_scene(tracks) if needs_scene(query) else tracks
+
+
 def check_variants(
     rng: random.Random, query: Any, tracks: Tracks, tables: dict[str, pd.DataFrame], lazy: Pixels, found: Any
 ) -> None:
@@ -143,3 +183,13 @@ def test_two_thousand_queries_equal_the_reference(block: int) -> None:
     rng = random.Random(block)
     for seed in range(500 * block, 500 * (block + 1)):
         check(seed, rng.randrange(6), rng.randrange(1, 51))
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_queries_of_several_variables_equal_the_reference(block: int) -> None:
+    """`WORKBENCH_TEST_QUERIES` is the number of them in each of four blocks."""
+    count, events = int(os.environ.get("WORKBENCH_TEST_QUERIES", "15")), 0
+    for seed in range(count * block, count * (block + 1)):
+        rng = random.Random(seed)
+        events += check_several(seed, rng.randrange(1, 6), rng.randrange(1, 31))
+    assert events

@@ -149,7 +149,7 @@ class Evaluator:
                 return self._relation(node, need)
             case tree.Quantified():
                 return self._quantified(node, need, exact)
-        raise WorkbenchError(f"{type(node).__name__} is not available yet.", "Write the condition with properties.")
+        raise WorkbenchError(f"{type(node).__name__} is not a condition.", "Compare it, or use lasts() or sequence().")
 
     def _and(self, node: tree.And, need: Bools, exact: bool, narrow: Narrow | None) -> Column:
         result = Column.condition(np.ones(len(need), bool))
@@ -270,7 +270,7 @@ class Evaluator:
                 return call_relation(node, self.space, need, self.properties, self.types)
         if node.kind == "condition":
             return self.condition(node, need, exact=True)
-        raise WorkbenchError(f"{type(node).__name__} is not available yet.", "Write the value with properties.")
+        raise WorkbenchError(f"{type(node).__name__} is not a value.", "Use it as the condition itself.")
 
     def _function(self, name: str, arguments: Sequence[Node], need: Bools) -> Column:
         result = self.value(arguments[0], need)

@@ -120,11 +120,26 @@ def near_in(parts: list[Node], properties: Properties | None) -> Iterator[Near]:
     for part in parts:
         if isinstance(part, tree.And):
             yield from near_in(list(part.operands), properties)
-        elif isinstance(part, tree.Relation) and part.name == "near":
-            limit = part.limit
-            if part.dimension.m:
-                scale = properties.scale
-                if not isinstance(scale, UniformScale) or scale.factor <= 0:
-                    continue
-                limit = limit / scale.factor * (1 + 1e-9)
-            yield Near(frozenset((part.var, part.other)), limit)
+            continue
+        match part:
+            case tree.Relation(name="near", var=var, other=other, limit=limit, dimension=dimension):
+                metric = bool(dimension.m)
+            case tree.Compare(
+                op="<" | "<=",
+                left=tree.Measure(name="distance", var=var, other=other, dimension=dimension),
+                right=tree.Constant(value=int() | float() as limit),
+            ):
+                metric = dimension is not None and bool(dimension.m)
+            case tree.Relation(name="overlaps" | "inside", var=var, other=other, limit=limit) if limit >= 0:
+                # boxes that meet have feet no further apart than the largest box is wide and high
+                box = properties.tracks.box
+                size = np.abs(box[:, 2:] - box[:, :2]).max(axis=0, initial=0.0)
+                limit, metric = float(np.sqrt(size @ size)) * (1 + 1e-9), False
+            case _:
+                continue
+        if metric:
+            scale = properties.scale
+            if not isinstance(scale, UniformScale) or scale.factor <= 0:
+                continue
+            limit = limit / scale.factor * (1 + 1e-9)
+        yield Near(frozenset((var, other)), float(limit))

@@ -146,7 +146,7 @@ class Temporal:
         found = dict(alive)
         for operand in node.operands if isinstance(node, tree.And) else (node,):
             own = operand.variables()
-            if len(own) != 1:
+            if len(own) != 1 or operand.kind != "condition":
                 continue
             (name,) = own
             evaluator = self._whole((name,))
