@@ -23,6 +23,7 @@ from workbench.video.result.export import to_coco, to_mot
 from workbench.video.result.facts import PartialFlag, VideoFacts
 from workbench.video.result.stretches import best_picture, first_hit, stretch_of
 from workbench.video.result.timeline import Timeline, timeline_of
+from workbench.video.result.verdicts import Verdicts, wilson
 
 if TYPE_CHECKING:
     from workbench.engine.run import Run
@@ -228,6 +229,34 @@ class VideoResult(Result):
     def explain(self, format: str = "text") -> Any:
         """Return the plan with estimates beside actuals, as text (or `html`, `dict`)."""
         return self.plan.explain(format)  # type: ignore[call-overload]
+
+    # -------------------------------------------------------------------------------------------------- verdicts
+
+    def mark(self, event: int, right: bool) -> None:
+        """Keep a verdict on an event; a rerun that finds the event again knows it.
+
+        Parameters
+        ----------
+        event : int
+            Its number, as in the column `event`.
+        right : bool
+            Whether it is what was asked for. Marking again replaces the verdict.
+        """
+        if not isinstance(right, (bool, np.bool_)):
+            raise WorkbenchError(f"right must be True or False, got {right!r}.", "Write r.mark(3, True).")
+        self._verdicts.mark(self._event(event), bool(right))
+
+    @property
+    def precision(self) -> tuple[float, float, float] | None:
+        """Share of the marked events that are right, with Wilson's 95 % interval; None while none is marked."""
+        verdicts = self._verdicts.of(self.events.itertuples(index=False))
+        if not verdicts:
+            return None
+        return (sum(verdicts) / len(verdicts), *wilson(sum(verdicts), len(verdicts)))
+
+    @cached_property
+    def _verdicts(self) -> Verdicts:
+        return Verdicts(self)
 
     # ------------------------------------------------------------------------------------------- pictures and clips
 
