@@ -3,12 +3,15 @@
 Two emulated hosts with one worker each, and a full-duplex link of the stated rate between them. What is measured is
 what goes on between two losses, once all is set up; bytes are those of the interfaces' counters, whatever they carry.
 Runs alternate between ours and its peers. A run during which other work took more than `OTHERS` cores is not counted,
-and what was counted is kept at once: a part that was interrupted goes on where it was.
+and what was counted is kept at once: a part that was interrupted goes on where it was. Only runs of the same code are
+put together: a median of runs before and after a change says nothing of either, nor whether a prediction was right.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import itertools
 import json
 import os
@@ -20,6 +23,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -56,6 +60,11 @@ FEWER = 95.0
 WITHIN = 15.0
 SEEDS, GOAL, EPOCHS = 3, 97.0, 12
 KEPT = RESULTS / "training_links.json"
+#: modules of `workbench.training` on which the figures do not depend
+ELSEWHERE = (
+    "bill", "changes", "chaos", "checkpoint", "drawing", "errors", "failover", "kept_cuts", "kept_profiles", "labels",
+    "resilience", "saver", "shelf", "told", "traces", "view",
+)  # fmt: skip
 
 
 @dataclass
@@ -260,7 +269,30 @@ def _ours(hosts: Hosts, plan: PipelinePlan, schedule: str, rate: str | None, ste
 
 
 def _now(others: list[float]) -> dict[str, Any]:
-    return {"others": round(others[0], 2), "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"others": round(others[0], 2), "at": at, "code": _code()}
+
+
+@functools.cache
+def _code() -> str:
+    """Return what tells one state of what is measured from another."""
+    root = Path(__file__).parents[1]
+    files = sorted(path for path in (root / "workbench" / "training").rglob("*.py") if path.stem not in ELSEWHERE)
+    files += [Path(__file__), root / "benchmarks" / "training_recipes.py", root / "benchmarks" / "training_ddp.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def of_this_code(kept: dict[str, Any], made_by: str) -> dict[str, Any]:
+    """Return what was kept without runs of other code; predictions and choices go with the runs."""
+    runs = {
+        link: {name: [run for run in found if run.get("code") == made_by] for name, found in schedules.items()}
+        for link, schedules in kept.get("runs", {}).items()
+    }
+    accuracy = {
+        name: {seed: run for seed, run in found.items() if run.get("code") == made_by}
+        for name, found in kept.get("accuracy", {}).items()
+    }
+    return {**kept, "runs": runs, "accuracy": accuracy}
 
 
 def _busy(run: Any) -> dict[str, float]:
@@ -361,7 +393,7 @@ def _machine() -> tuple[float, float]:
 
 
 def _kept() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    found = of_this_code(json.loads(KEPT.read_text()), _code()) if KEPT.exists() else {}
     for name in ("runs", "predicted", "bandwidth", "auto", "accuracy"):
         found.setdefault(name, {})
     return found

@@ -42,7 +42,7 @@ def predicted(run: TrainRun, redundancy: str | None) -> float:
     """Return the seconds of a step with copies, from what operations took in a run without."""
     from workbench.training.simulate.workload import PlanWork
 
-    return PlanWork(measured(run), "1f1b", run.microbatches, redundancy).unit((frozenset(),)).seconds
+    return float(PlanWork(measured(run), "1f1b", run.microbatches, redundancy).unit((frozenset(),)).seconds)
 
 
 def figures_of(microbatches: int, rounds: list[dict[str | None, tuple[float, float]]]) -> list[Figure]:

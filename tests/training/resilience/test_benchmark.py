@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import training_chaos as chaos
+from benchmarks import training_links as links
 from benchmarks import training_overhead as overhead
 
 
@@ -42,6 +43,20 @@ def test_an_interrupted_benchmark_goes_on(tmp_path: Path, capsys: pytest.Capture
     assert figures["threads: workers lost"].value == 5
     chaos.several("processes", work, range(1), log, lambda: None)  # another part has runs of its own
     assert ran[-1] == 0
+
+
+def test_only_runs_of_the_same_code_are_put_together() -> None:
+    def run(pace: float, code: str | None) -> dict[str, Any]:
+        return {"pace": pace} if code is None else {"pace": pace, "code": code}
+
+    kept = {
+        "runs": {"1 Gbit": {"ddp": [run(80.0, None), run(100.0, "old"), run(140.0, "new")], "1f1b": [run(9.0, "old")]}},
+        "predicted": {"1 Gbit": {"ddp": 0.9}}, "accuracy": {"ddp": {"0": run(1.0, "old"), "1": run(2.0, "new")}},
+    }  # fmt: skip
+    found = links.of_this_code(kept, "new")
+    assert found["runs"] == {"1 Gbit": {"ddp": [run(140.0, "new")], "1f1b": []}}
+    assert found["accuracy"] == {"ddp": {"1": run(2.0, "new")}} and found["predicted"] == kept["predicted"]
+    assert links._now([0.1])["code"] == links._code() and len(kept["runs"]["1 Gbit"]["ddp"]) == 3
 
 
 @pytest.mark.parametrize(("failover", "met"), [(0.1, True), (0.5, False), (0.0, None)])
