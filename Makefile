@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 # The constraint also has to reach the isolated environment that builds the JupyterLab extension.
 PIP    := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 SETUP  := pyproject.toml constraints.txt
-LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/package.json workbench/notebook/static/*.js)
+LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/style/*.css extensions/workbench-lab/schema/*.json \
+          extensions/workbench-lab/package.json workbench/notebook/static/*.js)
 
 .PHONY: demo test test-slow lint lab docs bench lock clean
 

@@ -136,6 +136,7 @@ ROUTES = [
     ("GET", "workbench/video?path=cam.mp4"),
     ("HEAD", "workbench/video?path=cam.mp4"),
     ("GET", "workbench/status"),
+    ("GET", "workbench/tour"),
 ]
 
 
@@ -405,6 +406,14 @@ def test_videos_stay_inside_the_root(server: Server, tmp_path: Path) -> None:
         assert status == wanted, path
         assert "film" not in str(content) and "secret" not in str(content), path
     assert server.call("GET", "workbench/video")[0] == 400
+
+
+def test_the_tour_is_the_notebook_of_the_demo(server: Server) -> None:
+    from workbench.cli import tour
+
+    status, content, headers = server.call("GET", "workbench/tour")
+    assert (status, content) == (200, json.loads(tour().read_text("utf-8")))
+    assert headers["Content-Type"] == "application/json"
 
 
 def test_status_is_what_the_doctor_says(server: Server) -> None:

@@ -282,6 +282,21 @@ class StatusHandler(_Handler):
         self.answer(200, {"ok": doctor.ok(found), "rows": [row._asdict() for row in found]})
 
 
+class TourHandler(_Handler):
+    """`GET workbench/tour`."""
+
+    @_guarded
+    async def get(self) -> None:
+        """Answer with the notebook of the tour, which the launcher's card copies to the reader's folder."""
+        from workbench.cli import tour
+
+        try:
+            path = await _aside(tour)
+        except WorkbenchError as error:
+            raise HTTPError(404, " ".join(error.lines())) from error
+        self.finish(await _aside(path.read_bytes))
+
+
 def handlers(base_url: str) -> list[tuple[str, type[_Handler]]]:
     """Return the routes below the server's base URL."""
     run_id = r"(?P<run_id>[0-9a-f]{32})"
@@ -292,6 +307,7 @@ def handlers(base_url: str) -> list[tuple[str, type[_Handler]]]:
         (r"report", ReportHandler),
         (r"video", VideoHandler),
         (r"status", StatusHandler),
+        (r"tour", TourHandler),
     ]
     return [(url_path_join(base_url, "workbench", path), handler) for path, handler in routes]
 

@@ -5,7 +5,12 @@ import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { again } from './again';
 import { language } from './language';
+import { launcher } from './launcher';
+import { reports } from './report';
+import { runs } from './runs';
+import { settings } from './settings';
+import { video } from './video';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [again, language];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [settings, again, language, runs, reports, video, launcher];
 
 export default plugins;

@@ -5,13 +5,14 @@ import { LanguageSupport, StreamLanguage } from '@codemirror/language';
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import type { ICellModel } from '@jupyterlab/cells';
 import { isCodeCellModel } from '@jupyterlab/cells';
-import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
+import { EditorExtensionRegistry, IEditorExtensionRegistry, IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { INotebookTracker } from '@jupyterlab/notebook';
-import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { Signal } from '@lumino/signaling';
 
 import { diffParser } from './diff';
+import { magicLines } from './magiclines';
+import { IWorkbenchSettings } from './tokens';
 import { vqueryParser } from './vquery';
 
 /** The MIME type of a cell that starts with the magic. `text/x-diff` itself is that of patches. */
@@ -84,15 +85,15 @@ function watchNotebook(panel: NotebookPanel, highlighting: Highlighting): void {
 
 export const language: JupyterFrontEndPlugin<void> = {
   id: 'workbench-lab:language',
-  description: 'Colours the cells of query magics.',
+  description: 'Colours the cells and lines of magics.',
   autoStart: true,
-  requires: [IEditorLanguageRegistry, INotebookTracker],
-  optional: [ISettingRegistry],
+  requires: [IEditorLanguageRegistry, IEditorExtensionRegistry, INotebookTracker, IWorkbenchSettings],
   activate: (
     _app: JupyterFrontEnd,
     languages: IEditorLanguageRegistry,
+    extensions: IEditorExtensionRegistry,
     notebooks: INotebookTracker,
-    registry: ISettingRegistry | null
+    settings: IWorkbenchSettings
   ) => {
     const highlighting = new Highlighting();
     languages.addLanguage({
@@ -115,14 +116,15 @@ export const language: JupyterFrontEndPlugin<void> = {
     };
     notebooks.widgetAdded.connect((_, panel) => watch(panel));
     notebooks.forEach(watch);
-    if (registry !== null) {
-      void registry.load('workbench-lab:language').then(settings => {
-        const read = () => {
-          highlighting.on = settings.get('highlightMagics').composite !== false;
-        };
-        settings.changed.connect(read);
-        read();
-      });
-    }
+    extensions.addExtension({
+      name: 'workbench-lab:magic-lines',
+      factory: () => EditorExtensionRegistry.createImmutableExtension(magicLines)
+    });
+    const read = () => {
+      highlighting.on = settings.highlightMagics;
+      document.body.classList.toggle('wb-colour-magics', settings.highlightMagics);
+    };
+    settings.changed.connect(read);
+    read();
   }
 };

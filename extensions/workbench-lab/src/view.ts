@@ -15,6 +15,7 @@ import ranked from './esm/ranked.js';
 import run from './esm/run.js';
 import timeline from './esm/timeline.js';
 import { ASK, type IModule, PlainModel, shareTime } from './model';
+import { ask, route } from './server';
 
 export const MIME_TYPE = 'application/vnd.workbench.view+json';
 
@@ -33,6 +34,16 @@ function assetUrl(element: Element): string | null {
     return url;
   }
   return /^([a-z][a-z0-9+.-]*:|\/\/)/i.test(url) ? null : url;
+}
+
+/** Return the address at which our server gives a video in parts, or null where it does not. */
+async function videoRoute(path: string): Promise<string | null> {
+  try {
+    const url = route('video', { path: decodeURIComponent(path) });
+    return (await ask(url, { method: 'HEAD' })).ok ? url : null;
+  } catch {
+    return null; // no server at all, or no path
+  }
 }
 
 function readViews(data: unknown): IView[] {
@@ -100,7 +111,9 @@ export class ViewRenderer extends Widget implements IRenderMime.IRenderer {
       url = state.source;
     }
     if (url !== null && !url.startsWith('data:') && this.options.resolver) {
-      url = await this.options.resolver.getDownloadUrl(await this.options.resolver.resolveUrl(url));
+      const path = await this.options.resolver.resolveUrl(url);
+      url = view.module === 'player' ? await videoRoute(path) : null;
+      url ??= await this.options.resolver.getDownloadUrl(path);
     }
     if ('asset' in state || view.module === 'player') {
       state.asset = url ?? '';
