@@ -93,6 +93,36 @@ def test_errors_of_the_user_are_raised_as_they_are(workers: Any) -> None:
     assert repr(run).endswith("failed")
 
 
+@pytest.mark.parametrize(
+    "without",
+    [lambda output, target: output.detach().square().mean(), lambda output, target: output.argmax(1).sum().float()],
+    ids=["detached", "whole numbers"],
+)
+def test_a_loss_that_nothing_can_be_learnt_from_is_told(workers: Any, without: Any) -> None:
+    model = nets.mlp()
+    run = start(model, loss=without)
+    with pytest.raises(errors.TrainingError) as caught:
+        run.result(timeout=240)
+    assert caught.value.message == "The loss depends on no weight that is trained: nothing would be learnt."
+    assert run.steps == 0 and nets.same(model, nets.mlp())
+
+
+def test_a_dataset_that_has_less_than_it_says_ends_the_run(workers: Any) -> None:
+    class Short(torch.utils.data.Dataset):  # type: ignore[type-arg,misc]
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> Any:
+            x, y = nets.samples()
+            return x[:40][index], y[:40][index]
+
+    model = nets.mlp()
+    run = start(model, data=torch.utils.data.DataLoader(Short(), batch_size=nets.BATCH), shuffle=False)
+    with pytest.raises(IndexError, match="out of bounds"):
+        run.result(timeout=240)
+    assert run.state == "failed" and run.steps == 2 and not nets.same(model, nets.mlp())  # those two are kept
+
+
 def test_not_a_number_is_told_with_its_place(workers: Any) -> None:
     model = nets.mlp(norm=False)
     x, y = nets.samples()

@@ -284,6 +284,11 @@ class Runner:
                     f"loss(output, target) must give one number; it gave {_shape(loss)}.",
                     'Use the mean over the samples (reduction="mean").',
                 )
+            if not loss.requires_grad:
+                raise errors.TrainingError(
+                    "The loss depends on no weight that is trained: nothing would be learnt.",
+                    "Return float tensors, without argmax, detach() or no_grad() between the weights and the loss.",
+                )
             flight.loss = loss * flight.scale
 
     def _backward(self, op: Op) -> tuple[int, float]:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["KEPT", "MANIFEST", "Hold", "claim", "complete", "hold", "remove", "s
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+TRIES, NAP = 20, 0.02  # to have a lock that another one has, and seconds between two
 KEPT = 2  # checkpoints of a run that stay, beside those that were asked for
 
 
@@ -68,9 +70,11 @@ def hold(folder: Path) -> Hold:
 
 def claim(root: Path) -> Hold | None:
     """Make a run's folder, and say that the run goes on; None if another one has it."""
-    root.mkdir(parents=True, exist_ok=True)
-    with suppress(OSError):
-        return Hold(root / LOCK, alone=True, make=True)
+    for _ in range(TRIES):
+        root.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            return Hold(root / LOCK, alone=True, make=True)
+        time.sleep(NAP)  # who tidies has it for a moment
     return None
 
 
