@@ -618,7 +618,7 @@ def normal(node: tree.Node, names: dict[str, str], depth: int = 0) -> Any:
     if isinstance(node, tree.OwnRelation):
         given = [names.get(name, name) for name in node.arguments]
     if isinstance(node, tree.Inner):
-        given = [(its, names.get(mine, mine)) for its, mine in node.given]  # type: ignore[misc]
+        given = sorted(names.get(mine, mine) for _, mine in node.given)
     rest = []
     for item in fields(node):
         value = getattr(node, item.name)

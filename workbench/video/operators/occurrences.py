@@ -61,7 +61,7 @@ class Occurrences:
         number = np.full(len(self.ids), -1)
         number[kept] = np.arange(len(kept))
         binding, position = np.divmod(self.matched, self.base)
-        here = number[binding] >= 0
+        here = number[binding] >= 0  # numbers grow, so the keys stay in order
         matched = number[binding[here]] * self.base + position[here]
         return replace(self, ids=self.ids[kept], spans=self.spans.of(number[self.spans.binding]), matched=matched)
 
@@ -157,6 +157,14 @@ class Joiner:
                 else:
                     keep &= mine != theirs
         return keep
+
+    def once(self, part: Occurrences) -> Occurrences:
+        """Return a part without the bindings of which another with exchanged tracks stands for the same."""
+        keep = np.ones(len(part.ids), bool)
+        for one, other in self.ordered:
+            if one in part.names and other in part.names:
+                keep &= part.ids[:, part.names.index(one)] < part.ids[:, part.names.index(other)]
+        return part if keep.all() else replace(part, spans=part.spans.take(keep[part.spans.binding])).compact()
 
     def projected(self, part: Occurrences, names: tuple[str, ...]) -> Occurrences:
         """Return a part for fewer variables: the spans of all bindings that agree on these, joined."""

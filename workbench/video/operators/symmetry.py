@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from workbench.video.language.rename import renamed
-from workbench.video.language.tree import And, Compare, Measure, Node, Or, Relation, Variable
+from workbench.video.language.tree import And, Compare, Inner, Measure, Node, Or, Relation, Variable
 
 __all__ = ["symmetric_pairs"]
 
@@ -45,6 +45,9 @@ def _normal(node: Node, bound: Mapping[str, str]) -> str:
             if not swap:
                 parts.append(f"{item.name}={bound.get(value, value)!r}")
             continue
+        if isinstance(node, Inner) and item.name == "given":
+            # the condition inside speaks of these already: by which names they go there makes no difference
+            value = tuple(sorted(bound.get(mine, mine) for _, mine in node.given))
         parts.append(f"{item.name}={_value(value, bound)}")
     if swap:
         assert isinstance(node, (Relation, Measure))

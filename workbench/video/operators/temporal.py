@@ -274,7 +274,7 @@ class Temporal:
             self.properties, variables, node.where, self.types, self.naive, self.planned, False, self.stats
         )  # fmt: skip
         names = tuple(variable.name for variable in self._variables(mine))
-        return inner._joiner.projected(inner.answer(alive), names)
+        return self._joiner.once(inner._joiner.projected(inner.answer(alive), names))
 
     def _tracks_of(self, name: str) -> Ints:
         (variable,) = self._variables((name,))
