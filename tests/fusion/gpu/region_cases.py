@@ -8,18 +8,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from workbench.fusion.capture.fx.backend import decompositions
+from tests.fusion.gpu.compiling import compiled
 from workbench.fusion.capture.fx.checking import EagerCall
-from workbench.fusion.capture.fx.program import program
-from workbench.fusion.capture.fx.randoms import numbered
-from workbench.fusion.capture.fx.regions import cut
-from workbench.fusion.gpu.launch import compile_region
-from workbench.fusion.gpu.tasks import Unsupported
 
 CASES: dict[str, Callable[[], Any]] = {}
 
@@ -28,30 +23,6 @@ def case(function: Callable[[], Any]) -> Callable[[], Any]:
     """Add a case under its function's name."""
     CASES[function.__name__] = function
     return function
-
-
-def compiled(function: Callable[..., Any], made: list[Any], **options: Any) -> Callable[..., Any]:
-    """Return a function whose regions are kernels; they are added to a list."""
-    from torch._dynamo.backends.common import aot_autograd
-
-    def graph(gm: Any, _: Sequence[Any]) -> Callable[..., Any]:
-        def call(region: Any) -> Any:
-            try:
-                made.append(compile_region(region))
-            except Unsupported:
-                return EagerCall(region)
-            return made[-1]
-
-        return program(cut(numbered(gm)), call)
-
-    backend = aot_autograd(
-        fw_compiler=graph,
-        bw_compiler=graph,
-        inference_compiler=graph,
-        decompositions=decompositions(),
-        keep_inference_input_mutations=True,
-    )
-    return torch.compile(function, backend=backend, **options)
 
 
 def error(found: Any, wanted: Any) -> float:
@@ -119,13 +90,26 @@ def inputs_that_share_memory() -> Any:
 
 @case
 def lengths_that_change() -> Any:
-    made: list[Any] = []
-    run = compiled(lambda x: torch.softmax(x, -1) / x.shape[0], made, dynamic=True)
-    worst = 0.0
-    for n in (5, 9, 33):
-        x = normal(n, 24)
-        worst = max(worst, error(run(x), torch.softmax(x, -1) / n))
-    return {"error": worst, "regions": len(made), "forms": [len(each.forms) for each in made]}
+    """Functions for lengths of which none was there before: how many kernels there are for all of them."""
+
+    def norm(x: Any, w: Any) -> Any:
+        return torch.softmax(x * w, -1) / x.shape[0] + x.mean(1, keepdim=True)
+
+    def several(x: Any, w: Any) -> Any:
+        return torch.exp(x) * w, x.sin() + 1, (x * x).sum(1)
+
+    found = {}
+    for function in (norm, several):
+        made: list[Any] = []
+        run = compiled(function, made, dynamic=True)
+        worst = 0.0
+        for n in (5, 9, 33, 70, 128):
+            x, w = normal(n, 24), normal(24)
+            worst = max(worst, error(run(x, w), function(x, w)))
+        texts = {each.text for call in made for form in call.forms.values() for each in form.program.sources}
+        forms = [len(each.forms) for each in made]
+        found[function.__name__] = {"error": worst, "regions": len(made), "forms": forms, "kernels": len(texts)}
+    return found
 
 
 @case

@@ -130,7 +130,9 @@ def _compiled(source: Source, arch: str) -> CompiledKernel:
     from triton.compiler import ASTSource
 
     number = target_of(arch)
-    signature = {each.name: f"*{TYPES[each.storage][0]}" for each in source.arguments}
+    signature = {
+        each.name: f"{'' if each.what == 'number' else '*'}{TYPES[each.storage][0]}" for each in source.arguments
+    }
     attrs = {(k,): [["tt.divisibility", 16]] for k, each in enumerate(source.arguments) if _aligned(each)}
     made = triton.compile(
         ASTSource(function_of(source), signature, {}, attrs),
@@ -213,5 +215,7 @@ def resident_blocks(number: int, registers: int, warps: int, shared: int) -> int
 
 
 def _aligned(argument: Argument) -> bool:
+    if argument.what == "number":
+        return argument.size % 16 == 0
     node = argument.node
     return node.data.aligned if node is not None and isinstance(node.data, Spec) else True

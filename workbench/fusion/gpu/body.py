@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +55,7 @@ class Tile:
     warps: int
 
 
-def tile_of(task: Task, units: int, small: int = WHOLE) -> Tile:
+def tile_of(task: Task, units: int, small: int = WHOLE, symbolic: bool = False) -> Tile:
     """Return how a task is cut.
 
     Parameters
@@ -64,11 +65,13 @@ def tile_of(task: Task, units: int, small: int = WHOLE) -> Tile:
         Of the device.
     small : int
         Elements that a row may have to be held whole.
+    symbolic : bool
+        Whether the cut is to be the same for any number of rows.
     """
     sides = [int(side[1:]) for side in task.sides]
     longest = max(sides, default=1)
     if task.mode == "flat":
-        columns = min(1024, power_of_two(longest))
+        columns = 1024 if symbolic else min(1024, power_of_two(longest))
         return Tile(1, columns, True, 1, columns, math.ceil(longest / columns), 4)
     first = task.works[0]
     moving = [axis for axis in first.axes if axis is not None]
@@ -91,13 +94,13 @@ def tile_of(task: Task, units: int, small: int = WHOLE) -> Tile:
         return Tile(rows, 1, True, 1, 1, math.ceil(task.rows / rows), 4)
     whole = longest <= small
     columns = power_of_two(longest) if whole else 2048
-    rows = max(1, min(2048 // columns, power_of_two(task.rows)))
-    while rows * columns > 256 and rows > 1 and task.rows / rows < units:
+    rows = max(1, 512 // columns if symbolic else min(2048 // columns, power_of_two(task.rows)))
+    while not symbolic and rows * columns > 256 and rows > 1 and task.rows / rows < units:
         rows //= 2
     count = math.ceil(task.rows / rows)
     warps = max(1, min(16, rows * columns // 512))
     if task.across:
-        pieces = max(1, min(count, _below(2 * units)))
+        pieces = _below(2 * units) if symbolic else max(1, min(count, _below(2 * units)))
         return Tile(rows, columns, True, pieces, rows, pieces, warps)
     return Tile(rows, columns, whole, 1, longest, count, warps)
 
@@ -164,8 +167,9 @@ class Body(Merging):
         #: values known in the block and in those around it
         self.scopes: list[dict[Any, str]] = [{}]
         self.side = ""
-        self.low = "0"
         self.long = False
+        #: whether the text is to be the same for any number of rows
+        self.symbolic = False
 
     def write(self) -> str:
         """Return the text of the function's parameters and body, without its name."""
@@ -181,7 +185,8 @@ class Body(Merging):
                     self.line(f"m{side} = {side} < {side[1:]}")
         if task.across:
             self.begin_across()
-            self.line(f"for q in range(t, {math.ceil(task.rows / rows)}, {tile.pieces}):")
+            many = f"(n + {rows - 1}) // {rows}" if self.symbolic else math.ceil(task.rows / rows)
+            self.line(f"for q in range(t, {many}, {tile.pieces}):")
             self.deeper()
             self.line(f"r = q * {rows} + tl.arange(0, {rows})[:, None]")
         elif task.mode == "split":
@@ -190,7 +195,7 @@ class Body(Merging):
             self.line(f"low = piece * {tile.length}")
         elif task.mode == "rows":
             self.line(f"r = t * {rows} + tl.arange(0, {rows})[:, None]")
-        if task.mode != "flat" and task.rows % rows:
+        if task.mode != "flat" and self.ragged:
             self.line(f"rm = r < {'n' if task.mode == 'rows' else task.rows}")
         if task.mode == "flat":
             (self.side,) = task.sides or ["c1"]
@@ -205,7 +210,17 @@ class Body(Merging):
             self.end_across()
         names = ["t", "n", *self.slots.names.values()]
         text = "\n".join(self.lines)
+        if task.mode == "flat":  # the same for all lengths
+            [side] = task.sides or ["c1"]
+            text = re.sub(rf"\b(m?){side}\b", r"\1c", text)
         return f"({', '.join(names)}):\n{text}\n"
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the last tile of rows may have less of them."""
+        return bool(self.task.rows % self.tile.rows) or (
+            self.symbolic and self.task.mode == "rows" and self.tile.rows > 1
+        )
 
     # stages
 
@@ -287,7 +302,7 @@ class Body(Merging):
     def mask_of(self, sides: set[str]) -> str:
         """Return the condition that a position is there; "" if it always is."""
         found = []
-        if "r" in sides and self.task.rows % self.tile.rows:
+        if "r" in sides and self.ragged:
             found.append("rm")
         for side in sorted(sides - {"r"}):
             if self.task.mode == "flat" or (

@@ -85,10 +85,21 @@ def planned_region(region: Region, model: DeviceModel, inputs: Sequence[Any] = (
     values: list[Any] = [leaf(each) if isinstance(each, Spec) else each for each in known]
     stored = [str(each).removeprefix("torch.") if each is not None else None for each in region.storage_out]
     roots, looks = ordered(region.build(values), region)
-    found = planned([_copied(each) for each in roots], model, stored)
+    found = planned([_copied(each) for each in roots], model, stored, _symbolic(region))
     found.looks = looks
     found.leaves = [each for each in values if isinstance(each, Expr)]
     return found
+
+
+def _symbolic(region: Region) -> bool:
+    """Whether some length of a region is known only when it runs."""
+    import torch
+
+    from workbench.fusion.capture.fx.calls import value_of
+    from workbench.fusion.capture.fx.regions import is_tensor
+
+    lengths = [d for node in region.inputs if is_tensor(node) for d in value_of(node).shape]
+    return any(isinstance(d, torch.SymInt) for d in lengths)
 
 
 def given(value: Any) -> Any:

@@ -135,6 +135,8 @@ class Program:
                 if number not in room.barriers:
                     room.barriers[number] = torch.zeros(1, dtype=torch.int64, device=device)
                 args.append(room.barriers[number])
+            elif each.what == "number":
+                args.append(each.size)
             elif each.what == "table":
                 args.append(self.table(number, known, device, room))
             else:

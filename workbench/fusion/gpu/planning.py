@@ -64,7 +64,9 @@ class Planned:
         return [each for each in self.sources if each is not None]
 
 
-def planned(roots: Sequence[Expr], model: DeviceModel, stored: Sequence[str | None] = ()) -> Planned:
+def planned(
+    roots: Sequence[Expr], model: DeviceModel, stored: Sequence[str | None] = (), symbolic: bool = False
+) -> Planned:
     """Return the kernels of a graph.
 
     Parameters
@@ -74,6 +76,8 @@ def planned(roots: Sequence[Expr], model: DeviceModel, stored: Sequence[str | No
         Of a GPU.
     stored : sequence of str or None
         For each root the type that it is stored in, None for its own.
+    symbolic : bool
+        Whether kernels serve any number of rows.
     """
     rewritten, became = _ends(*optimise(roots, moments=True))
     form = formed(rewritten)
@@ -96,7 +100,7 @@ def planned(roots: Sequence[Expr], model: DeviceModel, stored: Sequence[str | No
     for number, groups in enumerate(found.launches):
         name = f"k{number}_{groups[-1].roots[-1].node.name}"
         try:
-            found.sources.append(emit(name, groups, parts, model.limits, storage))
+            found.sources.append(emit(name, groups, parts, model.limits, storage, symbolic=symbolic))
         except Unsupported as reason:
             found.sources.append(None)
             found.reasons.append((groups[-1].roots[-1].node, str(reason)))

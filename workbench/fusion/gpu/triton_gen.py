@@ -35,15 +35,15 @@ class Argument:
     Attributes
     ----------
     name : str
-    what : {"array", "part", "table", "barrier"}
-        An input or output; partial results; addresses and sizes; the counter of a barrier.
+    what : {"array", "part", "table", "barrier", "number"}
+        An input or output; partial results; addresses and sizes; the counter of a barrier; a length.
     node : Expr or None
     number : int
         Of several partial results of a node.
     storage : str
         Name of the stored type.
     size : int
-        Elements of partial results.
+        Elements of partial results, or the length itself.
     """
 
     name: str
@@ -123,6 +123,7 @@ def emit(
     storage: Callable[[Expr], str],
     warps: int = 0,
     whole: int = WHOLE,
+    symbolic: bool = False,
 ) -> Source:
     """Return the kernel of the groups of one launch.
 
@@ -139,6 +140,8 @@ def emit(
         Of a block, if it is to be more than the tiles ask for.
     whole : int
         Elements of a row that tiles hold whole.
+    symbolic : bool
+        Whether lengths of rows are arguments, so that one kernel serves any of them.
 
     Raises
     ------
@@ -148,9 +151,9 @@ def emit(
     launch = launch_of(groups, parts, limits)
 
     def again(warps: int, whole: int) -> Source:
-        return emit(name, groups, parts, limits, storage, warps, whole)
+        return emit(name, groups, parts, limits, storage, warps, whole, symbolic)
 
-    found = _Emitting(name, launch, parts, limits, storage, warps, whole).source()
+    found = _Emitting(name, launch, parts, limits, storage, warps, whole, symbolic).source()
     found.again = again
     return found
 
@@ -165,9 +168,10 @@ class _Emitting:
         storage: Callable[[Expr], str],
         warps: int,
         whole: int,
+        symbolic: bool,
     ) -> None:
         self.name, self.launch, self.parts, self.limits, self.storage = name, launch, parts, limits, storage
-        self.whole, self.warps = whole, warps
+        self.whole, self.warps, self.symbolic = whole, warps, symbolic
         self.reach = launch.reach
         self.tile = {id(task): self.tiled(task) for task in launch.tasks}
         self.left = {id(work.node): (work, task) for task in launch.tasks for work in task.partial}
@@ -180,14 +184,14 @@ class _Emitting:
 
     def tiled(self, task: Task) -> Tile:
         """Return how a task is cut: its rows are held whole if they fit the registers, else walked in steps."""
-        tile = tile_of(task, self.limits.units, self.whole)
+        tile = tile_of(task, self.limits.units, self.whole, self.symbolic)
         if task.mode == "rows" and not tile.whole and len(task.sides) > 1:
             raise Unsupported("registers over limit")
         if task.mode != "rows" or not tile.whole or task.works[0].how == "finish":
             return tile
         warps = fitted(max(tile.warps, self.warps), tile.rows * tile.columns, live_values(task, self.reach))
         if not warps and loops(task):
-            return tile_of(task, self.limits.units, tile.columns // 2)
+            return tile_of(task, self.limits.units, tile.columns // 2, self.symbolic)
         return replace(tile, warps=max(warps or MOST_WARPS, self.warps))
 
     def find_stored(self) -> set[int]:
@@ -244,6 +248,7 @@ class _Emitting:
         reach = self.reach[id(task.works[0].node)]
         merged = {key: phase for key, phase in self.scalars.items() if phase <= task.phase}
         body = Body(task, reach, lambda node: id(node) in self.stored, merged, self.storage, tile)
+        body.symbolic = self.symbolic
         body.long = any(self.far(work) for work in task.works if work.how != "finish")
         body.merges = {}  # type: ignore[attr-defined]
         for work in task.works:
@@ -300,16 +305,24 @@ class _Emitting:
             return f"s{list(self.scalars).index(id(node))}"
         return self.argument(what, node, number).name
 
+    def number(self, value: int) -> str:
+        """Return a length in the text: an argument if it is to serve others too."""
+        if not self.symbolic:
+            return str(value)
+        name = f"n{sum(each.what == 'number' for each in self.arguments.values())}"
+        self.arguments["number", name] = Argument(name, "number", None, 0, "int64" if value > FAR else "int32", value)
+        return name
+
     # calls
 
     def direct_calls(self, number: int, members: list[_Part], begin: int) -> list[str]:
         """Return the branch of each task: a condition, and the call."""
         found = []
         for each in members:
-            args = [f"t - {begin}" if begin else "t", str(each.size)]
+            args = [f"t - {self.number(begin)}" if begin else "t", self.number(each.size)]
             args += [self.actual(key) for key in each.body.slots.keys]
             begin += each.tile.count
-            found.append(f"{begin}:{self.name}_{number}({', '.join(args)})")
+            found.append(f"{self.number(begin)}:{self.name}_{number}({', '.join(args)})")
         return found
 
     def table_call(self, number: int, members: list[_Part], begin: int) -> list[str]:
@@ -327,7 +340,7 @@ class _Emitting:
             self.table += [at, each.size, *[self.argument_of("", *slots[k]) for k in own]]
             at += each.tile.count
         lines = []
-        if len(counts) == 1:
+        if len(counts) == 1 and not self.symbolic:
             [count] = counts
             lines.append(
                 f"row = table + {rows} + ((t - {begin}) // {count}) * {width}"
@@ -338,9 +351,10 @@ class _Emitting:
             places = len(self.table)
             for k, each in enumerate(members):
                 self.table += [rows + k * width] * each.tile.count
-            lines.append(f"row = table + tl.load(table + {places} + t - {begin})")
-        size = "(tl.load(row + 1)).to(tl.int32)" if len(sizes) > 1 else str(members[0].size)
-        if len(sizes) > 1 and all(each % 16 == 0 for each in sizes):
+            lines.append(f"row = table + tl.load(table + {places} + t - {self.number(begin) if begin else 0})")
+        loaded = len(sizes) > 1 or self.symbolic
+        size = "(tl.load(row + 1)).to(tl.int32)" if loaded else str(members[0].size)
+        if loaded and not self.symbolic and all(each % 16 == 0 for each in sizes):
             size = f"tl.multiple_of({size}, 16)"
         args = ["t - tl.load(row).to(tl.int32)", size]
         names: dict[int, str] = {}
@@ -353,7 +367,7 @@ class _Emitting:
             names[k] = f"tl.multiple_of({text}, 16)" if aligned else text
         args += [names[k] if k in names else self.actual(first[k]) for k in range(len(first))]
         lines.append(f"{self.name}_{number}({', '.join(args)})")
-        return [f"{at}:" + "\n".join(lines)]
+        return [f"{self.number(at)}:" + "\n".join(lines)]
 
     def main(self, phases: list[list[str]], tiles: list[int]) -> str:
         lines: list[str] = []
@@ -367,7 +381,7 @@ class _Emitting:
                 continue
             pad = "    "
             if several:
-                lines.append(f"    for t in range(tl.program_id(0), {tiles[phase]}, tl.num_programs(0)):")
+                lines.append(f"    for t in range(tl.program_id(0), {self.number(tiles[phase])}, tl.num_programs(0)):")
                 pad = "        "
             else:
                 lines.append("    t = tl.program_id(0)")
