@@ -6,12 +6,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import PATIENCE, Lab, wait_idle
-from tests.browser.test_lab import SPEC
+from tests.browser.conftest import PATIENCE, Lab, command, wait_idle
+from tests.browser.readable import poor
+from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
 from workbench.notebook import runs
 
@@ -104,3 +106,113 @@ def test_runs_of_all_kernels_are_listed_cancelled_and_cleared(lab: Lab, page: An
     page.get_by_role("button", name="Clear ended").press("Space")
     page.get_by_text("No runs.").wait_for()
     assert page.evaluate("window.taken") is None
+
+
+def test_a_report_is_saved_described_and_downloaded(lab: Lab, page: Any) -> None:
+    back(page)
+    page.evaluate(f"{NOTEBOOK}.content.widgets[3].model.sharedModel.setSource('# written last')")
+    page.get_by_role("button", name="Report", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("About ").wait_for(timeout=PATIENCE)
+    assert "# written last" in (lab.folder / "work.ipynb").read_text("utf-8")
+    sizes = [dialog.locator("[role=status]").inner_text()]
+    for hide in (True, False):
+        dialog.get_by_label("Hide code").set_checked(hide)
+        page.wait_for_function(
+            "before => { const now = document.querySelector('.wb-report-dialog [role=status]').innerText;"
+            " return now.startsWith('About') && now !== before; }", arg=sizes[-1], timeout=PATIENCE
+        )  # fmt: skip
+        sizes.append(dialog.locator("[role=status]").inner_text())
+    assert sizes[0] == sizes[2] != sizes[1]
+    dialog.get_by_label("Hide code").check()
+    with page.expect_download(timeout=PATIENCE) as caught:
+        dialog.get_by_role("button", name="Download").click()
+    assert caught.value.suggested_filename == "work.html"
+    html = Path(caught.value.path()).read_text("utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    assert "written last" not in html
+    page.evaluate(f"{NOTEBOOK}.content.widgets[3].model.sharedModel.setSource({json.dumps(FUSE)})")
+
+
+def test_a_video_of_the_file_browser_is_queried(lab: Lab, page: Any) -> None:
+    (lab.folder / "gate 1 query.ipynb").unlink(missing_ok=True)
+    begin(page, "filebrowser:activate")
+    begin(page, "filebrowser:go-to-path", path="/", dontShowBrowser=False)
+    entry = page.locator(".lm-Menu-item", has_text="Query This Video")
+    page.locator(".jp-DirListing-item", has_text="notes.txt").click(button="right")
+    page.locator(".lm-Menu-item", has_text="Rename").wait_for()
+    assert not entry.is_visible()
+    page.keyboard.press("Escape")
+    page.locator(".jp-DirListing-item", has_text="gate 1.mp4").click(button="right")
+    entry.click()
+    page.wait_for_function(f"{NOTEBOOK}?.context?.path === 'gate 1 query.ipynb'", timeout=PATIENCE)
+    stored = json.loads((lab.folder / "gate 1 query.ipynb").read_text("utf-8"))
+    first, second = ("".join(cell["source"]) for cell in stored["cells"])
+    assert first == "%load_ext workbench"
+    assert second.startswith('%%vquery "gate 1.mp4" ')
+    assert stored["metadata"]["kernelspec"]["name"] == "python3"
+    page.wait_for_function(f"{NOTEBOOK}.content.activeCellIndex === 1")
+
+
+def test_the_launcher_opens_the_tour(lab: Lab, page: Any) -> None:
+    begin(page, "launcher:create")
+    card = page.locator(".jp-LauncherCard:visible", has_text="Tour of Workbench").first
+    card.wait_for()
+    card.click()
+    page.wait_for_function(f"{NOTEBOOK}?.context?.path === '00_tour.ipynb'", timeout=PATIENCE)
+    cells = json.loads((lab.folder / "00_tour.ipynb").read_text("utf-8"))["cells"]
+    tour = json.loads((Path(__file__).parents[2] / "notebooks" / "00_tour.ipynb").read_text("utf-8"))["cells"]
+    assert [cell["source"] for cell in cells] == [cell["source"] for cell in tour]
+
+
+def test_lines_of_magics_are_coloured_unless_they_shall_not_be(lab: Lab, page: Any) -> None:
+    back(page)
+    seen = """() => {
+      const cell = window.jupyterapp.shell.currentWidget.content.widgets[3].node;
+      return ['meta', 'attributeName', 'string'].map(style => {
+        const all = [...cell.querySelectorAll(`.wb-magic-${style}`)];
+        return [all.map(each => each.textContent).join(''), getComputedStyle(all[0]).color];
+      });
+    }"""
+    page.evaluate(f"{NOTEBOOK}.content.scrollToItem(3)")
+    page.locator(".wb-magic-meta").first.wait_for()
+    words, colours = zip(*page.evaluate(seen), strict=True)
+    assert words == ("%%fuse", "--explain--compare", "numpy,pandas")
+    assert len(set(colours)) == 3
+    assert page.evaluate(f"{NOTEBOOK}.content.widgets[3].model.mimeType") == "text/x-ipython"
+    settings = "lab/api/settings/workbench-lab:plugin"
+    assert lab.call("PUT", settings, {"raw": '{"highlightMagics": "no"}'})[0] == 400  # its schema is there
+    assert lab.call("PUT", settings, {"raw": '{"highlightMagics": false, "hideCode": true}'})[0] == 204
+    try:
+        page.reload()
+        wait_idle(page)
+        page.wait_for_function("!document.body.classList.contains('wb-colour-magics')")
+        page.evaluate(f"{NOTEBOOK}.content.scrollToItem(3)")
+        page.locator(".wb-magic-meta").first.wait_for()
+        assert len({colour for _, colour in page.evaluate(seen)}) < 3
+        page.get_by_role("button", name="Report", exact=True).click()
+        assert page.get_by_role("dialog").get_by_label("Hide code").is_checked()
+        page.keyboard.press("Escape")
+    finally:
+        assert lab.call("PUT", settings, {"raw": "{}"})[0] == 204
+
+
+@pytest.mark.slow
+def test_panel_and_dialog_are_readable_in_both_themes(lab: Lab, page: Any) -> None:
+    SHOTS.mkdir(exist_ok=True)
+    back(page)
+    for number, state in enumerate(("running", "finished", "cancelled", "failed", "lost")):
+        values = {"total": 900.0, "done": 412.0, "unit": "frames", "message": "what there is to be said", "workers": 2}
+        record(lab, str(number) * 32, title=f"gate{number}.mp4", started=time.time(), state=state, **values)
+    begin(page, "workbench:show-runs")
+    page.locator(".wb-runs-item[data-state='lost']").wait_for()
+    page.get_by_role("button", name="Report", exact=True).click()
+    page.get_by_role("dialog").get_by_text("About ").wait_for(timeout=PATIENCE)
+    for theme, light in (("Dark", "false"), ("Light", "true")):
+        command(page, "apputils:change-theme", theme=f"JupyterLab {theme}")
+        page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'", timeout=PATIENCE)
+        page.wait_for_timeout(300)  # colours fade over
+        page.screenshot(path=SHOTS / f"extension-{theme.lower()}.png")
+        assert poor(page, ".wb-runs :is(span, .wb-runs-text, .wb-runs-message, button, h2)") == []
+        assert poor(page, ".wb-report-dialog :is(label, div)") == []
+    page.keyboard.press("Escape")
