@@ -57,6 +57,13 @@ def test_inputs_that_lie_otherwise_or_have_another_length_are_seen():
         torch.testing.assert_close(graph.run([x]), x.exp().sum(1))
 
 
+def test_values_that_memory_does_not_hold_are_resolved():
+    graph = Graph(numbered(traced(lambda x: x.exp() + 1, [torch.randn(6)])))
+    for _ in range(3):
+        negated = torch._neg_view(torch.randn(6))
+        torch.testing.assert_close(graph.run([negated]), negated.exp() + 1)
+
+
 def test_several_threads_run_one_graph():
     graph = Graph(numbered(traced(lambda x: (x.softmax(1), x.sum(0)), [torch.randn(64, 50)])))
     graph.run([torch.randn(64, 50)])

@@ -71,3 +71,59 @@ def test_errors_say_the_fix():
         wb.fusion.explain(torch.compile(mlp(), backend=BACKEND))
     with pytest.raises(Exception, match='Unknown option "exakt"'):
         torch.compile(mlp(), backend=BACKEND, options={"exakt": True})(torch.randn(8, 16))
+
+
+@pytest.mark.parametrize("function", [torch.nn.functional.dropout, lambda x: torch.dropout(x, 0.1, True) * 2])
+def test_dropout_is_planned_as_part_of_its_region(function):
+    plan = wb.fusion.plan_graph(function, [torch.randn(64, 32)], "cpu")
+    assert [kernel.kind for kernel in plan.kernels] == ["map"]
+    assert not len(plan.reasons)
+
+
+def reasons_between(function, *inputs):
+    plan = wb.fusion.plan_graph(function, inputs, "cpu")
+    return len(plan.kernels), set(plan.reasons.reason)
+
+
+def test_kernels_of_one_region_say_why_they_are_not_one():
+    def whole(x):  # all of the sum is needed before the first difference
+        y = x.exp().sum(0)
+        return (y - y.mean()).cumsum(0)
+
+    many, reasons = reasons_between(whole, torch.randn(300, 400))
+    assert many > 1
+    assert any("reduction (" in each and "consumed by" in each for each in reasons), reasons
+    assert "library call between" not in reasons
+
+
+def test_regions_of_a_gpu_go_to_its_kernels_and_to_torch_where_there_are_none(monkeypatch):
+    from workbench.fusion.capture.fx import graphs
+    from workbench.fusion.capture.fx.execution import RegionCall
+    from workbench.fusion.gpu import launch
+
+    asked = []
+
+    def stand_in(region, example_inputs=()):
+        asked.append(region)
+        if len(region.nodes) < 3:
+            raise RuntimeError("no form\nof this")
+        return RegionCall(region)
+
+    monkeypatch.setattr(graphs, "device_of", lambda region: "cuda")
+    monkeypatch.setattr(launch, "compile_region", stand_in)
+
+    def step(x, y):
+        x.add_(y.sin() * 2)
+        return x.exp().sum()
+
+    compiled = torch.compile(step, backend=BACKEND)
+    one, two = torch.randn(2, 40, 30).unbind(0)
+    x, other = one.clone(), one.clone()
+    torch.testing.assert_close(compiled(x, two), step(other, two))
+    torch.testing.assert_close(x, other)
+    assert asked and wb.fusion.explain(compiled).device == "cuda"
+    small = torch.compile(lambda x: x + 1, backend=BACKEND)
+    torch.testing.assert_close(small(one), one + 1)
+    plan = wb.fusion.explain(small)
+    assert [kernel.kind for kernel in plan.kernels] == ["fallback"]
+    assert list(plan.reasons.reason) == ["no form"]

@@ -79,6 +79,8 @@ class Again:
         self.lock = threading.Lock()
         #: tensors among the inputs, with their form
         self.forms = [(k, tuple(x.shape), x.stride()) for k, x in enumerate(values) if isinstance(x, torch.Tensor)]
+        if any(values[k].is_neg() or values[k].is_conj() for k, _, _ in self.forms):
+            raise Unfit  # memory does not hold what they are
         self.numbers = [(k, x) for k, x in enumerate(values) if not isinstance(x, torch.Tensor)]
         #: where memory begins: of inputs, outputs, and what lies between, which are told in this order
         self.bases: dict[Any, int] = {}

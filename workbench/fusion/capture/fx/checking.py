@@ -49,17 +49,17 @@ class EagerCall:
 
 
 class LeftCall(EagerCall):
-    """A region that is left to torch, as its operators are predicted to be no slower one by one.
+    """A region that is left to torch: its operators are predicted to be no slower, or there are no kernels for them.
 
     Parameters
     ----------
     region : Region
     reason : str
-    predicted : float
+    predicted : float or None
         Milliseconds.
     """
 
-    def __init__(self, region: Region, reason: str, predicted: float) -> None:
+    def __init__(self, region: Region, reason: str, predicted: float | None) -> None:
         super().__init__(region)
         self.reason, self.predicted = reason, predicted
 
@@ -93,7 +93,7 @@ class CheckedCall:
         wanted = self.eager.compute(*values)  # first, as the other may write over its inputs
         found = self.call(*values)
         for node, one, two in zip(self.region.outputs, found, wanted, strict=True):
-            a, b = one.detach(), two.detach()
+            a, b = one.detach().cpu(), two.detach().cpu()
             slack = 0.0
             if a.is_floating_point() and b.numel():
                 slack = _SLACK[a.element_size()] * float(torch.nan_to_num(b, 0.0, 0.0, 0.0).abs().max())

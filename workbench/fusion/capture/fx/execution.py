@@ -13,6 +13,7 @@ import torch
 from workbench.fusion import cache
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx.again import HALF, Again, Unfit
+from workbench.fusion.capture.fx.boundaries import boundaries
 from workbench.fusion.capture.fx.calls import dtype_of, value_of
 from workbench.fusion.capture.fx.regions import Region, hint, stand_in
 from workbench.fusion.capture.fx.shapes import transpose
@@ -20,11 +21,12 @@ from workbench.fusion.capture.fx.writing import places
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.model import generation
 from workbench.fusion.prepare import prepare
-from workbench.fusion.result import FusionPlan
+from workbench.fusion.result import FusionPlan, ReasonRow
 from workbench.fusion.run import report
 from workbench.fusion.stepping import Running
 from workbench.fusion.steps import KernelStep, Prepared
 from workbench.fusion.structure import Structure, structure
+from workbench.fusion.telling import where_text
 
 __all__ = ["RegionCall", "ordered", "planned"]
 
@@ -164,7 +166,11 @@ class _Formed:
 
     def shown(self) -> FusionPlan:
         """Return the plan as people see it."""
-        return report(self.plan, self.form, self.form.lengths, "cpu", self.how, self.plan_ms, self.measured, 1)
+        found = report(self.plan, self.form, self.form.lengths, "cpu", self.how, self.plan_ms, self.measured, 1)
+        order = self.form.order
+        for op, reason, k in boundaries(self.plan, self.form.lengths):
+            found.reason_rows.append(ReasonRow(op, reason, where_text(order[k].where)))
+        return found
 
 
 class _Running(Running):

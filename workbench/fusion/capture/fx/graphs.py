@@ -12,7 +12,7 @@ import torch
 
 from workbench.fusion import errors
 from workbench.fusion.capture.fx.calls import value_of
-from workbench.fusion.capture.fx.checking import CheckedCall, EagerCall, LeftCall
+from workbench.fusion.capture.fx.checking import CheckedCall, LeftCall
 from workbench.fusion.capture.fx.choosing import choose
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.inductor import InductorCall
@@ -49,9 +49,8 @@ class Graph:
         self.plan_ms = 1e3 * (time.perf_counter() - start)
 
     def _call(self, region: Region) -> Callable[..., Sequence[torch.Tensor]]:
-        if any(value_of(node).device.type != "cpu" for node in region.outputs):
-            return EagerCall(region)
-        found = self.calls[region] = self._chosen(region)
+        device = device_of(region)
+        found = self.calls[region] = self._chosen(region) if device == "cpu" else _elsewhere(region, device)
         return CheckedCall(region, found) if self.check and not isinstance(found, LeftCall) else found
 
     def _chosen(self, region: Region) -> Any:
@@ -76,8 +75,10 @@ class Graph:
 
     def deferred(self) -> FusionPlan:
         """Return the plan as it is kept among those of the process: written down when it is looked at."""
+        on = {device_of(each) for each in self.cut.regions}
+        device = "cuda" if "cuda" in on else "cpu"
         known = {
-            "device": "cpu", "plan_ms": self.plan_ms, "compile_ms": 0.0, "cache": "miss", "max_error": None,
+            "device": device, "plan_ms": self.plan_ms, "compile_ms": 0.0, "cache": "miss", "max_error": None,
             "segments": 1, "run_ms": 0.0, "triton": "",
         }  # fmt: skip
 
@@ -87,6 +88,25 @@ class Graph:
             return {name: getattr(found, name) for name in names}
 
         return FusionPlan.deferred(make, **known)
+
+
+def device_of(region: Region) -> str:
+    """Return the type of device that a region's outputs are on."""
+    kinds = {value_of(node).device.type for node in region.outputs}
+    return kinds.pop() if len(kinds) == 1 else "several devices"
+
+
+def _elsewhere(region: Region, device: str) -> Any:
+    """Return what computes a region on another device than the CPU: our kernels on CUDA; torch where they do not."""
+    if device == "cuda":
+        try:
+            from workbench.fusion.gpu.launch import compile_region
+
+            return compile_region(region)
+        except Exception as error:  # no Triton, a form that has no kernel, a device that is not known
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            return LeftCall(region, reason, None)
+    return LeftCall(region, f"no kernels for {device}", None)
 
 
 def remember(graph: Graph, owner: Any) -> None:
@@ -153,12 +173,12 @@ def plan_of_cut(
     parts = []
     for step in found.steps:
         if isinstance(step, Region):
-            call = (calls or {}).get(step) or RegionCall(step, exact)
+            call = (calls or {}).get(step) or RegionCall(step, exact)  # without calls nobody runs it: ours are counted
             parts.append(call.plan())
         elif _counts(step):
             parts.append(_called(step))
     plan = merged(parts)
-    plan.segments, plan.device = 1, "cpu"
+    plan.segments, plan.device = 1, "cuda" if "cuda" in {device_of(each) for each in found.regions} else "cpu"
     plan.plan_ms = plan_ms or 1e3 * (time.perf_counter() - start)
     plan.kernels_before, plan.bytes_before = _before(found)
     plan.reason_rows = _reasons(found, plan)
@@ -167,7 +187,7 @@ def plan_of_cut(
 
 
 def _reasons(found: Cut, plan: FusionPlan) -> list[ReasonRow]:
-    """Return why the graph is more than one kernel: calls between, and what the planner says of neighbours."""
+    """Return why the graph is more than one kernel: calls between, and what is said of neighbours in a region."""
     told = [ReasonRow(op_of(node), reason, where_text(where_of(node))) for node, reason in found.reasons]
     rows = list(dict.fromkeys([*told, *plan.reason_rows]))
     named = {(row.op, row.where) for row in rows}
@@ -177,7 +197,7 @@ def _reasons(found: Cut, plan: FusionPlan) -> list[ReasonRow]:
         if ours and before is not None:
             mine = [row for row in plan.op_rows if row.kernel == kernel.name]
             if mine and not any((row.op, row.where) in named for row in mine):
-                rows.append(ReasonRow(mine[-1].op, "predicted slower fused", mine[-1].where))
+                rows.append(ReasonRow(mine[-1].op, "library call between", mine[-1].where))
         before = kernel if ours else None
     return rows
 
@@ -191,7 +211,9 @@ def op_of(node: Any) -> str:
 
 
 def _counts(node: Any) -> bool:
-    """Whether a call outside of regions moves memory."""
+    """Whether a call outside of regions moves memory; drawing a seed does not."""
+    if node.target is torch.ops.workbench.seed.default:
+        return False
     return isinstance(node.target, torch._ops.OpOverload) and node.target not in VIEWS and bytes_of(node) > 0
 
 

@@ -51,7 +51,11 @@ def traced(function: Any, inputs: Sequence[Any]) -> Any:
             sizes, strides = [int(d) for d in x.shape], [int(s) for s in x.stride()]
             return torch.empty_strided(sizes, strides, dtype=x.dtype, device="cpu", requires_grad=x.requires_grad)
 
-    call, given = function, [fake(each) for each in inputs]
+    given = [fake(each) for each in inputs]
+
+    def call(*values: Any) -> Any:  # whatever else it could be given
+        return function(*values)
+
     if isinstance(function, torch.nn.Module):
         state = {**dict(function.named_parameters()), **dict(function.named_buffers())}
         names = list(state)

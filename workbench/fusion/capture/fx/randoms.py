@@ -26,6 +26,13 @@ _SCALE = 4.6566127342e-10
 _U64 = np.dtype(np.uint64)
 
 
+_RAND, _BERNOULLI = torch.ops.aten.rand.default, torch.ops.aten.bernoulli.p
+_DRAWN = frozenset({_RAND, _BERNOULLI})
+_UNFILLED = frozenset({
+    torch.ops.aten.empty_like.default, torch.ops.aten.empty.memory_format, torch.ops.aten.expand.default,
+})  # fmt: skip
+
+
 def draw(device: Any = None) -> torch.Tensor:
     """Return a seed from torch's generator."""
     return torch.randint(2**63 - 1, (), device=device)
@@ -136,26 +143,37 @@ def numbered(gm: Any) -> Any:
     graph = gm.graph
     changed = False
     for node in list(graph.nodes):
-        if node.op != "call_function" or node.target is not torch.ops.aten.rand.default:
+        if node.op != "call_function" or node.target not in _DRAWN:
             continue
         told = value_of(node)
         if not told.dtype.is_floating_point:
             continue
-        size, mode = node.args[0], told.fake_mode
+        mode = told.fake_mode
+
+        def add(target: Any, args: Any, dtype: torch.dtype, shape: Any, node: Any = node, told: Any = told) -> Any:
+            made = graph.call_function(target, args)
+            made.meta["val"] = torch.empty(shape, dtype=dtype, device=told.device)
+            made.meta["stack_trace"] = node.meta.get("stack_trace")
+            return made
+
         with graph.inserting_before(node), mode:
-            drawn = graph.call_function(torch.ops.workbench.seed.default, (told.device,))
-            drawn.meta["val"] = torch.empty((), dtype=torch.int64, device=told.device)
-            made = graph.call_function(torch.ops.workbench.uniform.default, (drawn, list(size)))
-            made.meta["val"] = torch.empty(told.shape, dtype=torch.float32, device=told.device)
-            made.meta["recompute"], made.meta["ac_graph_id"] = CheckpointPolicy.MUST_RECOMPUTE, 0
-            found = made
-            if told.dtype != torch.float32:
-                found = graph.call_function(torch.ops.prims.convert_element_type.default, (made, told.dtype))
-                found.meta["val"] = told
-            for each in (drawn, made, found):
-                each.meta.setdefault("stack_trace", node.meta.get("stack_trace"))
+            drawn = add(torch.ops.workbench.seed.default, (told.device,), torch.int64, ())
+            size = node.args[0] if node.target is _RAND else list(told.shape)
+            found = add(torch.ops.workbench.uniform.default, (drawn, list(size)), torch.float32, told.shape)
+            found.meta["recompute"], found.meta["ac_graph_id"] = CheckpointPolicy.MUST_RECOMPUTE, 0
+            if node.target is _BERNOULLI:
+                part = node.args[1] if len(node.args) > 1 else 0.5
+                found = add(torch.ops.aten.lt.Scalar, (found, part), torch.bool, told.shape)
+            if told.dtype != found.meta["val"].dtype:
+                found = add(torch.ops.prims.convert_element_type.default, (found, told.dtype), told.dtype, told.shape)
         node.replace_all_uses_with(found)
+        given = node.all_input_nodes
         graph.erase_node(node)
+        while given:  # memory that would have been filled
+            each = given.pop()
+            if not each.users and each.op == "call_function" and each.target in _UNFILLED:
+                given += each.all_input_nodes
+                graph.erase_node(each)
         changed = True
     if changed:
         gm.recompile()
