@@ -3,7 +3,7 @@
 Every peer runs the same steps (forward, backward, AdamW) in one process in alternating rounds; losses are compared.
 Time is CPU time of the process, which other work on the machine does not change much.
 
-    python -m benchmarks.fusion_torch [--rounds 7] [--steps 5] [--no-inductor] [--graphs 100] [--output FILE]
+    python -m benchmarks.fusion_torch [--rounds 7] [--steps 5] [--no-inductor] [--graphs 100] [--name NAME]
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks.measure import RESULTS
+from benchmarks.measure import Figure, write
 from tests.fusion.capture.fx.models import Convolutional, Interest
 
 __all__ = ["MODELS", "correlation", "measured"]
@@ -217,28 +215,47 @@ def _chain(steps: list[tuple[str, Any]]) -> Callable[..., torch.Tensor]:
     return function
 
 
+def figures_of(row: dict[str, Any]) -> list[Figure]:
+    """Return the figures of a model: its time beside each peer's."""
+    found = []
+    ours = row["workbench"]["cpu_ms"]
+    for peer in ("eager", "inductor"):
+        if peer in row:
+            theirs = row[peer]["cpu_ms"]
+            met = theirs / ours >= 1 / 1.05 if peer == "eager" else None
+            target = "<= 1.05 x eager" if peer == "eager" else ""
+            name = f"{row['model']}, a step of training beside {peer}"
+            found.append(Figure(name, ours, "CPU ms", target, met, peer, theirs, theirs / ours, details=row))
+    return found
+
+
 def main() -> None:
-    """Measure, print a line a model, and write JSON."""
+    """Measure, and write `results/fusion_torch.json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--inductor", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--graphs", type=int, default=100, help="compare predicted and measured cost of so many")
-    parser.add_argument("--output", type=Path, default=RESULTS / "fusion_torch.json")
+    parser.add_argument("--name", default="fusion_torch", help="of the file of results")
     options = parser.parse_args()
     backends = ["eager", "workbench", *(["inductor"] if options.inductor else [])]
-    rows = []
+    figures = []
     for name in filter(None, options.models.split(",")):
-        rows.append(measured(name, backends, options.rounds, options.steps))
-        print(json.dumps(rows[-1]), flush=True)
+        row = measured(name, backends, options.rounds, options.steps)
+        print(json.dumps(row), flush=True)
+        figures += figures_of(row)
         torch._dynamo.reset()
-    ranks = correlation(options.graphs, options.inductor) if options.graphs else None
-    if ranks is not None:
-        print(json.dumps({key: value for key, value in ranks.items() if key != "rows"}))
-    if options.output is not None:
-        machine = {"processor": platform.processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        options.output.write_text(json.dumps({"machine": machine, "rows": rows, "random": ranks}, indent=1))
+    if options.graphs:
+        ranks = correlation(options.graphs, options.inductor)
+        rank, eager = ranks["rank_correlation"], ranks["eager_over_ours"]
+        name = f"rank correlation, predicted and measured, {options.graphs} random graphs"
+        figures.append(Figure(name, rank, "", ">= 0.8", rank >= 0.8, details=ranks))
+        figures.append(Figure("random graphs, median of eager over ours", eager, "x", "", None))
+        if ranks["inductor_over_ours"] is not None:
+            name = "random graphs, median of Inductor over ours"
+            figures.append(Figure(name, ranks["inductor_over_ours"], "x", "", None))
+    write(options.name, figures, ("numpy", "torch", "llvmlite"))
 
 
 if __name__ == "__main__":
