@@ -31,6 +31,8 @@ PATIENT = 60.0  # the same for a run that its loss would end: a starved worker i
 #: seconds without a message after which ranks are asked what they do; who is at one operation for as long, and for so
 #: many times the longest one that there was, is stalled
 STALLED, MANY = 20.0, 10.0
+FIRST = 600.0  # seconds of the first operations, which load a lot
+STARVED = 3.0  # seconds without a heartbeat that say that its machine has no time for a worker
 EXPLAIN = 2.0  # seconds that a failed transfer waits for its reason: a lost worker, or an error on the other side
 
 
@@ -248,17 +250,17 @@ class Listener:
         if self._still * LOOK < STALLED:
             return
         # All the others wait for it: what computes is what holds them up.
-        most = max(STALLED, MANY * self._run.longest) if self._run.longest else PATIENT  # the first ones load a lot
+        most = max(STALLED, MANY * self._run.longest) if self._run.longest else FIRST
         found = {rank: answer(call) for rank, call in asked.items() if rank in at_work}
         for rank, told in found.items():
             if not isinstance(told, tuple) or rank in self._told:
                 continue
             kind, stage, seconds, stack = told
-            if kind not in COMPUTE or seconds <= most:
+            beat = time.monotonic() - roster.ranks[rank].beaten if roster.ranks[rank].beaten else 0.0
+            if kind not in COMPUTE or seconds <= most or beat > STARVED:
                 continue
             self._told.add(rank)
-            beaten = roster.ranks[rank].beaten
-            warning = errors.peer_stalled(stage, seconds, time.monotonic() - beaten if beaten else 0.0)
+            warning = errors.peer_stalled(stage, seconds, beat)
             warnings.warn(warning, stacklevel=2)
             self._run.add_incident(
                 "stall", f"{warning.message} It is at the {kind} of worker {rank}: {stack}", worker=rank, stage=stage,
