@@ -67,14 +67,7 @@ def test_what_is_not_a_source(folder: Path) -> None:
         "An array has no times.", "Write wb.video.from_array(frames, fps=25).",
     ]  # fmt: skip
     assert message("sample:stret") == ["No sample is named 'sample:stret'.", "Did you mean 'sample:street'?"]
-    assert message("https://example.org/a.mp4")[1] == "Download the video first."
-
-
-@pytest.mark.parametrize("text", ["camera:0", "rtsp://door.local/1", "udp://239.0.0.1:5000"])
-def test_live_sources_are_named_as_not_yet_there(text: str) -> None:
-    assert message(text) == [
-        f"'{text}' is live, and live sources are not available yet.", "Record it to a file and search that file.",
-    ]  # fmt: skip
+    assert message("https://example.org/a.mp4")[1] == "Download the video first, or follow it: wb.video.live(address)."
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "noise", "audio", "folder in disguise", "no index"])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from workbench.video.source import from_array as from_array
     from workbench.video.source import probe as probe
     from workbench.video.source import read_frame as read_frame
+    from workbench.video.source_live import live as live
 
 #: public name -> (module, attribute); None is the module itself
 _LAZY: dict[str, tuple[str, str | None]] = {
@@ -40,6 +41,7 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "detectors": ("workbench.video.models.registry", "detectors"),
     "explain": ("workbench.video.api", "explain"),
     "from_array": ("workbench.video.source", "from_array"),
+    "live": ("workbench.video.source_live", "live"),
     "probe": ("workbench.video.source", "probe"),
     "read_frame": ("workbench.video.source", "read_frame"),
     "read_mot": ("workbench.video.models.given", "read_mot"),

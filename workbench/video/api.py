@@ -46,7 +46,7 @@ def vquery(
     fresh: bool = False,
     namespace: Mapping[str, Any] | None = None,
 ) -> VideoResult:
-    """Ask a video a question and wait for the answer.
+    """Ask a video a question and wait for the answer; a live source without `end` gives the running answer at once.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def vquery(
         source, query, namespace=_callers(namespace), detector=detector, start=start, end=end, every=every,
         limit=limit, accuracy=accuracy, fresh=fresh,
     )  # fmt: skip
-    result = _waited(run)
+    result = _begun(run) if run.endless else _waited(run)  # type: ignore[attr-defined]
     for message, hint in _pairs(run):
         warn(message, hint)
     return result
@@ -113,7 +113,9 @@ def start_vquery(
     options = check_options(start=start, end=end, every=every, limit=limit, accuracy=accuracy, fresh=fresh)
     work = _work(source, query, namespace, detector, options)
     run = Run.start(work, kind="vquery", title=f"{work.query.name} in {_names(work.sources)}"[:80], unit="frames")
-    run.notes = work.notes  # type: ignore[attr-defined]  # for `vquery`, which repeats them as warnings
+    # For `vquery`, which repeats the notes as warnings, and does not wait for what never ends by itself.
+    run.notes = work.notes  # type: ignore[attr-defined]
+    run.endless = options.end is None and any(_is_live(item) for item in work.sources)  # type: ignore[attr-defined]
     return run
 
 
@@ -246,9 +248,17 @@ def _sources(source: Any, notes: Notes) -> list[Source]:
         found[item.name] = item
     if not found:
         raise errors[0]
+    if len(found) > 1 and any(_is_live(item) for item in found.values()):
+        raise WorkbenchError("A live source is asked by itself.", "Start a query for each.")
     for unreadable in errors:
         notes.add(unreadable.message, "The other videos were searched.")
     return list(found.values())
+
+
+def _is_live(source: Source) -> bool:
+    from workbench.video.source_live import LiveSource
+
+    return isinstance(source, LiveSource)
 
 
 def _names(sources: Iterable[Source]) -> str:
@@ -291,6 +301,8 @@ def _jobs(source: Any, detector: Any, labels: Any, options: Options) -> tuple[li
 
     wanted, notes = _labels(labels), Notes()
     sources = _sources(source, notes)
+    if any(_is_live(item) for item in sources):
+        raise WorkbenchError("Boxes and tracks are of videos that are finished.", "Ask wb.vquery, or record it first.")
     spec = _detector(detector, sources, [] if wanted is None else [(label,) for label in wanted], notes)
     return [VideoJob(item, spec, options, notes) for item in sources], notes
 
@@ -312,6 +324,13 @@ def _table(
     for message, hint in notes.pairs():
         warn(message, hint, stacklevel=3)
     return table
+
+
+def _begun(run: Run[Any]) -> Any:
+    """Return the answer as it is at the beginning; its `partial()`, `wait()` and `cancel()` follow the run."""
+    while (first := run.partial()) is None and not run.wait(0.05):
+        pass
+    return run.result() if first is None else first
 
 
 def _waited(run: Run[Any]) -> Any:

@@ -15,13 +15,13 @@ from workbench.engine.errors import WorkbenchError, did_you_mean
 from workbench.engine.units import as_seconds, format_clock
 from workbench.video.source_array import ArraySource, from_array
 from workbench.video.source_base import Damage, Source, VideoInfo
+from workbench.video.source_feed import LIVE
 from workbench.video.source_file import VideoSource
 
 __all__ = [
     "ArraySource", "Damage", "Source", "VideoInfo", "VideoSource", "from_array", "open_sources", "probe", "read_frame",
 ]  # fmt: skip
 
-_LIVE = ("camera:", "rtsp:", "rtsps:", "rtmp:", "rtp:", "udp:", "srt:", "mms:")
 #: Endings that are offered first when a name is not found.
 _ENDINGS = {
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp",
@@ -35,8 +35,8 @@ def open_sources(source: Any) -> list[Source]:
     Parameters
     ----------
     source : path-like, str, Sample, Source or list of these
-        A path; a glob (its matches sorted); `"sample:street"`. Lists keep their order. A file of exactly that name
-        comes before a glob.
+        A path; a glob (its matches sorted); `"sample:street"`; a camera or a stream (`"camera:0"`, `rtsp://...`), which
+        is followed. Lists keep their order. A file of exactly that name comes before a glob.
 
     Returns
     -------
@@ -147,14 +147,15 @@ def _named(text: str) -> Iterator[Source]:
 
             yield named(text).source()
             return
-        if kind in _LIVE:
-            raise WorkbenchError(
-                f"'{text}' is live, and live sources are not available yet.",
-                "Record it to a file and search that file.",
-            )
+        if kind in LIVE:
+            from workbench.video.source_live import live
+
+            yield live(text)
+            return
         if "://" in text:
             raise WorkbenchError(
-                f"'{text}' is not on this machine, and nothing is fetched by itself.", "Download the video first."
+                f"'{text}' is not on this machine, and nothing is fetched by itself.",
+                "Download the video first, or follow it: wb.video.live(address).",
             )
     if os.path.isfile(path):
         yield VideoSource(path, text)

@@ -120,10 +120,13 @@ def test_explain_gives_the_plan_and_runs_nothing(front: Any, asked: Asked) -> No
     assert set(given(asked)) == set(DEFAULTS) - {"fresh"} and front.shown == []
 
 
-def test_live_is_not_there_yet(front: Any, asked: Asked) -> None:
-    assert front.error(f"%%vquery camera:0 --live\n{BODY}") == [
-        "--live is not available yet.", "Name a file that is finished."
-    ]  # fmt: skip
+def test_live_follows_the_source_in_the_background(front: Any, asked: Asked) -> None:
+    from workbench.video.source_live import LiveSource
+
+    value = front.value(f"%%vquery camera:0 --live -o red\n{BODY}")
+    assert isinstance(asked.source, LiveSource) and asked.source.name == "camera:0"
+    assert isinstance(value, Run) and front.names["red"] is value and given(asked) == DEFAULTS
+    assert isinstance(front.value(f"%%vquery camera:0\n{BODY}"), Count)
 
 
 def test_wrong_values_are_told_by_the_functions_themselves(front: Any) -> None:

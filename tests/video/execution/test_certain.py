@@ -73,8 +73,9 @@ def check(asked: tree.CompiledQuery, tracks: Tracks, rng: random.Random) -> int:
     for position in sorted(rng.sample(range(1, len(tracks.frames) + 1), 3)):
         known, settled = known_at(tracks, position, rng)
         job: Any = SimpleNamespace(
-            complete=False, next_time=settled, fold=SimpleNamespace(open_since=lambda settled=settled: settled)
-        )
+            complete=False, given_tracks=False, next_time=settled,
+            fold=SimpleNamespace(open_since=lambda settled=settled: settled),
+        )  # fmt: skip
         now = events(asked, known, ongoing=True)
         count = certain_events(now, job, lookahead(asked, SPEC))
         early += count
@@ -145,7 +146,8 @@ def test_what_others_do_in_the_frame_counts_until_the_event_has_ended() -> None:
     assert lookahead(query(lasting(crowd, 2.0)), SPEC) == 3.0
     assert lookahead(query(tree.Before(first=lasting(crowd), then=lasting(INSIDE))), SPEC) is None
     events = pd.DataFrame({"start": [1.0, 2.0, 3.0], "end": [2.0, 9.0, 4.0]})
-    job: Any = SimpleNamespace(complete=False, next_time=8.0, fold=SimpleNamespace(open_since=lambda: None))
+    fold = SimpleNamespace(open_since=lambda: None)
+    job: Any = SimpleNamespace(complete=False, given_tracks=False, next_time=8.0, fold=fold)
     assert certain_events(events, job, 0.5) == 1
     assert certain_events(events, job, 0.0) == 3
     assert certain_events(events, job, None) == 0

@@ -165,6 +165,8 @@ class MagicSpec:
         Whether `call` binds what `--out` names itself: something else than the cell's value.
     notes : tuple of str
         Lines of the usage on how to read what it shows.
+    endless : tuple of str
+        Own flags that imply `--background`.
     again : str
         What to do when a run was stopped.
     """
@@ -182,6 +184,7 @@ class MagicSpec:
     prepare: Callable[[str], str] = anything
     binds: bool = False
     notes: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
     again: str = "Run the cell again to go on from there."
 
     @property

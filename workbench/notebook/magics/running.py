@@ -7,6 +7,7 @@ A foreground magic makes one display. An interrupt cancels the run, keeps and bi
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 from workbench.engine.errors import Stopped
@@ -27,6 +28,8 @@ def is_run(value: Any) -> bool:
 def execute(shell: Any, call: Call) -> Any:
     """Run a magic's function and return the cell's value."""
     __tracebackhide__ = True
+    if any(call.options.get(name) for name in call.spec.endless):
+        call = replace(call, background=True)
     # a magic that binds what it likes shows its value itself: its runs are shown as those of a call, and end alone
     mode: live.Mode = "background" if call.background else "call" if call.spec.binds else "magic"
     with live.attended(mode, call.quiet) as holder, display.quieted(call.quiet):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from workbench.engine.errors import WorkbenchError
 from workbench.notebook.magics.base import Call, MagicSpec, Option, Positional, number, whole
 
 __all__ = ["SPEC"]
@@ -52,10 +51,13 @@ def run(call: Call) -> Any:
 
     options = dict(call.options)
     explain = options.pop("explain")
-    if options.pop("live"):
-        raise WorkbenchError("--live is not available yet.", "Name a file that is finished.")
+    follow = options.pop("live")
     namespace = call.scope.flat
     source = _source(call)
+    if follow:
+        from workbench.video.source_live import live
+
+        source = live(source)
     options["detector"] = _detector(call, options["detector"])
     query = compile_query(call.body, namespace, video=_called(source))
     call.scope.notebook.update(getattr(query, "__exports__", {}))
@@ -105,4 +107,5 @@ SPEC = MagicSpec(
         ),
     ),
     options=OPTIONS,
+    endless=("live",),
 )

@@ -64,7 +64,7 @@ def certain_events(events: pd.DataFrame, job: VideoJob, slack: float | None) -> 
     """
     if job.complete:
         return len(events)
-    if job.fold is None or slack is None:
+    if job.fold is None or job.given_tracks or slack is None:
         return 0
     since = job.fold.open_since()
     settled = job.next_time if since is None else min(since, job.next_time)

@@ -57,6 +57,16 @@ class VideoFold:
         #: False once a part of the video is missing: what follows is not what a sound run would keep
         self.sound = True
 
+    def extend(self, frames: NDArray[np.int64], times: NDArray[np.float64]) -> None:
+        """Say which frames follow, with their times in seconds: those of a live source are not known before."""
+        with self._lock:
+            self._frames = np.concatenate((self._frames, frames))
+            self._times = np.concatenate((self._times, times))
+
+    def settle(self) -> None:
+        """Say that no more frames follow: their step is that of all of them."""
+        self._dt = Frames(self._frames, self._times).dt
+
     @property
     def chunks(self) -> int:
         """Number of chunks folded."""

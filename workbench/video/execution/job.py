@@ -47,17 +47,12 @@ class VideoJob:
         Where fallbacks and failures are announced.
     """
 
+    #: whether frames still come, so that nobody knows how many there will be
+    live = False
+
     def __init__(self, source: Source, spec: DetectorSpec, options: Options, notes: Notes) -> None:
         self.source, self.spec, self.options, self.notes = source, spec, options, notes
-        self.info = source.info()
-        self.times = source.times()
-        self.frames = processed_frames(self.times, options)
-        self.video_id = source.video_id()
-        self.chunks = plan_chunks(self.frames, source.keyframes())
-        self.detection_key = detection_key(self.video_id, spec)
-        base = self._fold_key()
-        self.track_cache = TrackCache(base)
-        self.detection_cache = DetectionCache(self.detection_key)
+        self._open()
         self.fold: VideoFold | None = None
         #: frames that are behind us, processed or not
         self.passed = 0
@@ -75,8 +70,19 @@ class VideoJob:
         self._failures: list[tuple[int, str]] = []
         self._damaged_chunks: list[int] = []
         self._lost_chunks: list[tuple[int, str]] = []
-        if spec.kind == "given" and (left := spec.payload.left_out(source.name, len(self.times))):
+        if spec.kind == "given" and not self.live and (left := spec.payload.left_out(source.name, len(self.times))):
             notes.add(left, "Its columns frame and video say which frame of which video a box is on.")
+
+    def _open(self) -> None:
+        source, spec, options = self.source, self.spec, self.options
+        self.info = source.info()
+        self.times = source.times()
+        self.frames = processed_frames(self.times, options)
+        self.video_id = source.video_id()
+        self.chunks = plan_chunks(self.frames, source.keyframes())
+        self.detection_key = detection_key(self.video_id, spec)
+        self.track_cache = TrackCache(self._fold_key())
+        self.detection_cache = DetectionCache(self.detection_key)
 
     @property
     def given_tracks(self) -> bool:

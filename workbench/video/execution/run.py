@@ -22,6 +22,7 @@ from workbench.video.execution.certain import certain_events, lookahead
 from workbench.video.execution.columns import ColumnCache
 from workbench.video.execution.figures import learn
 from workbench.video.execution.job import VideoJob
+from workbench.video.execution.live import LiveJob
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.options import Options
 from workbench.video.execution.pixels import PixelWave
@@ -37,6 +38,7 @@ from workbench.video.plan.logical import QueryPlan
 from workbench.video.result.facts import VideoFacts
 from workbench.video.result.result import VideoResult
 from workbench.video.source import Source
+from workbench.video.source_live import LiveSource
 from workbench.video.tracks import Tracks, with_scene
 
 __all__ = ["QueryWork"]
@@ -47,6 +49,8 @@ _PAUSE = 0.25
 _GROWTH = 1.5
 #: a run that is expected to take longer than this says so: 10 min, in s
 _LONG = 600.0
+#: after an evaluation of a live source, the next one waits for this many times as long as it took
+_REST = 5.0
 #: lines about what came closest, where many videos have no event
 _NEAREST = 6
 #: computed frames that such a guess rests on, those of warm workers
@@ -100,12 +104,16 @@ class QueryWork:
         """Do the work; the value of the run."""
         run.publish(lambda: self._result("running", run))
         run.update(stage="open", unit="frames")
-        self.jobs = [VideoJob(source, self.spec, self.options, self.notes) for source in self.sources]
+        self.jobs = [
+            (LiveJob if isinstance(source, LiveSource) else VideoJob)(source, self.spec, self.options, self.notes)
+            for source in self.sources
+        ]
         self._waves = {
             index: PixelWave(job.source, job.video_id, self.options.fresh, run, notes=self.notes)
             for index, job in enumerate(self.jobs)
         }
-        run.update(done=0, total=sum(len(job.frames) for job in self.jobs), stage=self._stage())
+        total = None if any(job.live for job in self.jobs) else sum(len(job.frames) for job in self.jobs)
+        run.update(done=0, total=total, stage=self._stage())
         stopped = run.cancelled.is_set()
         try:
             for index, job in enumerate(self.jobs):
@@ -123,8 +131,8 @@ class QueryWork:
         if self._long_note is not None and run.progress.elapsed < _LONG:
             self.notes.drop(*self._long_note)  # it was faster than it looked
         self._announce()
-        if not stopped:
-            for index, answer in sorted(self._answers.items()):
+        for index, answer in sorted(self._answers.items()):
+            if not stopped and not self.jobs[index].live:
                 learn(self.plan, self._actuals(index, answer), self.spec)
         run.update(stage="stopped" if stopped else "done")
         return self._result("stopped" if stopped else "done", run, final=True)
@@ -147,26 +155,28 @@ class QueryWork:
     def _video(self, index: int, job: VideoJob, run: Run[VideoResult]) -> None:
         simple = self.options.limit is not None and lookahead(self.query, self.spec) is not None
         pixels = self.plan.reads_pixels
-        evaluated, published, warned = 0, 0.0, False
+        evaluated, published, warned, rest = 0, 0.0, False, 0.0
         for part in job.advance(run):
             run.update(done=sum(other.passed for other in self.jobs), skipped=sum(other.cached for other in self.jobs))
             if run.cancelled.is_set():
                 return
             if job.complete:
                 continue
-            due = job.passed >= evaluated * _GROWTH
-            if due and (pixels or simple):
+            due = time.monotonic() >= rest if job.live else job.passed >= evaluated * _GROWTH
+            if due and (pixels or simple or job.live):
                 # What needs pixels is worked out by the run itself, not by whoever looks at it.
                 answer = self._answer(index, run)
                 evaluated = job.passed
+                # However long a live source has been followed, most of the time is for what comes next.
+                rest = time.monotonic() + (_REST * answer.seconds if answer is not None else 0.0)
                 run.publish(lambda: self._result("running", run))
                 if simple and answer is not None and self._enough():
                     return
                 run.update(stage=self._stage())
-            elif not pixels and time.monotonic() - published >= _PAUSE:
+            elif not pixels and not job.live and time.monotonic() - published >= _PAUSE:
                 published = time.monotonic()
                 run.publish(lambda at=job.passed: self._partial(index, job, run, at))  # type: ignore[misc]
-            if part is not None and not warned:
+            if part is not None and not warned and not job.live:
                 warned = self._long(part, job, run)
 
     def _partial(self, index: int, job: VideoJob, run: Run[VideoResult], frames: int) -> VideoResult:
