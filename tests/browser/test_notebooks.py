@@ -207,16 +207,16 @@ def test_one_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Call
         text = next(text for line, text in shown.items() if line.startswith(start))
         return [" ".join(line.split()) for line in text.splitlines()]
 
-    assert answer("%%vquery")[0] == "VideoResult: 42 events, 42 objects in 3 videos; 03:00 searched, exact"
-    assert answer("seen.objects")[2:] == [f"sample:street{n} 7 6 1" for n in ("", "(1)", "(2)")]
-    assert answer("%outliers")[0].startswith("417 rows, 83 outliers (19.90 %), there > 16.34, ")
-    assert answer("%outliers")[1] == "1 zone = yard ratio 8.0 [5.1, 12.6] support 75.9 % 63 of 118"
-    assert sum(line.split()[-2] == "yard" and float(line.split()[-1]) > 35 for line in answer("longest")[1:]) == 3
+    assert answer("%%vquery")[0] == "VideoResult: 28 events, 28 objects in 2 videos; 02:00 searched, exact"
+    assert answer("seen.objects")[2:] == ["sample:street 7 6 1", "sample:street(1) 7 6 1"]
+    assert answer("%outliers")[0].startswith("277 rows, 55 outliers (19.86 %), there > 16.11, ")
+    assert answer("%outliers")[1] == "1 zone = yard ratio 7.5 [4.3, 12.9] support 74.5 % 41 of 78"
+    assert sum(line.split()[-2] == "yard" and float(line.split()[-1]) > 35 for line in answer("longest")[1:]) == 2
     assert " → 1 kernel" in answer("%%fuse")[0]
     assert "checked: largest error" in answer("%%fuse")[-1]
     assert any("1 lost, 0 updates lost" in line for line in answer("%%pipeline"))
     last = next(line.split() for line in reversed(answer("print(run.metrics")) if " top1 " in line)
-    assert float(last[3]) > 97
+    assert float(last[3]) > 95
     failover = next(line.split() for line in answer("print(run.metrics") if " failover " in line)
     assert failover[-2:] == ["1", "0"]  # steps replayed, steps lost
     told = next(line for line in answer("%%tta") if line.startswith("street-outlines:"))
