@@ -38,6 +38,8 @@ def test_a_tile_takes_as_many_warps_as_its_values_need() -> None:
     assert fitted(4, 128 * MOST_REGISTERS + 128, 1) == 8
     assert fitted(4, 16_384, 3) == 16  # 96 of a thread, of the 112 that 512 threads have each
     assert fitted(4, 16_384, 4) == 0
+    assert fitted(1, 256, 49) == 2  # 196 of a thread, which loads 16 bytes at once: with less it could not
+    assert fitted(1, 256, 70) == 4  # 280 are more than there are
 
 
 def test_values_are_counted_while_someone_needs_them() -> None:

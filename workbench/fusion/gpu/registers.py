@@ -9,6 +9,10 @@ __all__ = ["MOST_REGISTERS", "fitted", "live_values", "loops"]
 
 #: registers of a thread that rows may take, beside those for addresses and conditions
 MOST_REGISTERS, OTHERS = 150, 16
+#: registers that a thread can have at all
+ALL_REGISTERS = 255
+#: elements of a thread below which it would load less than 16 bytes at once
+VECTOR = 4
 #: registers of a multiprocessor, all of which one block may have
 FILE = 65_536
 #: warps of a block, at most
@@ -17,6 +21,8 @@ MOST_WARPS = 16
 
 def fitted(warps: int, elements: int, live: int, most: int = MOST_REGISTERS) -> int:
     """Return the warps with which a tile fits the registers; 0 if there are none.
+
+    A thread may take more than `most` where it holds no more than one load of 16 bytes of each value.
 
     Parameters
     ----------
@@ -30,8 +36,9 @@ def fitted(warps: int, elements: int, live: int, most: int = MOST_REGISTERS) -> 
         Registers that they may take of a thread.
     """
     while warps <= MOST_WARPS:
-        room = min(most, FILE // (32 * warps) - OTHERS)
-        if live * elements / (32 * warps) <= room:
+        own = elements / (32 * warps)
+        room = min(most if own > VECTOR else ALL_REGISTERS - OTHERS, FILE // (32 * warps) - OTHERS)
+        if live * own <= room:
             return warps
         warps *= 2
     return 0
