@@ -56,7 +56,9 @@ def test_figures_are_shown_as_they_are(generate: ModuleType) -> None:
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path, generate: ModuleType) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(tmp_path / "trees")]
-    done = subprocess.run([*command, str(DOCS), str(tmp_path / "out" / "html")], capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [*command, str(DOCS), str(tmp_path / "out" / "html")], capture_output=True, text=True, timeout=280
+    )
     assert done.returncode == 0, done.stderr
     site = tmp_path / "out" / "html"
     assert "Watch a training cell" in (site / "magics" / "tta.html").read_text()
