@@ -132,6 +132,7 @@ def test_a_report_is_saved_described_and_downloaded(lab: Lab, page: Any) -> None
     assert html.startswith("<!DOCTYPE html>")
     assert "written last" not in html
     page.evaluate(f"{NOTEBOOK}.content.widgets[3].model.sharedModel.setSource({json.dumps(FUSE)})")
+    command(page, "docmanager:save")  # the page is loaded again later
 
 
 def test_a_video_of_the_file_browser_is_queried(lab: Lab, page: Any) -> None:
@@ -175,7 +176,7 @@ def test_lines_of_magics_are_coloured_unless_they_shall_not_be(lab: Lab, page: A
       });
     }"""
     page.evaluate(f"{NOTEBOOK}.content.scrollToItem(3)")
-    page.locator(".wb-magic-meta").first.wait_for()
+    page.locator(".wb-magic-meta:visible").first.wait_for()
     words, colours = zip(*page.evaluate(seen), strict=True)
     assert words == ("%%fuse", "--explain--compare", "numpy,pandas")
     assert len(set(colours)) == 3
@@ -188,7 +189,7 @@ def test_lines_of_magics_are_coloured_unless_they_shall_not_be(lab: Lab, page: A
         wait_idle(page)
         page.wait_for_function("!document.body.classList.contains('wb-colour-magics')")
         page.evaluate(f"{NOTEBOOK}.content.scrollToItem(3)")
-        page.locator(".wb-magic-meta").first.wait_for()
+        page.locator(".wb-magic-meta:visible").first.wait_for()
         assert len({colour for _, colour in page.evaluate(seen)}) < 3
         page.get_by_role("button", name="Report", exact=True).click()
         assert page.get_by_role("dialog").get_by_label("Hide code").is_checked()
