@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError, WorkbenchWarning
+from workbench.notebook.tour import tour
 
 __all__ = ["main"]
 
@@ -130,15 +131,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     made = exporter.save(content, source, target, limit=20 * 2**20)
     print(f"{made.path} ({made.bytes / 1e6:.1f} MB, {time.perf_counter() - started:.1f} s)")
     return 0
-
-
-def tour() -> Path:
-    """Return the notebook of the tour: the clone's own, or the one that the wheel carries."""
-    package = Path(__file__).parent
-    for place in (package.parent / "notebooks" / "00_tour.ipynb", package / "samples" / "00_tour.ipynb"):
-        if place.is_file():
-            return place
-    raise WorkbenchError("The tour is not part of this installation.", "pip install --force-reinstall workbench")
 
 
 class Sections:

@@ -409,7 +409,7 @@ def test_videos_stay_inside_the_root(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_tour_is_the_notebook_of_the_demo(server: Server) -> None:
-    from workbench.cli import tour
+    from workbench.notebook.tour import tour
 
     status, content, headers = server.call("GET", "workbench/tour")
     assert (status, content) == (200, json.loads(tour().read_text("utf-8")))

@@ -288,7 +288,7 @@ class TourHandler(_Handler):
     @_guarded
     async def get(self) -> None:
         """Answer with the notebook of the tour, which the launcher's card copies to the reader's folder."""
-        from workbench.cli import tour
+        from workbench.notebook.tour import tour
 
         try:
             path = await _aside(tour)
