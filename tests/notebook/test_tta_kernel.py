@@ -136,6 +136,26 @@ def test_c57_stop_is_heard_while_the_cell_runs(kernel: Kernel) -> None:
     assert kernel.value("(run.state, len(run.evals) < 80)") == "('interrupted', True)"
 
 
+def test_a_target_that_another_thread_reaches_is_no_stop(kernel: Kernel) -> None:
+    """As `wb.training.train` reaches it, which then ends its own run: the panel shows that, and nobody pressed Stop."""
+    cell = kernel.run(
+        """%%tta top1>=50 --stop -o late
+import contextlib, threading, time
+
+def work():
+    with contextlib.suppress(BaseException):
+        tta.eval(step=1, n=10, top1=60.0)
+
+time.sleep(1.5)  # the panel is there by then
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+time.sleep(2.5)"""
+    )
+    assert cell.reply["status"] == "ok"
+    assert kernel.value("late.state") == "'finished'"  # by itself, not interrupted
+
+
 def test_help_and_inspect(kernel: Kernel) -> None:
     cell = kernel.run("%%tta?")
     text = str(cell.reply.get("payload")) + str(cell.of("stream", "display_data"))

@@ -69,6 +69,7 @@ class LiveCurve:
         self._ended = threading.Event()
         self._shown = False
         self._widget: Any = None
+        self._drawing: int | None = None
         self._box: Any = None
         self._notes: Any = None
         self._line = ConsoleLine()
@@ -169,16 +170,25 @@ class LiveCurve:
 
         widget = CurveWidget(**_traits(state))
         answer_at_once(widget)
-        widget.observe(lambda change: self.cancel() if change.new and not self.cancelled else None, "stopping")
+        widget.observe(lambda change: self._pressed() if change.new else None, "stopping")
         self._widget, self._notes = widget, ipywidgets.HTML(_notes(state))
         self._box = ipywidgets.VBox([widget, self._notes])
         return self._box
 
+    def _pressed(self) -> None:
+        # a tracker that has reached its target is stopping, too: that is shown, and nobody pressed
+        if not self.cancelled and self._drawing != threading.get_ident():
+            self.cancel()
+
     def _update(self, state: dict[str, Any]) -> None:
-        with self._widget.hold_sync():
-            for name, value in _traits(state).items():
-                if value != self._last.get(name):
-                    setattr(self._widget, name, value)
+        self._drawing = threading.get_ident()
+        try:
+            with self._widget.hold_sync():
+                for name, value in _traits(state).items():
+                    if value != self._last.get(name):
+                        setattr(self._widget, name, value)
+        finally:
+            self._drawing = None
         notes = _notes(state)
         if notes != self._notes.value:
             self._notes.value = notes
