@@ -334,6 +334,18 @@ def scaling() -> list[Figure]:
     ]  # fmt: skip
 
 
+def _later(name: str) -> Callable[[], list[Figure]]:
+    """Return a figure of `video_queries`, which uses what stands here."""
+
+    def measured() -> list[Figure]:
+        from benchmarks import video_queries
+
+        figures: list[Figure] = getattr(video_queries, name)()
+        return figures
+
+    return measured
+
+
 FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "query_part": query_part,
     "overhead": overhead,
@@ -341,6 +353,11 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "tracking": tracking,
     "scaling": scaling,
     "memory": memory,
+    "cascade": _later("cascade"),
+    "exact_cascade": _later("exact_cascade"),
+    "several_questions": _later("several_questions"),
+    "pairs": _later("pairs"),
+    "live": _later("live_lag"),
 }
 
 

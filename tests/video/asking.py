@@ -10,6 +10,13 @@ import pytest
 import workbench as wb
 from workbench.engine.errors import WorkbenchError
 
+CARS = """
+class Cars(Query):
+    car: Car
+    where = car.x1 > "20px" and car.score > 0.5
+    select = car.id, start, end, max(car.speed)
+"""
+
 
 def error(*args: Any, **options: Any) -> list[str]:
     """Return the lines of the error that `wb.vquery` raises."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.video import scenes
+from workbench.video.models import registry
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,13 @@ def seen(tmp_path: Path) -> Path:
     folder = tmp_path / "seen"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def bright(seen: Path) -> Iterator[Path]:
+    """Register the counting detector as `bright`, and return its folder."""
+    registry.register_detector(
+        "bright", scenes.counting_detector(seen), labels=["car", "person"], version=str(seen), batch=8
+    )
+    yield seen
+    registry._REGISTERED.pop("bright")

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import linecache
 import re
 import sys
 import textwrap
@@ -19,7 +20,7 @@ from typing import Any
 
 from workbench.engine.keys import key
 
-__all__ = ["Unfingerprintable", "fingerprint"]
+__all__ = ["Unfingerprintable", "fingerprint", "source_tree"]
 
 
 class Unfingerprintable(Exception):
@@ -255,14 +256,22 @@ def _body(function: types.FunctionType) -> Any:
 
     A file may have been edited after its import: then its text is not what runs.
     """
-    compiled = _bytecode(function.__code__)
+    tree = source_tree(function)
+    if tree is not None:
+        return ("source", ast.dump(_normalised(tree)))
+    return ("bytecode", sys.version_info[:2], _bytecode(function.__code__))
+
+
+def source_tree(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+    """Return the syntax tree of a plain function; None if its text is not at hand, or is not what runs."""
+    if not isinstance(function, types.FunctionType):
+        return None
     try:
         tree = _definition(function)
+        same = tree is not None and _bytecode_of(tree, function) == _bytecode(function.__code__)
     except (OSError, TypeError, SyntaxError, ValueError):
-        tree = None
-    if tree is not None and _bytecode_of(tree, function) == compiled:
-        return ("source", ast.dump(_normalised(tree)))
-    return ("bytecode", sys.version_info[:2], compiled)
+        return None
+    return tree if same else None
 
 
 def _definition(function: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
@@ -307,13 +316,28 @@ def _bytecode_of(tree: ast.AST, function: types.FunctionType) -> Any:
     assigned = [ast.parse(f"{name} = None").body[0] for name in owned if name.isidentifier()]
     outer: Any = ast.parse("def outer(): pass").body[0]
     outer.body = assigned + inner
-    module = ast.fix_missing_locations(ast.Module([outer], []))
+    module = ast.fix_missing_locations(ast.Module([*_imported(function), outer], []))
     flags = function.__code__.co_flags & _FUTURE
     code = compile(module, "<fingerprint>", "exec", flags=flags, dont_inherit=True)
     for found in _codes(code):
         if found.co_name == function.__code__.co_name:
             return _bytecode(found)
     return None
+
+
+def _imported(function: types.FunctionType) -> list[ast.stmt]:
+    """Return imports of the names that the function's file imports: calls of what is in them compile differently."""
+    lines = linecache.getlines(function.__code__.co_filename, function.__globals__)
+    waiting: list[ast.AST] = [ast.parse("".join(lines))]
+    names: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.expr):
+            waiting += ast.iter_child_nodes(node)
+    known = sorted(names & {name for code in _codes(function.__code__) for name in code.co_names})
+    return [ast.Import([ast.alias(name)]) for name in known]
 
 
 #: compiler flags of `from __future__ import ...`

@@ -88,6 +88,9 @@ def start(workers: int) -> Any:
         # a fifth of all CPU time of a detection. A worker may keep this much instead.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": KEPT_MEMORY,
         "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": KEPT_MEMORY // 2,
+        # Only of its one heap for all threads does a process keep large blocks: those of a thread's own go back each
+        # time, and tasks run in threads.
+        "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
     }
     with dask.config.set(options), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Port \d+ is already in use")

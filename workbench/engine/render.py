@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.engine import ranked
+from workbench.engine.errors import WorkbenchError
 from workbench.engine.paths import short_names
 
 __all__ = [
-    "mimebundle", "plain_bundle", "register", "table_html", "table_text", "unregister", "with_short_names",
-    "write_page",
+    "make_widget", "mimebundle", "plain_bundle", "register", "table_html", "table_text", "unregister",
+    "with_short_names", "write_page",
 ]  # fmt: skip
 
 Hook = Callable[[Any], dict[str, Any]]
@@ -25,6 +26,7 @@ _hook: Hook | None = None
 LIMIT = 20
 #: what writes pages: found by its name, as nothing below the front imports it
 _PAGES = "workbench.notebook.report.results"
+_WIDGETS = "workbench.notebook.live_widgets"
 
 
 def register(hook: Hook) -> None:
@@ -57,6 +59,20 @@ def mimebundle(
     if exclude:
         bundle = {kind: data for kind, data in bundle.items() if kind not in exclude}
     return bundle
+
+
+def make_widget(module: str, state: dict[str, Any]) -> Any:
+    """Return a widget of one of the front's modules, for a kernel that runs.
+
+    Raises
+    ------
+    WorkbenchError
+        If ipywidgets is not installed.
+    """
+    try:
+        return importlib.import_module(_WIDGETS).made(module, state)
+    except ImportError as error:
+        raise WorkbenchError("Widgets need ipywidgets and anywidget.", "pip install ipywidgets anywidget") from error
 
 
 def write_page(parts: Iterable[Any], path: str | os.PathLike[str], title: str) -> Path:
@@ -93,6 +109,9 @@ def plain_bundle(result: Any) -> dict[str, Any]:
                 continue
             text.append(str(block["text"]))
             parts.append(f"<pre>{html.escape(str(block['text']))}</pre>")
+        elif kind == "region":
+            text.append(str(block["state"]["code"]))
+            parts.append(f"<pre>{html.escape(str(block['state']['code']))}</pre>")
         elif block.get("alt"):
             text.append(str(block.get("text", block["alt"])))
             parts.append(f"<p>{html.escape(str(block['alt']))}</p>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +156,7 @@ def as_bytes(value: Any, name: str) -> int:
     """Return a number of bytes from `"64MiB"` or `"2GB"`; a bare number is an error."""
     if isinstance(value, str):
         quantity = parse_quantity(value)
-        if quantity is not None and quantity.dimension == _BYTES and quantity.value >= 0:
+        if quantity is not None and quantity.dimension == _BYTES and 0 <= quantity.value < math.inf:
             return round(quantity.value)
         shown = f'"{value}"'
     else:

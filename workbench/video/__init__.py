@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from workbench.video.language.compile import compile_query as compile_query
     from workbench.video.language.vocabulary import *  # noqa: F403
     from workbench.video.models.given import read_mot as read_mot
+    from workbench.video.models.proxies import proxies as proxies
+    from workbench.video.models.proxies import register_proxy as register_proxy
     from workbench.video.models.registry import detectors as detectors
     from workbench.video.models.registry import register_detector as register_detector
     from workbench.video.models.registry import register_tracker as register_tracker
+    from workbench.video.result.drawing import draw_region as draw_region
     from workbench.video.result.result import VideoResult as VideoResult
     from workbench.video.source import Source as Source
     from workbench.video.source import VideoInfo as VideoInfo
@@ -39,13 +42,16 @@ _LAZY: dict[str, tuple[str, str | None]] = {
     "compile_query": ("workbench.video.language.compile", "compile_query"),
     "detect": ("workbench.video.api", "detect"),
     "detectors": ("workbench.video.models.registry", "detectors"),
+    "draw_region": ("workbench.video.result.drawing", "draw_region"),
     "explain": ("workbench.video.api", "explain"),
     "from_array": ("workbench.video.source", "from_array"),
     "live": ("workbench.video.source_live", "live"),
     "probe": ("workbench.video.source", "probe"),
+    "proxies": ("workbench.video.models.proxies", "proxies"),
     "read_frame": ("workbench.video.source", "read_frame"),
     "read_mot": ("workbench.video.models.given", "read_mot"),
     "register_detector": ("workbench.video.models.registry", "register_detector"),
+    "register_proxy": ("workbench.video.models.proxies", "register_proxy"),
     "register_tracker": ("workbench.video.models.registry", "register_tracker"),
     "samples": ("workbench.video.samples", None),
     "start_vquery": ("workbench.video.api", "start_vquery"),

@@ -21,8 +21,18 @@ from workbench.video.execution.options import check_options, processed_frames
             "Use accuracy=None for the exact answer.",
         ),
         (
-            {"accuracy": 0.95},
-            "Plans for accuracy 0.95 are not available yet.",
+            {"accuracy": 0.49},
+            "accuracy must be a number from 0.5 to below 1, got 0.49.",
+            "Use accuracy=None for the exact answer.",
+        ),
+        (
+            {"accuracy": "0.9"},
+            "accuracy must be a number from 0.5 to below 1, got '0.9'.",
+            "Use accuracy=None for the exact answer.",
+        ),
+        (
+            {"accuracy": True},
+            "accuracy must be a number from 0.5 to below 1, got True.",
             "Use accuracy=None for the exact answer.",
         ),
         ({"start": 90}, "start needs a unit, got 90.", 'Write "90s".'),
@@ -41,6 +51,12 @@ def test_a_bad_option_says_what_is_wrong_and_how_to_fix_it(options, message, hin
 def test_times_are_read_in_every_form():
     options = check_options(start="00:01", end=dt.timedelta(seconds=2.5), every=np.int64(2), limit=3)
     assert (options.start, options.end, options.every, options.limit) == (1.0, 2.5, 2, 3)
+
+
+def test_an_accuracy_is_a_share():
+    assert check_options().accuracy is None
+    assert check_options(accuracy=np.float32(0.5)).accuracy == 0.5
+    assert check_options(accuracy=0.95).accuracy == 0.95
 
 
 def test_frames_are_multiples_of_every_from_start_on_before_end():

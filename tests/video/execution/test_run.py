@@ -5,13 +5,13 @@ import signal
 import threading
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.video import scenes
+from tests.video.asking import CARS
 from workbench.engine import session
 from workbench.engine.errors import WorkbenchError
 from workbench.video import api
@@ -20,28 +20,12 @@ from workbench.video.models import registry
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
-CARS = """
-class Cars(Query):
-    car: Car
-    where = car.x1 > "20px" and car.score > 0.5
-    select = car.id, start, end, max(car.speed)
-"""
 STAYS = """
 left = Region.rect(0, 0, 70, 95)
 class Stays(Query):
     thing: Object
     where = lasts(thing.inside(left), "2s")
 """
-
-
-@pytest.fixture
-def bright(seen: Path):
-    """Register the counting detector as `bright`."""
-    registry.register_detector(
-        "bright", scenes.counting_detector(seen), labels=["car", "person"], version=str(seen), batch=8
-    )
-    yield seen
-    registry._REGISTERED.pop("bright")
 
 
 def tables(result):
@@ -521,8 +505,13 @@ def test_own_properties_without_pixels_are_kept_too(clip, monkeypatch):
     from workbench.video.operators import properties
 
     made = []
-    call = properties.call_property
-    monkeypatch.setattr(properties, "call_property", lambda prop, *args: (made.append(prop.name), call(prop, *args))[1])
+    counted = properties.Properties.failed
+
+    def count(self, name, calls, *rest):  # one by one or as array code
+        made.extend([name] * calls)
+        counted(self, name, calls, *rest)
+
+    monkeypatch.setattr(properties.Properties, "failed", count)
     text = JERKS.format(body="return float(abs(speed[-1] - speed[0]))", test=">= 0")
     boxes = scenes.truth()
     first = api.vquery(clip, text, detector=boxes)

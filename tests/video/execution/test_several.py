@@ -9,6 +9,7 @@ import pytest
 
 import workbench as wb
 from tests.video import asking, scenes
+from tests.video.asking import CARS
 from workbench.engine.errors import WorkbenchError
 from workbench.video import api
 from workbench.video.execution import chunks, job
@@ -16,12 +17,6 @@ from workbench.video.models import registry
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
-CARS = """
-class Cars(Query):
-    car: Car
-    where = car.x1 > "20px" and car.score > 0.5
-    select = car.id, start, end, max(car.speed)
-"""
 GROUPS = """
 class Counts(Query):
     thing: Object
@@ -40,15 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenes.write_scene(place / "a.mp4", 120)
     scenes.write_scene(place / "c.mp4", 200)
     return place
-
-
-@pytest.fixture
-def bright(seen: Path):
-    registry.register_detector(
-        "bright", scenes.counting_detector(seen), labels=["car", "person"], version=str(seen), batch=8
-    )
-    yield seen
-    registry._REGISTERED.pop("bright")
 
 
 def one_after_another(answers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.engine.units import Dimension
-from workbench.video.language.items import item_columns, item_units
+from workbench.video.language.items import item_columns
 from workbench.video.language.tree import Aggregate, Constant, Every, Node, Property, RegionOf
 
 S = Dimension(s=1)
@@ -27,15 +27,6 @@ NAMES = [
 @pytest.mark.parametrize(("item", "columns"), NAMES)
 def test_columns(item: Node, columns: tuple[str, ...]) -> None:
     assert item_columns(item) == columns
-
-
-def test_units() -> None:
-    assert dict(item_units(Property("bag", "foot"))) == {"bag_foot_x": "px", "bag_foot_y": "px"}
-    assert dict(item_units(Property("car", "speed", Dimension(px=1, s=-1)))) == {"car_speed": "px/s"}
-    assert dict(item_units(Aggregate("max", Property("car", "age", S)))) == {"max_car_age": "s"}
-    assert dict(item_units(Aggregate("count", Property("car", "age", S)))) == {}
-    assert dict(item_units(Property("car", "id", Dimension()))) == {}
-    assert dict(item_units(Every(1.0))) == {"start": "s", "end": "s"}
 
 
 def test_other_nodes_are_no_items() -> None:

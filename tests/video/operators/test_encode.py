@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -25,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("codec", "name"), [("h264", "a.mp4"), ("vp9", "a.webm"), ("av1", "a.mp4")])
 def test_what_is_written_comes_back(tmp_path: Path, codec: str, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     images = [numbered(index, 128, 96) for index in range(12)]
+    urgency = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
     path = write_video(tmp_path / name, images, fps=12.5, width=128, height=96, codec=codec)
+    assert urgency is None or os.sched_getscheduler(0) == urgency  # SVT-AV1 would be a real-time thread
     source = VideoSource(path)
     info = source.info()
     assert (info.codec, info.width, info.height, info.frames) == (codec, 128, 96, 12)

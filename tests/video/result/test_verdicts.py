@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from tests.video import asking, scenes
 from workbench.engine.errors import WorkbenchError
-from workbench.video.result.verdicts import wilson
+from workbench.video.shares import wilson
 
 THINGS = """
 class Things(Query):

@@ -16,7 +16,7 @@ from workbench.video.plan.cost import Figures
 from workbench.video.plan.logical import QueryPlan, plan_query
 from workbench.video.source import Source
 
-__all__ = ["learn", "planned"]
+__all__ = ["learn", "planned", "replanned"]
 
 _LAYOUT = 2
 
@@ -46,15 +46,33 @@ def planned(query: CompiledQuery, sources: Sequence[Source], spec: DetectorSpec,
 
     first = store.get_json(_of_query(base, query))
     made = plan(latest)
-    return made if first is None else replace(made, conjuncts=plan(Figures.from_dict(first)).conjuncts)
+    if first is None:
+        return made
+    return replace(made, conjuncts=plan(Figures.from_dict(first)).conjuncts, settled=True)
+
+
+def replanned(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> QueryPlan:
+    """Return the plan in the order that suits what the first frames have shown; the estimates stay."""
+    figures = measured(plan, actual, spec)
+    better = plan_query(plan.query, figures=figures).conjuncts
+    if better == plan.conjuncts:
+        return replace(plan, settled=True)
+    return replace(plan, conjuncts=better, settled=True, ordered_by=figures, ordered_at=actual.job.passed)
 
 
 def learn(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> None:
     """Keep what a run has measured on a video."""
-    job, evaluation, store = actual.job, actual.evaluation, artefacts.store()
-    base = _base(job.source, spec)
+    store, base = artefacts.store(), _base(actual.job.source, spec)
     if not store.has(_of_query(base, plan.query)):
-        store.put_json(_of_query(base, plan.query), plan.figures.to_dict(), kind="figures")
+        store.put_json(_of_query(base, plan.query), (plan.ordered_by or plan.figures).to_dict(), kind="figures")
+    figures = measured(plan, actual, spec)
+    if figures != plan.figures:
+        store.put_json(_latest(base), figures.to_dict(), kind="figures")
+
+
+def measured(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> Figures:
+    """Return the plan's figures with what a run has measured on a video."""
+    job, evaluation = actual.job, actual.evaluation
     ms: dict[str, float] = {}
     computed = job.passed - job.cached
     if spec.kind != "given" and computed:
@@ -69,7 +87,7 @@ def learn(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> None:
         if tally is not None and tally.calls > tally.cached:
             ms[f"{types[var]}.{name}"] = tally.seconds * 1e3 / (tally.calls - tally.cached)
     tracks = evaluation.properties.tracks
-    figures = plan.figures.learn(
+    return plan.figures.learn(
         ms=ms,
         kept={
             node: (evaluation.stats[node].rows_in, evaluation.stats[node].rows_kept)
@@ -79,8 +97,6 @@ def learn(plan: QueryPlan, actual: Actuals, spec: DetectorSpec) -> None:
         rows_per_frame=len(tracks) / len(tracks.frames) if len(tracks) else None,
         rows_per_track=len(tracks) / len(tracks.ids) if len(tracks) else None,
     )
-    if figures != plan.figures:
-        store.put_json(_latest(base), figures.to_dict(), kind="figures")
 
 
 def _base(source: Source, spec: DetectorSpec) -> str:

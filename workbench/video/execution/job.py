@@ -64,6 +64,8 @@ class VideoJob:
         #: frames whose tracks an earlier run had folded
         self.resumed = 0
         self.detected_rows = 0
+        #: frames that a test before the detector took for empty
+        self.skipped = 0
         self.tracks_from_store = False
         self._tracks: Tracks | None = None
         self._done: list[NDArray[np.int64]] = []
@@ -298,6 +300,7 @@ class VideoJob:
         self.detect_seconds += part.seconds
         self.decode_seconds += part.decode_seconds
         self.detected_rows += len(part.found)
+        self.skipped += part.skipped
         self._failures += part.failures
         if part.damaged:
             self.source.add_damage(part.damaged)

@@ -157,7 +157,7 @@ class LiveJob(VideoJob):
             part = next(self._given_wave([chunk], None))
         else:
             task = DetectTask(self.source, self.spec, frames, model_threads())
-            found, failures, damaged, decoding = detect_chunk(task)
+            found, failures, damaged, decoding, _ = detect_chunk(task)
             seconds = time.perf_counter() - began
             part = FoundChunk(chunk, found, 0, seconds, failures, damaged, decode_seconds=decoding)
         began = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,15 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What bounds a run: seconds of the video, the step between frames, how many events are wanted."""
+    """What bounds a run: seconds of the video, the step between frames, how many events are wanted, how accurate."""
 
     start: float | None = None
     end: float | None = None
     every: int = 1
     limit: int | None = None
     fresh: bool = False
+    #: None: exact
+    accuracy: float | None = None
 
 
 def check_options(
@@ -42,14 +45,14 @@ def check_options(
     every = _whole(every, "every", "Use every=1 for each frame.")
     if limit is not None:
         limit = _whole(limit, "limit", "Use limit=None for all events.")
-    _accuracy(accuracy)
+    least = _accuracy(accuracy)
     begin = None if start is None else as_seconds(start, "start")
     stop = None if end is None else as_seconds(end, "end")
     if begin is not None and begin < 0:
         raise WorkbenchError(f"start must not be negative, got {start}.", "Use start=None for the whole video.")
     if stop is not None and stop <= (begin or 0.0) + TOLERANCE:
         raise WorkbenchError(f"end must be after start, got {end} and {start or '0s'}.", "Use a later end.")
-    return Options(begin, stop, every, limit, bool(fresh))
+    return Options(begin, stop, every, limit, bool(fresh), least)
 
 
 def processed_frames(times: NDArray[np.float64], options: Options) -> NDArray[np.int64]:
@@ -80,13 +83,11 @@ def _whole(value: Any, name: str, hint: str) -> int:
     return number
 
 
-def _accuracy(value: Any) -> None:
+def _accuracy(value: Any) -> float | None:
     if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.5 <= value < 1:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not 0.5 <= float(value) < 1:
         raise WorkbenchError(
             f"accuracy must be a number from 0.5 to below 1, got {value!r}.", "Use accuracy=None for the exact answer."
         )
-    raise WorkbenchError(
-        f"Plans for accuracy {value:g} are not available yet.", "Use accuracy=None for the exact answer."
-    )
+    return float(value)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -18,9 +18,11 @@ from workbench.engine.paths import short_names
 from workbench.engine.plan import Plan
 from workbench.engine.run import Run
 from workbench.video.execution.actuals import Actuals, actual_plan
+from workbench.video.execution.canary import decide
 from workbench.video.execution.certain import certain_events, lookahead
+from workbench.video.execution.choices import Decision
 from workbench.video.execution.columns import ColumnCache
-from workbench.video.execution.figures import learn
+from workbench.video.execution.figures import learn, replanned
 from workbench.video.execution.job import VideoJob
 from workbench.video.execution.live import LiveJob
 from workbench.video.execution.notes import Notes
@@ -35,6 +37,7 @@ from workbench.video.operators.columns import PropertyColumns
 from workbench.video.operators.evaluate import Evaluation, evaluate, needs_scene
 from workbench.video.operators.merge import merged_answers
 from workbench.video.plan.logical import QueryPlan
+from workbench.video.plan.proof import Proof, with_proofs
 from workbench.video.result.facts import VideoFacts
 from workbench.video.result.result import VideoResult
 from workbench.video.source import Source
@@ -47,6 +50,8 @@ __all__ = ["QueryWork"]
 _PAUSE = 0.25
 #: a partial answer that needs pixels waits until there is this much more video than at the last one
 _GROWTH = 1.5
+#: rows of objects after which what they have shown decides the order of the rest
+_SHOWN = 100
 #: a run that is expected to take longer than this says so: 10 min, in s
 _LONG = 600.0
 #: after an evaluation of a live source, the next one waits for this many times as long as it took
@@ -94,6 +99,8 @@ class QueryWork:
     jobs: list[VideoJob] = field(default_factory=list)
     _answers: dict[int, _Answer] = field(default_factory=dict)
     _waves: dict[int, PixelWave] = field(default_factory=dict)
+    #: how each video is searched, under `accuracy`
+    _decisions: dict[int, Decision] = field(default_factory=dict)
     #: what kept a video from being answered
     _errors: dict[int, WorkbenchError] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -116,8 +123,9 @@ class QueryWork:
         run.update(done=0, total=total, stage=self._stage())
         stopped = run.cancelled.is_set()
         try:
-            for index, job in enumerate(self.jobs):
+            for index in range(len(self.jobs)):
                 with self._noted(index):
+                    job = self._chosen(index, run)
                     self._video(index, job, run)
                     job.check()
                     stopped = run.cancelled.is_set()
@@ -132,7 +140,8 @@ class QueryWork:
             self.notes.drop(*self._long_note)  # it was faster than it looked
         self._announce()
         for index, answer in sorted(self._answers.items()):
-            if not stopped and not self.jobs[index].live:
+            # What a cheaper plan measured is no figure of the exact one.
+            if not stopped and not self.jobs[index].live and not self._cheaper(index):
                 learn(self.plan, self._actuals(index, answer), self.spec)
         run.update(stage="stopped" if stopped else "done")
         return self._result("stopped" if stopped else "done", run, final=True)
@@ -152,6 +161,22 @@ class QueryWork:
                 raise
             self.notes.add(error.message, error.hint)
 
+    def _chosen(self, index: int, run: Run[VideoResult]) -> VideoJob:
+        """Return the work on a video: under `accuracy` that of the cheapest plan which keeps it."""
+        job = self.jobs[index]
+        if self.options.accuracy is None:
+            return job
+        run.update(stage="canary")
+        decision = decide(job, self.plan, run)
+        with self._lock:
+            self._decisions[index] = decision
+            self.jobs[index] = decision.job(job)
+        run.update(total=sum(len(job.frames) for job in self.jobs), stage=self._stage())
+        return self.jobs[index]
+
+    def _cheaper(self, index: int) -> bool:
+        return index in self._decisions and self._decisions[index].gate is not None
+
     def _video(self, index: int, job: VideoJob, run: Run[VideoResult]) -> None:
         simple = self.options.limit is not None and lookahead(self.query, self.spec) is not None
         pixels = self.plan.reads_pixels
@@ -167,6 +192,14 @@ class QueryWork:
                 # What needs pixels is worked out by the run itself, not by whoever looks at it.
                 answer = self._answer(index, run)
                 evaluated = job.passed
+                shown = 0 if answer is None else len(answer.evaluation.tracks)
+                if (
+                    pixels
+                    and answer is not None
+                    and shown >= _SHOWN
+                    and not (self.plan.settled or self._cheaper(index))
+                ):
+                    self.plan = replanned(self.plan, self._actuals(index, answer), self.spec)
                 # However long a live source has been followed, most of the time is for what comes next.
                 rest = time.monotonic() + (_REST * answer.seconds if answer is not None else 0.0)
                 run.publish(lambda: self._result("running", run))
@@ -275,12 +308,24 @@ class QueryWork:
             nearest=self._nearest(answers),
             ongoing=None if not ongoing or final else np.concatenate(ongoing),
             run=None if final else run,
+            proofs=self._proofs(),
         )
 
     def _plan(self, answers: dict[int, _Answer]) -> Plan:
-        if not answers:
-            return self.plan.to_plan()
-        return actual_plan(self.plan, [self._actuals(index, answer) for index, answer in sorted(answers.items())])
+        actuals = [self._actuals(index, answer) for index, answer in sorted(answers.items())]
+        plan = actual_plan(self.plan, actuals) if answers else self.plan.to_plan()
+        proofs = self._proofs()
+        return with_proofs(plan, proofs, sum(job.skipped for job in self.jobs)) if proofs else plan
+
+    def _proofs(self) -> list[Proof]:
+        """Return what is to be shown of the choices, with what the detector took since."""
+        with self._lock:
+            decisions = dict(self._decisions)
+        return [
+            replace(decision.proof, work_ms=1e3 * max(0.0, job.detect_seconds - job.decode_seconds))
+            for index, decision in sorted(decisions.items())
+            for job in [self.jobs[index]]
+        ]
 
     def _nearest(self, answers: dict[int, _Answer]) -> list[str]:
         """Return what came closest: of the only video, or of the first few by their names."""

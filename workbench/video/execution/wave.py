@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,10 @@ from workbench.video.execution.timing import TimedSource
 from workbench.video.models.base import DetectorSpec
 from workbench.video.source import Source
 
-__all__ = ["DetectTask", "FoundChunk", "detections"]
+if TYPE_CHECKING:
+    from workbench.video.operators.detect import Detected
+
+__all__ = ["DetectTask", "FoundChunk", "as_detections", "detections"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class FoundChunk:
         Frames that cannot be decoded.
     error : str
         Why the whole chunk failed, after three tries; empty if it did not.
+    skipped : int
+        Frames that a test before the detector took for empty.
     """
 
     chunk: Chunk
@@ -61,6 +67,7 @@ class FoundChunk:
     damaged: list[int] = field(default_factory=list)
     error: str = ""
     decode_seconds: float = 0.0
+    skipped: int = 0
 
 
 def detections(
@@ -114,7 +121,9 @@ def detections(
                 yield DetectTask(source, spec, left, threads)
 
     def arrivals() -> Iterator[tasks.Outcome[Any]]:
-        with by_value(spec.payload if callable(spec.payload) else None):
+        with contextlib.ExitStack() as sent:
+            for function in spec.functions:
+                sent.enter_context(by_value(function))
             for outcome in tasks.stream(detect_chunk, items(), run=run, key="detect"):
                 if outcome.value is not None:
                     cache.write(outcome.value[0], outcome.seconds)
@@ -139,31 +148,39 @@ def _cancelled(run: Run[Any] | None) -> bool:
     return run is not None and run.cancelled.is_set()
 
 
-def detect_chunk(task: DetectTask) -> tuple[Detections, list[tuple[int, str]], list[int], float]:
+def detect_chunk(task: DetectTask) -> tuple[Detections, list[tuple[int, str]], list[int], float, int]:
     """Open, decode, infer: what a worker does with a chunk.
 
     Returns
     -------
-    Detections, list of (frame, error), list of int, float
-        What was found; frames on which the detector failed; frames that cannot be decoded; seconds of decoding.
+    Detections, list of (frame, error), list of int, float, int
+        What was found; frames on which the detector failed; frames that cannot be decoded; seconds of decoding; frames
+        that a test before the detector took for empty.
     """
-    from workbench.video.operators.detect import detect_frames, table_labels
+    from workbench.video.operators.detect import detect_frames
 
     source = TimedSource(task.source)
     detected = detect_frames(task.spec.load(task.threads), source, task.frames)
+    found = as_detections(detected)
+    failed = [frame for frame, _ in detected.failures]
+    lost = np.setdiff1d(task.frames, np.concatenate((found.done, failed)).astype(np.int64))
+    return found, list(detected.failures), lost.tolist(), source.seconds, detected.skipped
+
+
+def as_detections(detected: Detected) -> Detections:
+    """Return what a detector found as it is kept: labels as text."""
+    from workbench.video.operators.detect import table_labels
+
     table = detected.table
     columns = {name: table.column(name).to_numpy() for name in ("frame", "label", "score", "x1", "y1", "x2", "y2")}
     names = np.array([*table_labels(table), ""], dtype=np.str_)
-    found = Detections(
+    return Detections(
         detected.frames,
         columns["frame"].astype(np.int64),
         names[columns["label"]],
         columns["score"].astype(np.float64),
         np.column_stack([columns[name] for name in ("x1", "y1", "x2", "y2")]).astype(np.float64),
     )
-    failed = [frame for frame, _ in detected.failures]
-    lost = np.setdiff1d(task.frames, np.concatenate((found.done, failed)).astype(np.int64))
-    return found, list(detected.failures), lost.tolist(), source.seconds
 
 
 def _kept(chunk: Chunk, found: Detections) -> FoundChunk:
@@ -173,7 +190,8 @@ def _kept(chunk: Chunk, found: Detections) -> FoundChunk:
 def _joined(chunk: Chunk, known: Detections, outcome: tasks.Outcome[Any]) -> FoundChunk:
     if outcome.error is not None:
         return FoundChunk(chunk, known, cached=len(known.done), error=one_line(outcome.error))
-    found, failures, damaged, decoding = outcome.unwrap()
+    found, failures, damaged, decoding, skipped = outcome.unwrap()
     return FoundChunk(
-        chunk, known.joined(found), len(known.done), outcome.seconds, failures, damaged, decode_seconds=decoding
-    )
+        chunk, known.joined(found), len(known.done), outcome.seconds, failures, damaged, decode_seconds=decoding,
+        skipped=skipped,
+    )  # fmt: skip

@@ -26,10 +26,6 @@ _WORDS: dict[str, tuple[tuple[str, ...], int, str]] = {
 _SEQUENCE = 'Write sequence(a.enters(yard), lasts(a.still, "5s"), within="60s").'
 
 
-def _no_queries(query: QueryMeta) -> CompiledQuery:
-    raise NotImplementedError
-
-
 @dataclass(slots=True)
 class Intervals(Values):
     """Reads intervals.
@@ -40,7 +36,7 @@ class Intervals(Values):
         Compiles another query that the condition calls.
     """
 
-    compiled: Callable[[QueryMeta], CompiledQuery] = field(default=_no_queries)
+    compiled: Callable[[QueryMeta], CompiledQuery] = field(kw_only=True)
 
     def interval(self, node: ast.Call, word: str) -> Node:
         """Return the checked form of a call of `lasts`, `sequence`, `before`, `during` or `never`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from workbench.engine.errors import suggest
-from workbench.engine.units import Dimension
 from workbench.video.language import catalogue
 from workbench.video.language.catalogue import AGGREGATES, BOUNDS, SECONDS
 from workbench.video.language.check import Conditions
@@ -159,19 +158,3 @@ def item_columns(item: Node) -> tuple[str, ...]:
         case Every():
             return ("start", "end")
     raise TypeError(f"{type(item).__name__} is no item of select or group")
-
-
-def item_units(item: Node) -> Iterator[tuple[str, str]]:
-    """Yield (column, unit) for the columns of an item that have a unit."""
-    columns = item_columns(item)
-    match item:
-        case Property(name="box" | "center" | "foot"):
-            yield from ((column, "px") for column in columns)
-        case Property(dimension=Dimension() as dimension) if dimension:
-            yield columns[0], str(dimension)
-        case Aggregate(name=name, argument=Property(dimension=Dimension() as dimension)) if (
-            name != "count" and dimension
-        ):
-            yield columns[0], str(dimension)
-        case Every():
-            yield from ((column, "s") for column in columns)

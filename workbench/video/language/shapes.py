@@ -142,7 +142,9 @@ def line_shape(name: str, value: Any) -> LineShape | None:
 
 
 def check_shapes(shapes: Iterable[RegionShape | LineShape], width: int, height: int, video: str) -> None:
-    """Check that all corners lie in a picture of this size (its edges included).
+    """Check that all corners lie in a picture of this size, or they were drawn on another one.
+
+    Half a pixel beyond an edge is still its pixel.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def check_shapes(shapes: Iterable[RegionShape | LineShape], width: int, height: 
     for shape in shapes:
         points = shape.in_pixels(width, height)
         for x, y in points:
-            if not (0 <= x <= width and 0 <= y <= height):
+            if not (-0.5 <= x <= width + 0.5 and -0.5 <= y <= height + 0.5):
                 raise WorkbenchError(
                     f"{shape.name} has a corner at ({x:g}, {y:g}) but {video} is {width}x{height}.",
                     'Use corners inside the picture, or "%" units.',

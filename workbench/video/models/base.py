@@ -99,6 +99,11 @@ class DetectorSpec:
     payload: Any = field(default=None, repr=False, compare=False)
     notes: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The person's own functions that it runs."""
+        return (self.payload,) if callable(self.payload) else tuple(getattr(self.payload, "functions", ()))
+
     def load(self, threads: int | None = None) -> Loaded:
         """Return the loaded detector, one for each version, provider and number of threads in this process.
 

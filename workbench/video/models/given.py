@@ -15,7 +15,7 @@ from workbench.video.tracks import Frames, Tracks
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GivenBoxes", "given_spec", "read_mot"]
+__all__ = ["GivenBoxes", "given_spec", "nothing_spec", "read_mot"]
 
 _NEEDED = ("frame", "x1", "y1", "x2", "y2")
 _HINT = "Columns: frame, x1, y1, x2, y2[, label, score, id]."
@@ -63,8 +63,7 @@ class GivenBoxes:
         self.video = _texts(table, "video") if "video" in table else None
         if self.id is not None:
             self._check_ids(self.id)
-        order = np.lexsort((self.label, self.box[:, 1], self.box[:, 0], -self.score, self.frame))
-        self._order, self._sorted_frames = order, self.frame[order]
+        self._order = np.lexsort((self.label, self.box[:, 1], self.box[:, 0], -self.score, self.frame))
 
     def _check_ids(self, ids: np.ndarray) -> None:
         videos = np.zeros(len(ids), np.int64) if self.video is None else np.unique(self.video, return_inverse=True)[1]
@@ -187,6 +186,13 @@ def given_spec(table: Any) -> DetectorSpec:
         kind="given",
         payload=boxes,
     )
+
+
+def nothing_spec() -> DetectorSpec:
+    """Return the detector for questions about the frame itself: it finds nothing, and looks at nothing."""
+    import pandas as pd
+
+    return given_spec(pd.DataFrame({name: pd.Series(dtype="float64") for name in (*_NEEDED, "id")}))
 
 
 def _load_given(spec: DetectorSpec, threads: int) -> GivenBoxes:

@@ -112,6 +112,11 @@ class OnnxDetector:
         self._runtime, self._input = runtime, runtime.get_inputs()[0].name
         self.batch = self._batched(data, any_size, batch, threads, where) if batch > 1 else 1
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the file leaves the size of its input open."""
+        return getattr(self._layout, "fixed", None) is None
+
     def _check(self, runtime: Any, name: str, layout: str, count: int, some: bool) -> int:
         shapes = [output.shape for output in runtime.get_outputs()]
         classes = self._layout.classes(shapes)

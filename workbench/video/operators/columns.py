@@ -342,10 +342,6 @@ class PropertyColumns:
         """Return the column of this property, made empty on first use."""
         return self._columns.setdefault((type_name, name), AskedColumn.empty(self.count))
 
-    def adopt(self, type_name: str, name: str, column: AskedColumn) -> None:
-        """Take a whole column as that of this property."""
-        self._columns[type_name, name] = column
-
     def put(self, type_name: str, name: str, rows: Ints, values: Sequence[Any]) -> None:
         """Put known results (None: missing) at rows, so that they are not computed again."""
         self.get(type_name, name).fill(np.asarray(rows, np.int64), values)

@@ -34,12 +34,15 @@ class Detected:
         The processed frames: boxes or none, but looked at.
     failures : list of (int, str)
         Frames on which the detector raised, and what.
+    skipped : int
+        Frames that a test before the detector took for empty.
     """
 
     table: pa.Table
     frames: Ints
     times: Floats
     failures: list[tuple[int, str]]
+    skipped: int = 0
 
 
 def detect_frames(loaded: Loaded, source: Any, indices: Sequence[int] | Ints) -> Detected:
@@ -73,7 +76,7 @@ def detect_frames(loaded: Loaded, source: Any, indices: Sequence[int] | Ints) ->
     frames = np.array([frame for frame, _, _ in done], np.int64)
     times = np.array([time for _, time, _ in done], np.float64)
     table = detection_table(frames, times, [boxes for _, _, boxes in done], loaded.labels)
-    return Detected(table, frames, times, failures)
+    return Detected(table, frames, times, failures, getattr(session, "skipped", 0))
 
 
 def _run(

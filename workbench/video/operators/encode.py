@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def write_video(
     muxing = {"movflags": "+faststart"} if target.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
     written = 0
     try:
-        with av.open(os.fspath(partial), "w", options=muxing) as container:
+        with _own_priority(), av.open(os.fspath(partial), "w", options=muxing) as container:
             stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(60_000), options=settings)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.time_base = stream.codec_context.time_base = Fraction(1, _TICKS)
@@ -127,6 +128,20 @@ def write_video(
     finally:
         partial.unlink(missing_ok=True)
     return target
+
+
+@contextmanager
+def _own_priority() -> Iterator[None]:
+    """Leave this thread as urgent as it was: SVT-AV1 makes the one that opens it a real-time thread where it may."""
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != before[0]:
+            os.sched_setscheduler(0, *before)
 
 
 def draw_boxes(

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.video.operators.bind import Space, bindings_of
 from workbench.video.operators.intervals import JOIN, Spans, joined, places_within, runs
-from workbench.video.tracks import Bools, Floats, Ints
+from workbench.video.tracks import Bools, Ints
 
 __all__ = ["Joiner", "Occurrences"]
 
@@ -73,11 +73,6 @@ class Occurrences:
         owner, position = np.divmod(matched, self.base)
         which, place = _copies(owner, source)
         return Occurrences(names, ids, span, which * self.base + position[place], self.base)
-
-    def true_times(self, times: Floats) -> tuple[Ints, Floats]:
-        """Return (binding, time) of each matched frame, in order."""
-        binding, position = np.divmod(self.matched, self.base)
-        return binding, times[position]
 
 
 def _copies(owner: Ints, source: Ints) -> tuple[Ints, Ints]:

@@ -7,7 +7,7 @@ tracks; whatever was computed is never computed again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from workbench.video.operators.columns import (
 )
 from workbench.video.operators.geometry import crossings, make_scale
 from workbench.video.operators.motion_props import BUILT_IN, MODEL, History, built_in
+from workbench.video.operators.stacked import rows_at_once, windows_at_once
 from workbench.video.operators.vote import MOST_CROPS, best_crops, crop_quality, mean_vector, vote, votes_needed
 from workbench.video.tracks import Bools, Ints, Tracks
 
@@ -243,11 +244,17 @@ class Properties:
             return
         starts, stops = starts[rows], rows + 1
         needed = spread(starts, stops, len(self.tracks))
-        arguments: dict[str, list[Any]] = {}
-        for name in prop.arguments:
-            if name not in _PIXELS:
-                self.column(kind, name, needed)
-                arguments[name] = self._windows(kind, name, starts, stops)
+        names = [name for name in prop.arguments if name not in _PIXELS]
+        for name in names:
+            self.column(kind, name, needed)
+        past = {name: self._past(kind, name) for name in names}
+        values, left = windows_at_once(prop, past, starts, stops, partial(self._windows, kind))
+        self.failed(prop.name, int(np.count_nonzero(~left)), rows, ())
+        column.fill(rows[~left], [value for value, open_ in zip(values, left.tolist(), strict=True) if not open_])
+        if not left.any():
+            return
+        rows, starts, stops = rows[left], starts[left], stops[left]
+        arguments = {name: self._windows(kind, name, starts, stops) for name in names}
         column.fill(rows, self._run(prop, self._window_crops(prop, starts, stops), arguments, rows))
 
     def _plain_rows(self, kind: ObjectType, prop: UserProperty, column: AskedColumn, rows: Ints) -> None:
@@ -262,9 +269,17 @@ class Properties:
                 missing = missing | ~given[name].valid[rows]
         column.fill_same(rows[missing], None)
         rows = rows[~missing]
-        arguments = {name: argument.python(rows) for name, argument in given.items()}
-        calls = [rows[i : i + 1] for i in range(len(rows))] if prop.reads_pixels else None
-        column.fill(rows, self._run(prop, calls, arguments, rows))
+        values = rows_at_once(prop, given, rows)
+        if values is None:
+            arguments = {name: argument.python(rows) for name, argument in given.items()}
+            calls = [rows[i : i + 1] for i in range(len(rows))] if prop.reads_pixels else None
+            values = self._run(prop, calls, arguments, rows)
+        else:
+            self.failed(prop.name, len(rows), rows, ())
+        column.fill(rows, values)
+
+    def _past(self, kind: ObjectType, name: str) -> Column | AskedColumn:
+        return self.columns.get(kind.name, name) if is_costly(kind, name) else self._cheap(kind, name)
 
     def _windows(self, kind: ObjectType, name: str, starts: Ints, stops: Ints) -> list[Any]:
         """Return an argument's values in each window, as arrays; it was asked for there before."""

@@ -40,6 +40,12 @@ class QueryPlan:
     every : int
     naive : bool
         Whether everything is taken as written, with each property at all rows.
+    figures : Figures
+        What the estimates rest on.
+    settled : bool
+        Whether the order stays as it is: another one would ask for values that were never computed.
+    ordered_by, ordered_at : Figures, int
+        If the order was changed in a run: what had been measured, and after how many frames.
     """
 
     query: CompiledQuery
@@ -51,6 +57,9 @@ class QueryPlan:
     every: int = 1
     naive: bool = False
     figures: Figures = field(default_factory=Figures)
+    settled: bool = False
+    ordered_by: Figures | None = None
+    ordered_at: int = 0
 
     @property
     def where(self) -> Node:
@@ -97,7 +106,9 @@ class QueryPlan:
         size = f"every {_ordinal(self.every)} frame" if self.every > 1 else ""
         step = Operator("decode", size, est_rows=frames, est_ms=round(decode * frames * self.every, 3))
         if self.detector == "given":
-            step = Operator("detect", "given boxes", est_rows=frames, est_ms=0.0)
+            kinds = self.query.types().values()
+            what = "nothing" if kinds and all(kind.is_a("Scene") for kind in kinds) else "given boxes"
+            step = Operator("detect", what, est_rows=frames, est_ms=0.0)
         else:
             per_frame = detect_ms(self.detector, figures)
             step = Operator(
@@ -151,6 +162,8 @@ class QueryPlan:
 
     def _notes(self) -> tuple[str, ...]:
         found = [f"shared: {show(node)}" for node in self.shared]
+        if self.ordered_at:
+            found.append(f"order changed after {self.ordered_at:,} frames, by what they had shown")
         return (*found, "naive: everything as written") if self.naive else tuple(found)
 
 

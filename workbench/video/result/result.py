@@ -21,12 +21,15 @@ from workbench.video.language.tree import CompiledQuery
 from workbench.video.result.clip import Clip, Stretch, cut, title_of, write_stretches
 from workbench.video.result.export import to_coco, to_mot
 from workbench.video.result.facts import PartialFlag, VideoFacts
+from workbench.video.result.proof import accuracy_word, proof_lines, proof_table
 from workbench.video.result.stretches import best_picture, first_hit, stretch_of
 from workbench.video.result.timeline import Timeline, timeline_of
-from workbench.video.result.verdicts import Verdicts, wilson
+from workbench.video.result.verdicts import Verdicts
+from workbench.video.shares import wilson
 
 if TYPE_CHECKING:
     from workbench.engine.run import Run
+    from workbench.video.plan.proof import Proof
 
 __all__ = ["VideoResult"]
 
@@ -51,6 +54,8 @@ class VideoResult(Result):
         Everything announced: fallbacks, unreadable parts.
     plan : Plan
         What was done, with estimates beside actuals.
+    proof : DataFrame
+        Under `accuracy`: the plans that the canary measured, and which was used (see `proof_table`); else empty.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class VideoResult(Result):
         nearest: Sequence[str] = (),
         ongoing: NDArray[np.bool_] | None = None,
         run: Run[VideoResult] | None = None,
+        proofs: Sequence[Proof] = (),
     ) -> None:
         self._tables = tables
         self.videos = list(videos)
@@ -72,7 +78,10 @@ class VideoResult(Result):
         self.plan = plan
         self._status = status
         self._unfinished = False
-        self.notes = list(notes)
+        self.proofs = list(proofs)
+        #: told, but no warnings
+        self.told = proof_lines(self.proofs)
+        self.notes = [*notes, *self.told]
         self.nearest = list(nearest)
         self.ongoing = np.zeros(len(tables["events"]), bool) if ongoing is None else ongoing
         self._run = run
@@ -111,10 +120,16 @@ class VideoResult(Result):
         frame = pd.DataFrame(rows, columns=list(_SEARCHED))
         return frame.astype({"video": "str", "start": "float64", "end": "float64"})
 
+    @cached_property
+    def proof(self) -> pd.DataFrame:
+        """The plans that were measured under `accuracy`, with recall, precision, their lower bounds, and costs."""
+        return proof_table(self.proofs)
+
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table by its name: events, objects, frames, groups, errors or searched."""
-        if name == "searched":
-            return self.searched
+        """Return a table by its name: events, objects, frames, groups, errors, searched or proof."""
+        if name in ("searched", "proof"):
+            found: pd.DataFrame = getattr(self, name)
+            return found
         if name not in self._tables:
             raise WorkbenchError(
                 f"A video result has no table '{name}'.", suggest(name, TABLES, f"Tables: {', '.join(TABLES)}.")
@@ -391,7 +406,9 @@ class VideoResult(Result):
     def headline(self) -> str:
         """Return the one line: `VideoResult: 37 events, 21 objects in 1 video; 10:00 searched, exact`."""
         seconds = sum(facts.seconds for facts in self.videos)
-        state = {"done": "exact", "running": "running", "stopped": "stopped", "failed": "failed"}[self._status]
+        state = {"done": accuracy_word(self.proofs), "running": "running", "stopped": "stopped", "failed": "failed"}[
+            self._status
+        ]
         return (
             f"VideoResult: {counted(len(self.events), 'event')}, {counted(len(self.objects), 'object')} in "
             f"{counted(len(self.videos), 'video')}; {format_clock(round(seconds, 2))} searched, {state}"

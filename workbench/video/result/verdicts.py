@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +10,10 @@ from workbench.engine import store as artefacts
 if TYPE_CHECKING:
     from workbench.video.result.result import VideoResult
 
-__all__ = ["Verdicts", "wilson"]
+__all__ = ["Verdicts"]
 
 #: Verdicts are a person's work: nothing in the store costs more to make again (seconds).
 _COST = 1e9
-#: the 97.5 % point of the normal distribution
-_Z = 1.959963984540054
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share.
-
-    Parameters
-    ----------
-    right, count : int
-        Successes, and trials (at least one).
-    """
-    share, square = right / count, _Z * _Z
-    middle = share + square / (2 * count)
-    half = _Z * math.sqrt(share * (1 - share) / count + square / (4 * count * count))
-    whole = 1 + square / count
-    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
 
 
 class Verdicts:

@@ -14,6 +14,7 @@ from workbench.video.language.nouns import counted, noun_of_all
 from workbench.video.language.tree import RegionShape
 from workbench.video.result.clip import Stretch, cut
 from workbench.video.result.crops import MOST, sheet
+from workbench.video.result.proof import accuracy_word
 from workbench.video.result.stretches import first_hit
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def status_line(result: VideoResult) -> str:
         parts.append(f"{_left(eta)} left")
     if cached:
         parts.append(f"cached {100 * cached // max(1, frames)} %")
-    parts.append("exact" if result.status in ("done", "running") else result.status)
+    parts.append(accuracy_word(result.proofs) if result.status in ("done", "running") else result.status)
     return " | ".join(parts)
 
 
@@ -120,7 +121,8 @@ def _head(result: VideoResult) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"kind": "summary", "text": status_line(result)}]
     if not len(result.events):
         found += [{"kind": "note", "level": "info", "text": line} for line in _nearest(result)]
-    found += [{"kind": "note", "level": "warning", "text": note} for note in result.notes]
+    told = set(result.told)
+    found += [{"kind": "note", "level": "info" if note in told else "warning", "text": note} for note in result.notes]
     shown = _shown(result, _MOST_TIMELINES)
     for name in shown:
         timeline = result.timeline(name)
@@ -201,6 +203,8 @@ def _tables(result: VideoResult) -> list[dict[str, Any]]:
         names.insert(0, "groups")
     if len(result.errors):
         names.append("errors")
+    if len(result.proof):
+        names.append("proof")
     return [_table(result, name) for name in names]
 
 

@@ -1,0 +1,4 @@
+import type { IModule } from '../model';
+
+declare const module: IModule;
+export default module;
