@@ -2,14 +2,17 @@
 
 Two emulated hosts with one worker each, and a full-duplex link of the stated rate between them. What is measured is
 what goes on between two losses, once all is set up; bytes are those of the interfaces' counters, whatever they carry.
-Runs alternate between ours and its peers. A run during which other work took more than `OTHERS` cores is not counted,
-and what was counted is kept at once: a part that was interrupted goes on where it was. Only runs of the same code are
-put together: a median of runs before and after a change says nothing of either, nor whether a prediction was right.
+Runs alternate between ours and its peers. What is predicted of a run comes from a profile made right before it, as the
+machine is now faster and now slower; how the model is cut is decided once. A run during which other work took more
+than `OTHERS` cores is not counted, and what was counted is kept at once: a part that was interrupted goes on where it
+was. Only runs of the same code are put together: a median of runs before and after a change says nothing of either, nor
+whether a prediction was right.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -32,7 +35,7 @@ from benchmarks.measure import RESULTS, Figure, cpu_seconds
 from benchmarks.training_recipes import RECIPES
 
 if TYPE_CHECKING:
-    from workbench.training import PipelinePlan
+    from workbench.training import PipelinePlan, Profile
     from workbench.training.namespaces import Hosts
 
 __all__ = ["accuracy", "links", "prediction"]
@@ -166,16 +169,19 @@ def links(rounds: int, minutes: float = 60.0) -> list[Figure]:
                 if time.monotonic() + 4 + 2 * SECONDS > until:
                     return _link_figures(kept)
                 pace = statistics.median(run["pace"] for run in runs) if runs else GUESS[link][name in (PEER, "ddp")]
-                steps = max(1, round(SECONDS * pace / _samples(name)))
+                steps = max(2, round(SECONDS * pace / _samples(name)))
+                # beside the run: a minute later the machine may be a third faster or slower
+                told = None if name == PEER else _predicted(_anew(plans[link][name], name), name)
                 with _alone() as others:
                     if name == PEER:
                         found = peer.run(LINKS[link], steps)
                     else:
                         found = _ours(hosts, plans[link][name], name, LINKS[link], steps)
+                        found["predicted"] = told
                 runs.append(found | _now(others))
                 _keep(kept)
-                told = f"{found['pace']:8.1f} samples/s {found['bytes'] / 1e3:9.1f} kB/sample"
-                print(f"{link:9} {name:10} {told}", flush=True)
+                line = f"{found['pace']:8.1f} samples/s {found['bytes'] / 1e3:9.1f} kB/sample"
+                print(f"{link:9} {name:10} {line}", flush=True)
     return _link_figures(kept)
 
 
@@ -185,19 +191,22 @@ def prediction(rounds: int) -> list[Figure]:
     figures = []
     for link, schedules in kept["runs"].items():
         for name in SCHEDULES:
-            if not schedules.get(name) or name not in kept["predicted"].get(link, {}):
+            if not schedules.get(name):
                 continue
-            measured = _samples(name) / statistics.median(run["pace"] for run in schedules[name])
-            expected = kept["predicted"][link][name]
-            off = 100 * (expected / measured - 1)
+            seconds = [(_samples(name) / run["pace"], run["predicted"]) for run in schedules[name]]
+            ratio = statistics.median(told / taken for taken, told in seconds)
+            measured, off = statistics.median(taken for taken, _ in seconds), 100 * (ratio - 1)
             spent = schedules[name][-1]["busy"]
             update = max(spent.get(f"step {stage}", 0.0) for stage in (0, 1))
             figures.append(
                 Figure(
                     f"prediction: {link}, {name}", off, "% off", f"within {WITHIN:g} %", abs(off) <= WITHIN,
-                    "measured seconds of a batch", measured, expected / measured,
-                    note=f"the longest update took {update:.0f} ms",
-                    details={"predicted": expected, "bandwidth": kept["bandwidth"][link], "milliseconds": spent},
+                    "measured seconds of a batch", measured, ratio,
+                    note=f"median of {len(seconds)} runs; the longest update took {update:.0f} ms",
+                    details={
+                        "measured, predicted": seconds, "pace": kept["pace"][link],
+                        "bandwidth": kept["bandwidth"][link], "milliseconds": spent,
+                    },
                 )
             )  # fmt: skip
     return figures
@@ -304,20 +313,11 @@ def _busy(run: Any) -> dict[str, float]:
 
 
 def _plans(hosts: Hosts, kept: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the plan of each schedule for each link, as measured; note what is predicted, and what `auto` picks."""
-    import torch
-
+    """Return the plan of each schedule for each link, as measured; note what `auto` picks."""
     from workbench.engine.store import store
-    from workbench.training import Cluster, partition, profile
-    from workbench.training.simulate.workload import PlanWork
+    from workbench.training import Cluster, partition
 
-    recipe = RECIPES["vgg"]
-    inputs, targets = recipe.data()
-    profiles = {}
-    for size in sorted({samples // micro for micro, samples in SCHEDULES.values()}):
-        store().clear()
-        batch = inputs[:size], targets[:size]
-        profiles[size] = profile(recipe.net(0), batch, loss=torch.nn.functional.cross_entropy)
+    profiles = {size: _profile(size) for size in sorted({samples // micro for micro, samples in SCHEDULES.values()})}
     plans: dict[str, dict[str, Any]] = {}
     for link, rate in LINKS.items():
         hosts.limit(rate)
@@ -325,15 +325,57 @@ def _plans(hosts: Hosts, kept: dict[str, Any]) -> dict[str, dict[str, Any]]:
         cluster = Cluster.detect()
         hosts.limit(None)
         kept["bandwidth"][link] = cluster.bandwidth[0]
+        kept["pace"][link] = dataclasses.asdict(cluster.pace)
         cluster = Cluster(cluster.machines, cluster.bandwidth).paced(cluster.pace)
         for name, (micro, samples) in SCHEDULES.items():
             found = profiles[samples // micro]
             plan = partition(found, cluster, straight=True, schedule="pipedream" if name == "ddp" else name)
-            unit = PlanWork(plan, name, micro, None).unit((frozenset(),))
             plans.setdefault(link, {})[name] = plan
-            kept["predicted"].setdefault(link, {})[name] = samples * unit.seconds / unit.samples
         kept["auto"][link] = _picked(profiles, cluster)
     return plans
+
+
+def _profile(size: int) -> Profile:
+    """Return the profile of the net as the machine is now."""
+    import torch
+
+    from workbench.engine.store import store
+    from workbench.training import profile
+
+    recipe = RECIPES["vgg"]
+    inputs, targets = recipe.data()
+    store().clear()
+    return profile(recipe.net(0), (inputs[:size], targets[:size]), loss=torch.nn.functional.cross_entropy)
+
+
+def _anew(plan: PipelinePlan, name: str) -> PipelinePlan:
+    """Return a plan with the times that its layers, and an update, take now."""
+    from workbench.training.pace import pace
+
+    micro, samples = SCHEDULES[name]
+    profile, now = _profile(samples // micro), pace()
+    nodes = {node.id: node for node in profile.nodes if not node.description.startswith("Input")}
+    stages = tuple(
+        dataclasses.replace(
+            stage,
+            compute_seconds=sum(
+                nodes[id].forward_ms + nodes[id].backward_ms for id in stage.nodes if id in nodes
+            ) / 1000 / stage.replicas,
+        )
+        for stage in plan.stages
+    )  # fmt: skip
+    alone = {each: getattr(now, each) for each in ("update", "reduce", "kept", "add")}
+    cluster = plan.cluster.paced(dataclasses.replace(plan.cluster.pace, **alone))
+    return dataclasses.replace(plan, profile=profile, stages=stages, cluster=cluster)
+
+
+def _predicted(plan: PipelinePlan, name: str) -> float:
+    """Return the seconds of a batch, as they are predicted."""
+    from workbench.training.simulate.workload import PlanWork
+
+    micro, samples = SCHEDULES[name]
+    unit = PlanWork(plan, name, micro, None).unit((frozenset(),))
+    return float(samples * unit.seconds / unit.samples)
 
 
 def _picked(profiles: dict[int, Any], cluster: Any) -> dict[str, Any]:
@@ -394,7 +436,7 @@ def _machine() -> tuple[float, float]:
 
 def _kept() -> dict[str, Any]:
     found = of_this_code(json.loads(KEPT.read_text()), _code()) if KEPT.exists() else {}
-    for name in ("runs", "predicted", "bandwidth", "auto", "accuracy"):
+    for name in ("runs", "bandwidth", "pace", "auto", "accuracy"):
         found.setdefault(name, {})
     return found
 

@@ -50,6 +50,7 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = store.Store(tmp_path / "store")
     monkeypatch.setattr(store, "store", lambda: kept)
     monkeypatch.setattr(links, "pace", lambda: Pace(1e-9, 2e-9))
+    monkeypatch.setattr(links, "calibrated", lambda pace, *rest: pace)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("rates")
 def test_hosts_are_levels(hosts: dict[str, int], cluster: Cluster) -> None:
     found = Cluster.detect(Hosts(hosts))
-    assert found == cluster and found.pace == Pace(1e-9, 2e-9) and cluster.pace == Pace()
+    assert found == cluster and found.pace == Pace(1e-9, 2e-9, one_way=0.5) and cluster.pace == Pace()
 
 
 def test_a_rate_is_kept_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:

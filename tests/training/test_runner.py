@@ -150,7 +150,7 @@ def test_batches_of_another_length_come_through(stores: Any) -> None:
 
 
 def test_waiting_ends_when_the_flag_is_raised_or_the_peer_is_gone(stores: Any) -> None:
-    groups = together(2, lambda rank: ranks._group(stores(), rank, 2, "127.0.0.1"))
+    groups = together(2, lambda rank: ranks.group_of(stores(), rank, 2, "127.0.0.1"))
     stopped = threading.Event()
     transport = Transport(groups[0], stopped.is_set)
     transport.expect(1, 0, [1])

@@ -69,7 +69,7 @@ def train_here(
         state = StageState(specs[rank], 0, 1, recipe)
         transport = None
         if len(specs) > 1:
-            group = ranks._group(stores(), rank, len(specs), "127.0.0.1")
+            group = ranks.group_of(stores(), rank, len(specs), "127.0.0.1")
             transport = Transport(group, lambda: False)
         runner = Runner(
             Job(nn.functional.cross_entropy, batches, nets.SEED), {rank: state}, source, transport, {}, tell

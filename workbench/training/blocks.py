@@ -25,8 +25,8 @@ def kept_blocks() -> Iterator[None]:
     """Have this process keep the memory that it frees, for the length of a block.
 
     glibc gives each freed block of more than 32 MiB back to the system, whatever its settings, and the next one's pages
-    are then faulted in anew: for weights of 64 MiB that takes three times as long as to copy them, at every step.
-    Without glibc nothing happens.
+    are then faulted in anew: for weights of 64 MiB that takes three times as long as to copy them, at every step. It
+    keeps those of its first heap, which is the only one of a local session's workers. Without glibc nothing happens.
     """
     global _users
     library = _library()

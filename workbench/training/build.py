@@ -23,6 +23,7 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
     names = stage_nodes(profile, states.graph, [states.sets[cut.end] for cut in cuts])
     if costs.schedule == "gpipe":
         costs = replace(costs, microbatches=microbatches_of(profile, len(cuts)))
+    computed = replace(costs, update=0.0).compute
     stages: list[Stage] = []
     parts: list[tuple[float, float, float, float]] = []
     rank = 0
@@ -43,7 +44,7 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
                 replicas=count,
                 machines=cut.machines,
                 ranks=tuple(range(rank, rank + count)),
-                compute_seconds=_held(costs.compute, cut) / count,
+                compute_seconds=float(computed[cut.end + 1] - computed[cut.start]) / count,
                 communication_seconds=sum(links),
                 time=time,
                 parameter_bytes=_held(costs.parameters, cut),
@@ -55,7 +56,7 @@ def plan_of(profile: Profile, cluster: Cluster, costs: Costs, cuts: Sequence[Cut
             )
         )
         rank += count
-    single = float(states.compute[-1])
+    single = float(costs.compute[-1])
     parameters = float(states.parameters[-1])
     parallel = _data_parallel_time(costs, cluster, single, parameters)
     time = max(stage.time for stage in stages)

@@ -283,5 +283,12 @@ def ranks_of(plan: PipelinePlan) -> int:
 
 
 def _import() -> None:
+    """Load what a rank will need; an optimizer loads a compiler at its first step, for seconds."""
+    import torch
+
     import workbench.training.rank
     import workbench.training.runner  # noqa: F401
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    (weight * 2).sum().backward()
+    torch.optim.SGD([weight], lr=0.1).step()

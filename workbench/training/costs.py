@@ -72,6 +72,8 @@ class Costs:
         Whether a stage keeps its input alone, and computes the rest again.
     reserve : float
         Bytes that every machine keeps free for a copy, and that no copy may exceed; zero for neither.
+    update : float
+        Seconds of an update for each byte of parameters, as a microbatch's share; zero where no machine was measured.
     """
 
     states: States
@@ -83,11 +85,12 @@ class Costs:
     microbatches: int = 1
     recompute: bool = False
     reserve: float = 0.0
+    update: float = 0.0
 
     @cached_property
     def compute(self) -> _Floats:
-        """Seconds before each start."""
-        return _before(self.states.compute)
+        """Seconds before each start, with the updates."""
+        return _before(self.states.compute + self.update * self.states.parameters)
 
     @cached_property
     def activation(self) -> _Floats:

@@ -17,8 +17,9 @@ from workbench.training import worker
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+    from torch import distributed
 
-__all__ = ["Crew", "answer"]
+__all__ = ["Crew", "answer", "open_store", "own_host"]
 
 ANSWER = 10.0  # seconds that a call waits for a worker that is still there
 LOOK = 0.02  # seconds between looks at whether who is asked is still there
@@ -142,7 +143,7 @@ class Crew:
     def lateness(self, rank: int) -> float:
         """Return how many seconds a worker's clock is ahead of ours; on this machine it is the same clock."""
         address = self._addresses[rank]
-        if _host(address) == _own_host(address):
+        if _host(address) == own_host(address):
             return 0.0
         best, found = math.inf, 0.0
         for _ in range(5):
@@ -159,19 +160,9 @@ class Crew:
 
     def store(self) -> tuple[str, int]:
         """Return host and port of the run's store, which this process keeps, on the network of the workers alone."""
-        import datetime
-
-        from torch import distributed
-
         if self._store is None:
-            self._host = _own_host(self._addresses[0])
-            with socket.create_server((self._host, 0)) as listener:
-                port = listener.getsockname()[1]
-                descriptor = listener.detach()
-            self._store = distributed.TCPStore(
-                self._host, port, None, True, datetime.timedelta(seconds=30), wait_for_workers=False,
-                master_listen_fd=descriptor, use_libuv=True,
-            )  # fmt: skip
+            self._host = own_host(self._addresses[0])
+            self._store = open_store(self._host)
         return self._host, self._store.port
 
 
@@ -183,11 +174,26 @@ def answer(call: futures.Future[Any]) -> Any:
     return error if error is not None else call.result()
 
 
+def open_store(host: str) -> distributed.TCPStore:
+    """Return a store for a rendezvous that this process keeps, on one of its addresses alone."""
+    import datetime
+
+    from torch import distributed
+
+    with socket.create_server((host, 0)) as listener:
+        port = listener.getsockname()[1]
+        descriptor = listener.detach()
+    return distributed.TCPStore(
+        host, port, None, True, datetime.timedelta(seconds=30), wait_for_workers=False,
+        master_listen_fd=descriptor, use_libuv=True,
+    )  # fmt: skip
+
+
 def _host(address: str) -> str:
     return address.rpartition("://")[2].rpartition(":")[0].strip("[]")
 
 
-def _own_host(address: str) -> str:
+def own_host(address: str) -> str:
     """Return this machine's address on the network that leads to a worker."""
     host = _host(address)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -9,9 +9,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from workbench.training import errors
+from workbench.training.calibration import calibrated
 from workbench.training.cluster import Cluster
 from workbench.training.pace import pace
 
@@ -38,14 +40,19 @@ def detect(client: Any = None) -> Cluster:
     ClusterError
         If there is no worker, or a link cannot be measured.
     """
-    return _linked(client).paced(pace())
-
-
-def _linked(client: Any) -> Cluster:
     from workbench.engine import session
 
     if client is None:
         client = session.session()
+    found, addresses = _linked(client)
+    # what a link carries counts both directions, of which a message has one
+    alone = replace(pace(), one_way=0.5)
+    return found.paced(calibrated(alone, client, addresses, min(found.bandwidth)))
+
+
+def _linked(client: Any) -> tuple[Cluster, list[str]]:
+    from workbench.engine import session
+
     workers = session.members(client)
     if not workers:
         raise errors.ClusterError("The session has no workers.", "Start some with wb.session(workers=2).")
@@ -57,16 +64,17 @@ def _linked(client: Any) -> Cluster:
 
     counts = {len(addresses) for addresses in hosts.values()}
     inner = [(addresses[0], addresses[1]) for addresses in hosts.values() if len(addresses) > 1][:PAIRS]
-    names = list(hosts)
+    names, addresses = list(hosts), sorted(workers)
     outer = [(hosts[first][0], hosts[second][0]) for first, second in itertools.pairwise(names)][:PAIRS]
     if len(hosts) == 1:
-        return Cluster([len(workers)], [_slowest(client, inner)], memory)
+        return Cluster([len(workers)], [_slowest(client, inner)], memory), addresses
     if counts == {1}:
-        return Cluster([len(hosts)], [_slowest(client, outer)], memory)
+        return Cluster([len(hosts)], [_slowest(client, outer)], memory), addresses
     if len(counts) == 1:
-        return Cluster([counts.pop(), len(hosts)], [_slowest(client, inner), _slowest(client, outer)], memory)
+        rates = [_slowest(client, inner), _slowest(client, outer)]
+        return Cluster([counts.pop(), len(hosts)], rates, memory), addresses
     # hosts that differ make no level: as one level, with the slowest of all links
-    return Cluster([len(workers)], [_slowest(client, [*inner, *outer])], memory)
+    return Cluster([len(workers)], [_slowest(client, [*inner, *outer])], memory), addresses
 
 
 def _slowest(client: Any, pairs: list[tuple[str, str]]) -> float:

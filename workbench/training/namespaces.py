@@ -348,6 +348,7 @@ def _environment(threads: int) -> dict[str, str]:
         **{name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")},
         "MALLOC_TRIM_THRESHOLD_": str(KEPT_MEMORY),
         "MALLOC_MMAP_THRESHOLD_": str(KEPT_MEMORY // 2),
+        "MALLOC_ARENA_MAX": "1",
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
         "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
         "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "2s",

@@ -120,6 +120,7 @@ def solved(profile: Profile, cluster: Cluster, states: States, options: Options,
         options.schedule,
         options.redundant,
         recompute=options.recompute,
+        update=0.0 if compat else _update(profile, cluster, options.schedule),
     )
     if options.schedule == "ddp":
         cuts = [_everything(states, cluster)]
@@ -140,6 +141,14 @@ def solved(profile: Profile, cluster: Cluster, states: States, options: Options,
         if plan is not None and len(plan.stages) <= count:
             found.append(plan)
     return min(found, key=lambda plan: (plan.time, len(plan.stages)), default=None)
+
+
+def _update(profile: Profile, cluster: Cluster, schedule: str) -> float:
+    """Return the seconds of an update for each byte, shared among the microbatches that it is made from."""
+    if schedule in ("pipedream", "ddp"):
+        return cluster.pace.update
+    each = cluster.pace.update if schedule == "2bw" else cluster.pace.kept
+    return each / microbatches_of(profile, cluster.size)
 
 
 def _best(profile: Profile, cluster: Cluster, costs: Costs, options: Options) -> PipelinePlan | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.training.data import Source
     from workbench.training.graph import Profile
     from workbench.training.job import Job
+    from workbench.training.pace import Pace
     from workbench.training.plan import PipelinePlan
     from workbench.training.resilience import Programs
 
@@ -262,7 +263,7 @@ def _made(
 ) -> tuple[PipelinePlan, str]:
     """Profile the first microbatch, and plan for the cluster."""
     from workbench.training.data import Batches
-    from workbench.training.pace import Pace, pace
+    from workbench.training.pace import Pace
     from workbench.training.partition import partition
     from workbench.training.profiler import profile
 
@@ -280,9 +281,12 @@ def _made(
             f"Use workers={where.size}, or a smaller cluster.",
         )
     if schedule == "auto":
-        # what an update takes decides between schedules; a profile on another device has no such figure
+        # what is beside a profile decides between schedules; one of another device has no such figures
         on_processor = all(parameter.device.type == "cpu" for parameter in model.parameters())
-        where = where.paced(pace() if on_processor else Pace())
+        if not on_processor:
+            where = where.paced(Pace())
+        elif where.pace == Pace():
+            where = where.paced(_together(where))
         # each schedule has microbatches of its own size, and small ones take longer for a sample
         names: dict[int, list[str]] = {}
         for name in programs.SCHEDULES:
@@ -324,6 +328,14 @@ def _cluster(workers: int, rate: float | None) -> Cluster:
         return Cluster([workers], [rate or 1e9])
     found = Cluster.detect()
     return found if found.size == workers else Cluster([workers], [min(found.bandwidth)]).paced(found.pace)
+
+
+def _together(cluster: Cluster) -> Pace:
+    """Return the pace of the session's workers that a cluster stands for, whatever links they are said to have."""
+    from workbench.training.calibration import calibrated
+    from workbench.training.pace import pace
+
+    return calibrated(pace(), session.session(), workers()[: cluster.size], min(cluster.bandwidth))
 
 
 def _check_plan(plan: PipelinePlan, places: dict[str, int], graph: Any) -> None:

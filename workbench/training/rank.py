@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from workbench.training.job import Report
 
-__all__ = ["Rank"]
+__all__ = ["Rank", "group_of"]
 
 #: seconds that ranks may take to find each other
 RENDEZVOUS = 30.0
@@ -149,12 +149,12 @@ class Rank:
             store = self._store = client()
         prefix, ranks = f"{seat.run}/g{order.generation}", sorted(order.ranks)
         places = {rank: place for place, rank in enumerate(ranks)}
-        group = _group(distributed.PrefixStore(prefix, store), places[rank], len(ranks), order.host)
+        group = group_of(distributed.PrefixStore(prefix, store), places[rank], len(ranks), order.host)
         groups = {}
         for stage, members in sorted(order.groups.items()):
             if rank in members:
                 inner = distributed.PrefixStore(f"{prefix}/s{stage}", store)
-                groups[stage] = _group(inner, members.index(rank), len(members), order.host)
+                groups[stage] = group_of(inner, members.index(rank), len(members), order.host)
         transport = Transport(
             group, seat.stopped, None if seat.setup.device is None else torch.device(seat.setup.device),
             torch.float16 if order.half else None, None if order.rate is None else Link(order.rate), places,
@@ -249,7 +249,7 @@ class _Pulse:
                 return
 
 
-def _group(store: distributed.Store, rank: int, size: int, host: str) -> distributed.ProcessGroup:
+def group_of(store: distributed.Store, rank: int, size: int, host: str) -> distributed.ProcessGroup:
     """Return a gloo group of its own: the process's default one is left to the user."""
     from torch import distributed
 

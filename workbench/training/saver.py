@@ -87,8 +87,9 @@ class Saver:
         self._held: list[Any] = [newest]
         self._claimed: shelf.Hold | None = None
         self._saves: dict[str, _Save] = {}
-        #: folders that were given up
+        #: folders that were given up, and all that workers were ever told of
         self._left: list[Path] = []
+        self._named: set[Path] = set()
         self._asked: queue.Queue[Asked] = queue.Queue()
         self._waiting: list[Asked] = []
         #: commits that lie between where the run is known to be and what its workers are told to write
@@ -232,11 +233,12 @@ class Saver:
             self._waiting = []
 
     def _fresh(self, step: int) -> Path:
-        """Return a folder that nobody has written to."""
+        """Return a folder that nobody has written to, nor may still say something of."""
         number, folder = 1, self.root / f"step-{step}"
-        while folder.exists():
+        while folder.exists() or folder in self._named:
             number += 1
             folder = self.root / f"step-{step}-{number}"
+        self._named.add(folder)
         return folder
 
     def _plan_next(self, step: int) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from workbench.training.first_writes import FirstWrites, redirects
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -134,10 +136,9 @@ class StageState:
     def update(self) -> None:
         """Let the optimizer step in new storage, and make its weights the newest version."""
         if self.gradients:
-            self._renew()
             for name, parameter in self.parameters.items():
                 parameter.grad = self.gradients.get(name)
-            self.optimizer.step()
+            self._step()
             for parameter in self.parameters.values():
                 parameter.grad = None
             self.gradients = {}
@@ -196,16 +197,25 @@ class StageState:
             name: parameter.data.requires_grad_(parameter.requires_grad) for name, parameter in self.parameters.items()
         }
 
-    def _renew(self) -> None:
-        """Give new storage to what the optimizer will write to; the old one belongs to versions and snapshots."""
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.data = parameter.data.clone()
-                if self._shared and parameter in self.optimizer.state:
-                    state = self.optimizer.state[parameter]
-                    for name, value in state.items():
-                        if isinstance(value, torch.Tensor):
-                            state[name] = value.clone()
+    def _step(self) -> None:
+        """Let the optimizer write to new storage; the old one belongs to versions and snapshots."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        states: list[torch.Tensor] = []
+        for parameter in parameters if self._shared else ():
+            state = self.optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, torch.Tensor):
+                    state[name] = value.data  # the snapshot has the tensor itself
+                    states.append(state[name])
+        if redirects(self.optimizer):
+            with FirstWrites([*parameters, *states]) as first:
+                self.optimizer.step()
+            # what had no gradient is still the snapshot's
+            self._shared = any(first.waits_for(state) for state in states)
+            return
+        for tensor in (*parameters, *states):
+            tensor.data = tensor.data.clone()
+        self.optimizer.step()
         self._shared = False
 
 

@@ -60,8 +60,10 @@ def test_a_killed_worker_is_made_up_for_by_its_neighbour(four: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chaos", ["kill=0@step2,kill=2@step2", "kill=3@step4", "kill=1@step1,kill=3@step7"])
-@pytest.mark.parametrize("redundancy", ["lazy", "eager"])
+@pytest.mark.parametrize(
+    ("chaos", "redundancy"),
+    [("kill=0@step2,kill=2@step2", "lazy"), ("kill=3@step4", "eager"), ("kill=1@step1,kill=3@step7", "eager")],
+)
 def test_killed_workers(four: Any, chaos: str, redundancy: str) -> None:
     _, incidents = trained(chaos, redundancy=redundancy)
     assert (incidents.kind == "failover").sum() == chaos.count("kill")

@@ -107,10 +107,10 @@ def test_even_stages_and_free_links() -> None:
 def test_an_update_lengthens_a_step_by_the_pace_of_its_machine() -> None:
     def seconds(plan: PipelinePlan, schedule: str, microbatches: int, pace: Pace) -> float:
         paced = dataclasses.replace(plan, cluster=plan.cluster.paced(pace))
-        assert paced == plan and paced.time == plan.time  # the planner's formulas know no updates
+        assert paced == plan and paced.time == plan.time  # it was planned without
         return PlanWork(paced, schedule, microbatches, None).unit((NONE,)).seconds
 
-    pace = Pace(update=0.125, reduce=0.25)
+    pace = Pace(update=0.125, reduce=0.25, kept=0.125)
     # One microbatch: forward 1 and 1, backward 2 and 2; then stage 0 updates 4 bytes. Stage 1 has done so before.
     plan = plan_of([1, 1], parameters=[4.0, 8.0])
     assert seconds(plan, "1f1b", 1, Pace()) == pytest.approx(6.0)

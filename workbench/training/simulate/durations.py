@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING
 
 from workbench.training.layout import Layout
+from workbench.training.pace import Pace
 from workbench.training.simulate.interpreter import Durations
 
 if TYPE_CHECKING:
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["durations_of"]
 
 
-def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Durations:
+def durations_of(
+    plan: PipelinePlan, layout: Layout, pipelines: int = 1, *, microbatches: int = 1, kept: bool = False
+) -> Durations:
     """Return what operations take under the profile's times, the planner's link model and the machines' pace.
 
     Parameters
@@ -24,6 +28,10 @@ def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Dura
         Of the plan, or with all ranks in one stage.
     pipelines : int
         How many of them reduce their gradients together.
+    microbatches : int
+        Whose gradients are added up for an update, of all replicas.
+    kept : bool
+        Whether each update is a commit.
     """
     forward, backward = _compute(plan)
     weights = [stage.parameter_bytes for stage in plan.stages]
@@ -36,13 +44,19 @@ def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Dura
     shrunk = plan.options.activation_compression or 1.0
     crossing = [stage.output_bytes / shrunk for stage in plan.stages[:-1]][: count - 1]
 
+    # the first microbatch's gradient is the sum; of the others, the profile does not have what adding them takes
+    for stage, members in enumerate(layout.stages):
+        own = max(1.0, microbatches / len(members))
+        backward[stage] += pace.add * weights[stage] * (1 - 1 / own)
+
     def rate(stage: int) -> float:
         """Bytes per second between a stage and the one before it."""
         return bandwidth[levels[stage - 1]] if stage else bandwidth[-1]
 
     def reduce(stage: int, members: int) -> float:
         together = members * pipelines
-        copies = pace.reduce * weights[stage] if together > 1 else 0.0
+        crowded = _times(pace.memory, together)[-1] if pace.memory else 1.0
+        copies = (pace.reduce * crowded + pace.collective) * weights[stage] if together > 1 else 0.0
         if pipelines == 1 and not whole and members == len(layout.stages[stage]):
             return copies + _reduce_seconds(plan.stages[stage], bandwidth)
         return copies + 4 * (together - 1) * weights[stage] / (bandwidth[-1] * together)
@@ -62,18 +76,50 @@ def durations_of(plan: PipelinePlan, layout: Layout, pipelines: int = 1) -> Dura
         "backward": dict(enumerate(backward)),
         "frc": dict(enumerate(forward)),
         "brc": {stage: forward[stage] + backward[stage] for stage in range(count)},
-        "step": {stage: pace.update * weights[stage] for stage in range(count)},
+        "step": {stage: (pace.kept if kept else pace.update) * weights[stage] for stage in range(count)},
     }
     transfer = {
         kind: {stage: size / rate(stage + at[kind]) for stage, size in sizes.items()} for kind, sizes in sent.items()
     }
+    lag, crowd = _lag(pace, transfer), _crowd(pace, layout.ranks)
     if len(bandwidth) == 1 or whole:
-        return Durations(busy, transfer, sent, reduce, reduce_bytes)
+        return Durations(busy, transfer, sent, reduce, reduce_bytes, lag=lag, crowd=crowd)
     level = {
         kind: {stage: levels[stage + at[kind] - 1] if stage + at[kind] else len(bandwidth) - 1 for stage in sizes}
         for kind, sizes in sent.items()
     }
-    return Durations(busy, transfer, sent, reduce, reduce_bytes, level, _units(plan, levels))
+    return Durations(busy, transfer, sent, reduce, reduce_bytes, level, _units(plan, levels), lag, crowd)
+
+
+def _lag(pace: Pace, transfer: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
+    """Return by how much a message is later than its share of the channel: the other direction's share, and its own."""
+    if pace.one_way == 1.0 and not pace.message:
+        return {}
+    return {
+        kind: {stage: seconds * (1 / pace.one_way - 1) + pace.message for stage, seconds in sizes.items()}
+        for kind, sizes in transfer.items()
+    }
+
+
+def _crowd(pace: Pace, ranks: int) -> dict[str, tuple[float, ...]]:
+    """Return how many times as long each kind of work takes with none, one, two, … ranks at work."""
+    if all(times <= 1.0 for _, times in (*pace.compute, *pace.memory)):
+        return {}
+    computing, updating = _times(pace.compute, ranks), _times(pace.memory, ranks)
+    return {"forward": computing, "backward": computing, "frc": computing, "brc": computing, "step": updating}
+
+
+def _times(known: tuple[tuple[int, float], ...], most: int) -> tuple[float, ...]:
+    """Return what was measured of some numbers of workers for each: between two of them and beyond in a line."""
+    found = [1.0, 1.0]
+    for count in range(2, most + 1):
+        above = next((place for place, (number, _) in enumerate(known) if number >= count), len(known) - 1)
+        if above <= 0:
+            found.append(1.0)
+            continue
+        (first, low), (second, high) = known[above - 1], known[above]
+        found.append(low + (high - low) * (count - first) / (second - first))
+    return tuple(found)
 
 
 def _compute(plan: PipelinePlan) -> tuple[list[float], list[float]]:

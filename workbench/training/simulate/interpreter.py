@@ -21,6 +21,8 @@ __all__ = ["Durations", "Programs", "Schedule", "interpret", "members_of"]
 Programs = Mapping[int, Sequence[Op]]
 #: receiver, kind of receive, sending stage, microbatch, step, sender
 _Key = tuple[int, str, int, int, int, int]
+#: share of a time that is left to rounding
+_SLACK = 1e-12
 #: key, place in the sender's program, the receiver's channel, seconds
 _Message = tuple[_Key, int, int, float]
 
@@ -45,6 +47,11 @@ class Durations:
         Kind of send -> sending stage -> level of the link; left out is level 0.
     units : sequence of dict of int to int
         For each level: rank -> the unit whose one channel it shares. Empty: each rank has its own, at all levels.
+    lag : dict of str to dict of int to float
+        Kind of send -> sending stage -> seconds that a message takes after the channel is free again.
+    crowd : dict of str to sequence of float
+        Kind of `busy` -> how many times as long it takes while none, one, two, … ranks are at work, all of them in the
+        end. Empty: as long as alone.
     """
 
     busy: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
@@ -54,6 +61,8 @@ class Durations:
     reduce_bytes: Callable[[int, int], float] = lambda stage, members: 0.0
     level: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     units: Sequence[Mapping[int, int]] = ()
+    lag: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    crowd: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,10 @@ class _Interpreter:
         self.heap: list[tuple[float, int, int, _Message | None]] = []
         self.ties = 0
         self.places = 0
+        #: rank at work -> seconds that are left, if it were alone, and the kind; since when, and a number of the change
+        self.working: dict[int, tuple[float, str]] = {}
+        self.since = 0.0
+        self.change = 0
 
     def run(self) -> Schedule:
         for rank in self.programs:
@@ -133,7 +146,10 @@ class _Interpreter:
         while heap:
             now, _, rank, message = heappop(heap)
             if message is None:
-                self.go_on(rank, now)
+                if rank >= 0:
+                    self.go_on(rank, now)
+                elif -rank == self.change:
+                    self.finish(now)
             else:
                 self.deliver(rank, now, *message)
         self.check_complete()
@@ -158,6 +174,12 @@ class _Interpreter:
             self.at[rank] = position
             if kind in busy:
                 seconds = busy[kind].get(op.stage, 0.0)
+                if seconds > 0 and self.durations.crowd:
+                    self.at[rank] = position + 1
+                    self.elapse(now)
+                    self.working[rank] = seconds, kind
+                    self.next_end(now)
+                    return
                 if seconds > 0:
                     ends[position] = now + seconds
                     self.at[rank] = position + 1
@@ -182,12 +204,44 @@ class _Interpreter:
             position += 1
         self.at[rank] = position
 
+    def elapse(self, now: float) -> None:
+        """Let the ranks at work come nearer to their ends."""
+        passed, self.since = now - self.since, now
+        for rank, (left, kind) in self.working.items():
+            self.working[rank] = left - passed / self.times(kind), kind
+
+    def times(self, kind: str) -> float:
+        """Return how many times as long an operation takes while so many are at work."""
+        known = self.durations.crowd.get(kind)
+        return known[min(len(self.working), len(known) - 1)] if known else 1.0
+
+    def next_end(self, now: float) -> None:
+        """Come back when the next rank is done, unless others begin or end before."""
+        self.change += 1
+        if self.working:
+            soonest = min(left * self.times(kind) for left, kind in self.working.values())
+            self.push(now + max(soonest, 0.0), -self.change)
+
+    def finish(self, now: float) -> None:
+        """End what is done now."""
+        ends = {rank: left * self.times(kind) for rank, (left, kind) in self.working.items()}
+        self.elapse(now)
+        soonest = min(ends.values())
+        # what is left may be less than nothing, by rounding
+        for rank in [rank for rank, end in ends.items() if end <= soonest + _SLACK * (abs(soonest) + now)]:
+            del self.working[rank]
+            self.schedule.end[rank][self.at[rank] - 1] = now
+            self.push(now, rank)
+        self.next_end(now)
+
     def send(self, rank: int, now: float, op: Op, position: int) -> None:
         key = (op.peer, SENDS[op.kind], op.stage, op.microbatch, op.step, rank)
         costs = self.durations.transfer.get(op.kind)
         seconds = costs.get(op.stage, 0.0) if costs is not None else 0.0
         if seconds <= 0:
-            self.arrive(key, now)
+            there = now + self.lag(key)
+            self.schedule.end[rank][position] = there
+            self.arrive(key, there)
             return
         channel, taking = rank, op.peer
         if self.levels:
@@ -205,8 +259,13 @@ class _Interpreter:
         """Let a message take its time on the receiver's channel."""
         there = max(now, self.free.get(channel, 0.0)) + seconds
         self.free[channel] = there
+        there += self.lag(key)
         self.schedule.end[sender][position] = there
         self.arrive(key, there)
+
+    def lag(self, key: _Key) -> float:
+        known = self.durations.lag.get(RECEIVES[key[1]])
+        return known.get(key[2], 0.0) if known is not None else 0.0
 
     def arrive(self, key: _Key, there: float) -> None:
         if key not in self.waiting:

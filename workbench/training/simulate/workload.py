@@ -161,7 +161,9 @@ class PlanWork:
 
     def durations(self, pipelines: int) -> Durations:
         """Return what operations take in one of so many pipelines."""
-        return durations_of(self.plan, self.layout, pipelines)
+        return durations_of(
+            self.plan, self.layout, pipelines, microbatches=self.microbatches, kept=self.schedule in FLUSHING
+        )
 
     def _after(self, lost: frozenset[int]) -> Programs | None:
         """Return the programs of the survivors, or None where a stage has no copy left."""

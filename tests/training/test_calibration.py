@@ -1,0 +1,169 @@
+"""What workers take together, and what the simulator makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workbench as wb
+from tests.training.plans import plan_of
+from workbench.training import Cluster, Node, Profile, calibration, partition
+from workbench.training.calibration import Together, calibrated
+from workbench.training.op import Op
+from workbench.training.pace import Pace
+from workbench.training.programs import program
+from workbench.training.simulate.interpreter import Durations, interpret
+from workbench.training.simulate.workload import PlanWork
+
+TOGETHER = Together(((1, 1.0), (2, 1.25)), ((1, 1.0), (2, 1.5)), 3e-9, 1e-3)
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.engine import store
+
+    kept = store.Store(tmp_path / "store")
+    monkeypatch.setattr(store, "store", lambda: kept)
+
+
+def test_what_was_measured_is_kept_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def measured(client: Any, addresses: list[str], bandwidth: float) -> Together:
+        asked.append(len(addresses))
+        return TOGETHER
+
+    monkeypatch.setattr(calibration, "_measured", measured)
+    two = ["tcp://h1:1", "tcp://h2:1"]
+    first, second = (calibrated(Pace(1.0), None, two, 1e9) for _ in range(2))
+    # two machines exchange what a reduce has at 1e9 bytes/s, which took 2e-9 s of the 3e-9 s for a byte
+    assert first == second and (first.update, first.message) == (1.0, 1e-3)
+    assert first.collective == pytest.approx(1e-9) and first.compute == TOGETHER.compute
+    calibrated(Pace(), None, two, 2e9)
+    calibrated(Pace(), None, [f"tcp://h:{port}" for port in range(20)], 1e9)
+    assert calibrated(Pace(2.0), None, two[:1], 1e9) == Pace(2.0)
+    assert asked == [2, 2, 7]  # another link, and no more than some of many
+
+
+def test_what_cannot_be_measured_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_measured", lambda *_: None)
+    assert calibrated(Pace(1.0), None, ["tcp://h1:1", "tcp://h2:1"], 1e9) == Pace(1.0)
+
+
+def test_a_session_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "PATIENCE", 600.0)
+    client = wb.session(workers=2)
+    client.wait_for_workers(2, timeout=300)
+    addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])[:2]
+    for _ in range(5):  # workers that load torch for the first time may not find each other in time
+        found = calibrated(Pace(), client, addresses, 1e9)
+        if found.compute:
+            break
+    assert [number for number, _ in found.compute] == [number for number, _ in found.memory] == [1, 2]
+    assert found.compute[0][1] == 1.0 and all(times >= 1.0 for _, times in (*found.compute, *found.memory))
+    assert found.message > 0 and found.collective >= 0
+
+
+def _work(*counts: int) -> dict[int, list[Op]]:
+    return {rank: [Op("forward", 0)] * count for rank, count in enumerate(counts)}
+
+
+def test_ranks_at_work_slow_each_other_down() -> None:
+    durations = Durations({"forward": {0: 1.0}}, crowd={"forward": (1.0, 1.0, 1.5, 3.0)})
+    # both until 1.5, then one of them alone
+    found = interpret(_work(1, 2), durations)
+    assert found.end[0] == pytest.approx([1.5]) and found.end[1] == pytest.approx([1.5, 2.5])
+    # three take three times as long, and a fourth one no longer
+    assert interpret(_work(1, 1, 1, 1), durations).seconds == pytest.approx(3.0)
+    # as long as alone, where nobody was measured
+    assert interpret(_work(1, 2), Durations({"forward": {0: 1.0}})).seconds == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "pipedream", "2bw", "ddp"])
+@pytest.mark.parametrize("replicas", [(1, 1, 1), (2, 1), (1, 3), (2, 2)])
+def test_ranks_in_nobodys_way_take_as_long_as_alone(schedule: str, replicas: tuple[int, ...]) -> None:
+    plan = plan_of(replicas, forward=[1.0, 1.37, 0.71][: len(replicas)], output=0.1, parameters=0.25)
+    plan = replace(plan, cluster=plan.cluster.paced(Pace(update=0.5, kept=0.75)))
+    work = PlanWork(plan, schedule, 4, None)
+    programs, durations = program(plan, schedule, 4, steps=3), work.durations(1)
+    alone = interpret(programs, durations)
+    kinds = ("forward", "backward", "step")
+    together = interpret(programs, replace(durations, crowd=dict.fromkeys(kinds, (1.0, 1.0))))
+    slower = interpret(programs, replace(durations, crowd=dict.fromkeys(kinds, (1.0, 1.0, 1.5, 2.0))))
+    for rank in programs:
+        assert together.start[rank] == pytest.approx(alone.start[rank])
+        assert together.end[rank] == pytest.approx(alone.end[rank])
+    assert alone.seconds <= slower.seconds <= 2.0 * alone.seconds + 1e-9
+
+
+def test_work_of_another_kind_is_slowed_down_by_its_own_measure() -> None:
+    programs = {0: [Op("forward", 0)], 1: [Op("step", 0)]}
+    durations = Durations({"forward": {0: 1.0}, "step": {0: 1.0}}, crowd={"step": (1.0, 1.0, 2.0)})
+    found = interpret(programs, durations)
+    # half of the update is done when the forward ends
+    assert found.end[0] == pytest.approx([1.0]) and found.end[1] == pytest.approx([1.5])
+
+
+def test_a_message_is_there_later_than_its_channel_is_free() -> None:
+    programs = {
+        0: [Op("send_act", 0, microbatch, peer=1) for microbatch in (0, 1)],
+        1: [Op("recv_act", 1, microbatch, peer=0) for microbatch in (0, 1)],
+    }
+    found = interpret(programs, Durations(transfer={"send_act": {0: 1.0}}, lag={"send_act": {0: 0.5}}))
+    assert found.end[1] == pytest.approx([1.5, 2.5])
+    free = interpret(programs, Durations(lag={"send_act": {0: 0.5}}))
+    assert free.end[1] == pytest.approx([0.5, 0.5])
+
+
+@pytest.fixture
+def profile() -> Profile:
+    """Return four equal layers, of which the last holds nearly all parameters."""
+    sizes = (1e3, 1e3, 1e3, 1e6)
+    nodes = tuple(Node(f"n{i}", "Linear", 10.0, 20.0, (1.0,), size) for i, size in enumerate(sizes))
+    return Profile(nodes, tuple((f"n{i}", f"n{i + 1}") for i in range(3)), 8)
+
+
+def test_a_cut_counts_updates(profile: Profile) -> None:
+    plain, paced = Cluster([2], [1e12]), Cluster([2], [1e12]).paced(Pace(update=1e-7, kept=1e-7))
+    cut = [len(stage.nodes) for stage in partition(profile, plain, straight=True).stages]
+    counted = partition(profile, paced, straight=True)
+    assert cut == [2, 2] and [len(stage.nodes) for stage in counted.stages] == [3, 1]
+    # seconds of computing alone, which the simulator adds its own updates to
+    assert [stage.compute_seconds for stage in counted.stages] == pytest.approx([0.09, 0.03])
+    assert counted.time == pytest.approx(0.13, rel=1e-3)
+    # four microbatches share an update
+    flushing = partition(profile, paced, straight=True, schedule="1f1b")
+    assert [len(stage.nodes) for stage in flushing.stages] == [2, 2] and flushing.time == pytest.approx(0.085, rel=1e-3)
+    # the reference's formulas know of none
+    compat = partition(profile, paced, straight=True, compat=True)
+    assert compat.time == partition(profile, plain, straight=True, compat=True).time
+
+
+def test_what_a_step_takes_beside_computing(profile: Profile) -> None:
+    together = Pace(1e-8, 2e-8, 4e-8, 8e-8, 16e-8, 0.5, 0.5, ((1, 1.0), (2, 1.0)), ((1, 1.0), (2, 1.0)))
+    plan = partition(profile, Cluster([2], [1e12]).paced(together), straight=True)
+    held = [stage.parameter_bytes for stage in plan.stages]
+    flushing, flowing = (PlanWork(plan, name, count, None).durations(1) for name, count in (("1f1b", 4), ("2bw", 4)))
+    assert flushing.busy["step"] == pytest.approx({0: 4e-8 * held[0], 1: 4e-8 * held[1]})  # all of it is kept
+    assert flowing.busy["step"] == pytest.approx({0: 1e-8 * held[0], 1: 1e-8 * held[1]})
+    alone = PlanWork(plan, "pipedream", 1, None).durations(1)
+    more = flushing.busy["backward"][1] - alone.busy["backward"][1]
+    assert more == pytest.approx(8e-8 * held[1] * 3 / 4)  # three of four gradients are added to the first
+    parallel = PlanWork(plan, "ddp", 2, None).durations(1)
+    assert parallel.reduce(0, 2) == pytest.approx(sum(held) * (2e-8 + 16e-8), rel=1e-3)
+    assert flushing.lag["send_act"][0] == pytest.approx(0.5 + plan.stages[0].output_bytes / 1e12)
+
+
+@pytest.mark.parametrize(("ranks", "times"), [(1, 1.0), (2, 1.2), (3, 1.6), (4, 2.0), (6, 2.8)])
+def test_numbers_between_those_measured_are_on_a_line(profile: Profile, ranks: int, times: float) -> None:
+    pace = Pace(compute=((1, 1.0), (2, 1.2), (4, 2.0)))
+    plan = partition(profile, Cluster([ranks], [1e12]).paced(pace), schedule="ddp")
+    seconds = PlanWork(plan, "ddp", ranks, None).unit((frozenset(),)).seconds
+    assert seconds == pytest.approx(0.12 * times, rel=1e-4)
+
+
+def test_turns_double() -> None:
+    assert [calibration._turns(count) for count in (1, 2, 3, 8)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8]]
