@@ -66,7 +66,7 @@ ROWS: dict[str, tuple[Callable[[], Any], type[Exception], str, str]] = {
         "Peers: numpy, pandas, numba, polars, jax, inductor.",
     ),
     "no gpu": (
-        lambda: _cell("a + 1", device="cuda"), WorkbenchError,
+        lambda: _x().compute(device="cuda"), WorkbenchError,
         "No CUDA device is available.",
         "Use --device cpu; wb.fusion.plan_graph inspects GPU plans without one.",
     ),

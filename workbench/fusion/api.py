@@ -76,7 +76,7 @@ def compute(
     ----------
     *lazies : LazyArray, LazyFrame, LazySeries
         Other values are returned as they are.
-    device : {"auto", "cpu", "cuda", "interpreter", "eager"}
+    device : {"auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager"}
     threads : int, optional
         Default: the CPUs that this process may use.
     exact : bool
@@ -144,7 +144,8 @@ def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPl
     *lazies : LazyArray, LazyFrame, LazySeries
         Or one model or function of `torch.compile(backend="workbench")`: all graphs that it has run.
     device : str
-        As in `compute`.
+        As in `compute`. "cuda" plans for the GPU that is here, else for an H100; "cuda:sm_80", "cuda:sm_90" and
+        "cuda:sm_100" for one that need not be.
     exact : bool
 
     Returns
@@ -156,10 +157,11 @@ def explain(*lazies: Any, device: str = "auto", exact: bool = False) -> FusionPl
     if len(lazies) == 1 and not hasattr(lazies[0], "_parts") and "torch" in sys.modules:
         from workbench.fusion.capture.fx.graphs import explained
 
-        return explained(lazies[0])
-    if len(lazies) == 1 and isinstance(lazies[0], LazyArray) and lazies[0].plan is not None:
+        return explained(lazies[0], device)
+    ran = lazies[0].plan if len(lazies) == 1 and isinstance(lazies[0], LazyArray) else None
+    if ran is not None and not device.startswith("cuda"):
         now(lazies[0])
-        return lazies[0].plan
+        return ran
     return plan_of([part for each in lazies for part in each._parts()], device=device, exact=exact)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from workbench.fusion.result import bytes_text
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.fusion.result import FusionPlan
 
-__all__ = ["explain_plan", "kernel_lines", "reason_lines"]
+__all__ = ["compiled_lines", "compiled_table", "explain_plan", "kernel_lines", "reason_lines"]
 
 
 def explain_plan(plan: FusionPlan, form: Literal["text", "html"] = "text") -> str:
@@ -21,7 +26,7 @@ def explain_plan(plan: FusionPlan, form: Literal["text", "html"] = "text") -> st
     from workbench.fusion.errors import FusionError
 
     if form == "text":
-        return "\n".join([plan.summary(), *kernel_lines(plan), *reason_lines(plan)])
+        return "\n".join([plan.summary(), *kernel_lines(plan), *compiled_lines(plan), *reason_lines(plan)])
     if form == "html":
         from workbench.engine import render
 
@@ -31,8 +36,6 @@ def explain_plan(plan: FusionPlan, form: Literal["text", "html"] = "text") -> st
 
 def kernel_lines(plan: FusionPlan) -> list[str]:
     """Return `name kind scheme ops read written predicted measured pattern` of each kernel, in columns."""
-    from workbench.fusion.result import bytes_text
-
     if not plan.kernels:
         return []
     rows = [("kernel", "kind", "scheme", "ops", "read", "written", "predicted", "measured", "pattern")]
@@ -40,14 +43,35 @@ def kernel_lines(plan: FusionPlan) -> list[str]:
         rows.append(
             (
                 kernel.name, kernel.kind, kernel.scheme, str(len(kernel.ops)), bytes_text(kernel.bytes_read),
-                bytes_text(kernel.bytes_written), _ms(kernel.predicted_ms), _ms(kernel.measured_ms),
+                bytes_text(kernel.bytes_written), _ms(kernel.predicted_ms),
+                "not measured" if plan.planned_only else _ms(kernel.measured_ms),
                 kernel.pattern,
             )
         )  # fmt: skip
+    return _columns(rows, (0, 1, 2, 8))
+
+
+def compiled_table(plan: FusionPlan) -> pd.DataFrame:
+    """Return what was read from the code of each kernel that was compiled without running it: one row a kernel."""
+    import pandas as pd
+
+    names = ("name", "arch", "registers", "spills", "shared_bytes", "vector_bytes", "num_warps", "resident_blocks")
+    return pd.DataFrame({name: [getattr(each, name) for each in plan.compiled] for name in names})
+
+
+def compiled_lines(plan: FusionPlan) -> list[str]:
+    """Return the same in columns."""
+    frame = compiled_table(plan)
+    rows = [tuple(map(str, row)) for row in frame.itertuples(index=False)]
+    return _columns([tuple(frame.columns), *rows], (0, 1)) if rows else []
+
+
+def _columns(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """Return rows of words as lines; columns are set to the right but for those that are named."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return [
         "  ".join(
-            cell.ljust(width) if k < 3 or k == 8 else cell.rjust(width)
+            cell.ljust(width) if k in left else cell.rjust(width)
             for k, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,20 @@ from workbench.fusion.cpu import memory
 from workbench.fusion.expr import Expr
 from workbench.fusion.positions import here, line_of
 
-__all__ = ["DEFAULTS", "again", "asked", "chosen", "hold", "keep", "needed", "places_rows", "scope", "shared"]
+__all__ = [
+    "DEFAULTS",
+    "again",
+    "asked",
+    "chosen",
+    "forecasting",
+    "forecasts",
+    "hold",
+    "keep",
+    "needed",
+    "places_rows",
+    "scope",
+    "shared",
+]
 
 #: options of runs that nobody named options for
 DEFAULTS: dict[str, Any] = {}
@@ -63,6 +77,8 @@ class _Scope:
 
 
 _scopes: list[_Scope] = []
+#: lists that get a plan for a GPU of all that is computed, innermost last: of cells that asked for one that is not here
+forecasts: list[list[Any]] = []
 _needs: list[bool] = []
 
 
@@ -81,6 +97,19 @@ class scope:
         _scopes.pop()
         DEFAULTS.clear()
         DEFAULTS.update(self._before)
+
+
+@contextmanager
+def forecasting(wanted: bool) -> Iterator[list[Any]]:
+    """Give a list to which, if that is wanted, a plan for a GPU is added of all that is computed meanwhile."""
+    found: list[Any] = []
+    if wanted:
+        forecasts.append(found)
+    try:
+        yield found
+    finally:
+        if wanted:
+            forecasts.pop()
 
 
 def chosen(**options: Any) -> dict[str, Any]:

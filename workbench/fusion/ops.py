@@ -50,8 +50,6 @@ class Op:
     arity : int
     cost : float
         Nanoseconds an element of float64 on one core, before calibration.
-    commutes : bool
-        Whether its two inputs may change places.
     total : bool
         False for what can raise in NumPy (an integer to a negative power).
     module : str
@@ -61,7 +59,6 @@ class Op:
     name: str
     arity: int
     cost: float
-    commutes: bool = False
     total: bool = True
     module: str = "numpy"
 
@@ -99,11 +96,7 @@ def _table() -> dict[str, Op]:
         ("invert", 1, 0.1), ("left_shift", 2, 0.15), ("right_shift", 2, 0.15), ("isnan", 1, 0.1), ("isinf", 1, 0.1),
         ("isfinite", 1, 0.1), ("signbit", 1, 0.1),
     ]  # fmt: skip
-    both = {
-        "add", "multiply", "minimum", "maximum", "fmin", "fmax", "equal", "not_equal", "logical_and", "logical_or",
-        "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "hypot",
-    }  # fmt: skip
-    found = {name: Op(name, arity, cost, name in both, name != "power") for name, arity, cost in rows}
+    found = {name: Op(name, arity, cost, total=name != "power") for name, arity, cost in rows}
     for name, cost in (("erf", 1.5), ("erfc", 2.0), ("expit", 1.4), ("ndtr", 2.0)):
         found[name] = Op(name, 1, cost, module="scipy.special")
     return found

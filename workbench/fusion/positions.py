@@ -7,7 +7,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["caller", "here", "line_of", "text"]
+__all__ = ["caller", "here", "line_of", "place", "text"]
 
 _PACKAGE = os.path.dirname(__file__) + os.sep
 #: torch's functions in Python are no user's code either
@@ -55,7 +55,10 @@ def line_of(where: Any) -> int | None:
 
 def text(code: CodeType, instruction: int) -> str:
     """Return `<cell>:3` for a notebook's cell, else `file:line`."""
-    line = line_of((code, instruction))
-    name = code.co_filename
-    cell = name.startswith("<") or "ipykernel_" in name
-    return f"{'<cell>' if cell else os.path.basename(name)}:{line}"
+    return place(code.co_filename, line_of((code, instruction)))
+
+
+def place(file: str, line: int | None) -> str:
+    """Return `<cell>:3` for a notebook's cell, else `file:line`."""
+    cell = file.startswith("<") or "ipykernel_" in file
+    return f"{'<cell>' if cell else os.path.basename(file)}:{line}"

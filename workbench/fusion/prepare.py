@@ -49,7 +49,6 @@ class _Preparing:
         self.roots, self.became = optimise(roots, exact)
         self.plan = Prepared(symbols=dict(form.symbols))
         self.slot: dict[int, int] = {}
-        self.by_data: dict[int, Any] = {}
         self.kernel_of: dict[int, str] = {}
         #: number of the launch of the last kernel
         self.packed = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,8 @@ class FusionPlan(Result):
         Source of the kernels of a GPU.
     sources : list of Source
         The same with what each is called with: what `aot` compiles.
+    compiled : list of CompiledKernel
+        What `aot` has made of them.
     graph : dict
         Nodes and edges before fusion, with each node's kernel: what the drawing is made of.
     """
@@ -157,6 +160,7 @@ class FusionPlan(Result):
     max_error: float | None = None
     triton: str = ""
     sources: list[Any] = field(default_factory=list, repr=False)
+    compiled: list[Any] = field(default_factory=list, repr=False)
     op_rows: list[OpRow] = field(default_factory=list)
     reason_rows: list[ReasonRow] = field(default_factory=list)
     graph: dict[str, Any] = field(default_factory=lambda: {"nodes": [], "edges": []})
@@ -165,8 +169,7 @@ class FusionPlan(Result):
     def deferred(cls, make: Callable[[], dict[str, Any]], **known: Any) -> FusionPlan:
         """Return a plan whose other fields `make` gives once one of them is asked for."""
         found = cls.__new__(cls)
-        known["_make"] = make
-        found.__dict__ = known
+        found.__dict__ = {"sources": [], "compiled": [], **known, "_make": make}
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -192,6 +195,11 @@ class FusionPlan(Result):
     def bytes_after(self) -> int:
         """Bytes read and written by all kernels."""
         return sum(kernel.bytes_read + kernel.bytes_written for kernel in self.kernels)
+
+    @property
+    def planned_only(self) -> bool:
+        """Whether it is for a GPU by name, as those are that nobody has run."""
+        return self.device.startswith("cuda:")
 
     @property
     def ir(self) -> str:
@@ -241,6 +249,7 @@ class FusionPlan(Result):
             "reasons": [{f.name: getattr(row, f.name) for f in fields(row)} for row in self.reason_rows],
             "graph": self.graph,
             "ir": self.ir,
+            "triton": self.triton,
         }
 
     def summary(self) -> str:
@@ -250,9 +259,12 @@ class FusionPlan(Result):
         parts = [
             f"{_count(self.kernels_before, 'op')} → {_count(many, 'kernel')}",
             f"{before} → {after}",
-            f"{_ms(self.run_ms)} ms",
-            f"compiled in {_ms(self.compile_ms)} ms" if self.compile_ms > 0 else "cached",
+            f"{_ms(sum(kernel.predicted_ms for kernel in self.kernels))} ms predicted for {self.device}"
+            if self.planned_only
+            else f"{_ms(self.run_ms)} ms",
         ]
+        if self.compile_ms > 0 or not self.planned_only:
+            parts.append(f"compiled in {_ms(self.compile_ms)} ms" if self.compile_ms > 0 else "cached")
         unfused = sum(len(kernel.ops) for kernel in self.kernels if kernel.kind == "fallback")
         if unfused:
             parts.append(f"{_count(unfused, 'op')} ran unfused")
@@ -277,7 +289,7 @@ class FusionPlan(Result):
         kernels = tuple(kernel.same() for kernel in self.kernels)
         return (
             kernels, self.device, self.kernels_before, self.bytes_before, self.segments,
-            tuple(self.op_rows), tuple(self.reason_rows), self.ir,
+            tuple(self.op_rows), tuple(self.reason_rows), self.ir, self.triton,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -294,7 +306,7 @@ def merged(plans: Sequence[FusionPlan]) -> FusionPlan:
     found = FusionPlan(device=plans[0].device if plans else "cpu", segments=len(plans))
     for plan in plans:
         ahead = len(found.kernels)
-        names = {}
+        names: dict[str, str] = {}
         for kernel in plan.kernels:
             number, _, rest = kernel.name[1:].partition("_")
             names[kernel.name] = f"k{ahead + int(number)}_{rest}"
@@ -312,8 +324,13 @@ def merged(plans: Sequence[FusionPlan]) -> FusionPlan:
             for node in plan.graph["nodes"]
         ]
         found.graph["edges"] += [{**e, "from": e["from"] + base, "to": e["to"] + base} for e in plan.graph["edges"]]
+        for source in plan.sources:
+            own = copy.copy(source)
+            own.rename(names[source.name])
+            found.sources.append(own)
         if plan.max_error is not None:
             found.max_error = max(plan.max_error, found.max_error or 0.0)
+    found.triton = "\n\n".join(each.text for each in found.sources)
     caches = [plan.cache for plan in plans]
     found.cache = next((each for each in ("miss", "disk") if each in caches), "hit")
     return found

@@ -29,6 +29,8 @@ from workbench.fusion.telling import nbytes, shape_text, tell_fallbacks, where_t
 __all__ = ["DEVICES", "checked_device", "force", "plan_of", "report"]
 
 DEVICES = ("auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager")
+#: those of kernels in Triton
+ON_GPU = ("cuda", "triton-interpreter")
 
 #: nodes beyond which a graph is not compiled: making kernels would take longer than the work
 MOST_NODES = 8_000
@@ -58,7 +60,7 @@ def force(
     Parameters
     ----------
     exprs : sequence of Expr
-    device : {"auto", "cpu", "interpreter", "eager"}
+    device : {"auto", "cpu", "cuda", "interpreter", "triton-interpreter", "eager"}
     threads : int, optional
         Default: the CPUs that this process may use.
     exact : bool
@@ -88,6 +90,8 @@ def force(
         values, plan = _eagerly(exprs, start)
         if where is not None:
             plan.reason_rows.append(ReasonRow(exprs[0].name, "forced in a loop", where_text(where)))
+    elif device in ON_GPU:
+        values, plan = _on_gpu(exprs, threads)
     else:
         where_to = "interpreter" if device == "interpreter" else "cpu"
         placed = [] if not check and where_to == "cpu" else None  # what is checked is computed by both
@@ -104,6 +108,8 @@ def force(
         from workbench.fusion.check import compare_values
 
         plan.max_error = compare_values(exprs, values)
+    if forcing.forecasts and form is not None:
+        forcing.forecasts[-1].append(_forecast(exprs[:many], ""))
     for node, value in zip(kept, values[many:], strict=True):
         forcing.keep(node, value)
     for node, value in placed or ():
@@ -113,9 +119,15 @@ def force(
 
 
 def plan_of(exprs: Sequence[Expr], *, device: str = "auto", exact: bool = False) -> FusionPlan:
-    """Return the plan of expressions without running it."""
+    """Return the plan of expressions without running it; for a GPU also where there is none."""
     said = forcing.chosen(device=device, exact=exact)
     device, exact = said["device"], said["exact"]
+    if device == "cuda" or device.startswith("cuda:"):
+        from workbench.fusion.plan.model import gpu_named
+
+        if exact:
+            raise errors.exact_on_gpu()
+        return _forecast(exprs, gpu_named(device))
     checked_device(device, exact)
     start = time.perf_counter()
     form = structure(exprs)
@@ -134,12 +146,33 @@ def checked_device(device: str, exact: bool) -> None:
         raise errors.FusionError(
             f'Unknown device "{device}".', suggest(device, DEVICES, f"Devices: {', '.join(DEVICES)}.")
         )
-    if device == "cuda":
+    if device in ON_GPU:
+        from workbench.fusion.gpu.launch import interpreting
+        from workbench.fusion.gpu.running import available
+
         if exact:
             raise errors.exact_on_gpu()
-        raise errors.no_gpu()
-    if device == "triton-interpreter":
-        raise errors.interpreter_off()
+        if device == "cuda" and not available():
+            raise errors.no_gpu()
+        if device == "triton-interpreter" and not interpreting():
+            raise errors.interpreter_off()
+
+
+def _on_gpu(exprs: Sequence[Expr], threads: int | None) -> tuple[list[Any], FusionPlan]:
+    """Compute expressions on the GPU; on the CPU those that there are no kernels for."""
+    from workbench.fusion.gpu import running
+
+    def on_cpu(some: Sequence[Expr]) -> tuple[list[Any], FusionPlan]:
+        return _compiled(some, structure(some), "cpu", threads, False, time.perf_counter())
+
+    return running.computed(exprs, on_cpu)
+
+
+def _forecast(exprs: Sequence[Expr], device: str) -> FusionPlan:
+    """Plan expressions for a GPU that need not be here; for the CPU those that there are no kernels for."""
+    from workbench.fusion.gpu import running
+
+    return running.forecast(exprs, lambda some: ([], plan_of(some, device="cpu")), device)
 
 
 def _eagerly(exprs: Sequence[Expr], start: float) -> tuple[list[Any], FusionPlan]:

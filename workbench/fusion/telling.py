@@ -53,9 +53,7 @@ def where_text(where: Any) -> str:
         return ""
     if isinstance(where, str):
         return where
-    first, second = where
-    if isinstance(first, str):
-        return f"{first}:{second}"
-    from workbench.fusion.positions import text
+    from workbench.fusion.positions import place, text
 
-    return text(first, second)
+    first, second = where
+    return place(first, second) if isinstance(first, str) else text(first, second)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from workbench.fusion.capture.cell import CellResult
     from workbench.fusion.result import FusionPlan
 
-__all__ = ["cell_blocks", "nothing_fused", "plan_blocks"]
+__all__ = ["cell_blocks", "elsewhere", "nothing_fused", "plan_blocks"]
 
 #: characters of machine code that a notebook keeps
 MOST_TEXT = 60_000
@@ -24,7 +24,16 @@ def plan_blocks(plan: FusionPlan) -> dict[str, Any]:
 
 def cell_blocks(result: CellResult) -> dict[str, Any]:
     """Return the blocks of a fused cell: its plan, and the peers if some were raced."""
-    return {"blocks": _blocks(result.plan, result.comparison)}
+    return {"blocks": _blocks(result.plan, result.comparison, result.ran)}
+
+
+def elsewhere(plan: FusionPlan, ran: FusionPlan | None) -> list[dict[str, Any]]:
+    """Return a note for a plan of a GPU that is not here: where the cell ran, and in what time."""
+    if ran is None:
+        return []
+    text = f"No GPU is here: the cell ran on the CPU ({ran.summary()}), and is planned for {plan.device}"
+    text += ", compiled, not run." if plan.compiled else ", not run."
+    return [{"kind": "note", "level": "info", "text": text}]
 
 
 def nothing_fused(plan: FusionPlan) -> list[dict[str, Any]]:
@@ -38,11 +47,12 @@ def nothing_fused(plan: FusionPlan) -> list[dict[str, Any]]:
     return [{"kind": "note", "level": "info", "text": text}]
 
 
-def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str, Any]]:
+def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None, ran: FusionPlan | None = None) -> list[dict[str, Any]]:
     from workbench.fusion import drawing
-    from workbench.fusion.explain import kernel_lines
+    from workbench.fusion.explain import compiled_lines, compiled_table, kernel_lines
 
     blocks: list[dict[str, Any]] = [{"kind": "summary", "text": plan.summary()}]
+    blocks += elsewhere(plan, ran)
     blocks += nothing_fused(plan)
     if plan.max_error is not None:
         blocks.append(
@@ -52,7 +62,12 @@ def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str,
     lines = "\n".join(kernel_lines(plan))
     kernels = plan.to_pandas()
     kernels.insert(3, "pattern", [kernel.pattern for kernel in plan.kernels])
+    if plan.planned_only:
+        kernels = kernels.drop(columns=["compile_ms", "cache"]).assign(measured_ms="not measured")
     blocks.append({"kind": "table", "name": "kernels", "frame": kernels, "text": lines})
+    if plan.compiled:
+        lines = "\n".join(compiled_lines(plan))
+        blocks.append({"kind": "table", "name": "compiled, not run", "frame": compiled_table(plan), "text": lines})
     if plan.reason_rows:
         rows = [f"{row.op}: {row.reason}{f' ({row.where})' if row.where else ''}" for row in plan.reason_rows]
         blocks.append({"kind": "note", "level": "info", "text": "\n".join(_lines("not fused:", rows))})
@@ -61,7 +76,8 @@ def _blocks(plan: FusionPlan, comparison: pd.DataFrame | None) -> list[dict[str,
         blocks.append({"kind": "table", "name": "peers", "frame": comparison})
     if plan.op_rows:
         blocks.append({"kind": "table", "name": "captured operations", "frame": plan.ops, "text": False})
-    for name, language, text in (("loop IR", "ir", plan.ir), ("assembly", "asm", plan.asm)):
+    texts = (("loop IR", "ir", plan.ir), ("Triton", "triton", plan.triton), ("assembly", "asm", plan.asm))
+    for name, language, text in texts:
         if text:
             many = text.count("\n") + 1
             cut = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}\n… all of it: plan.{language}"

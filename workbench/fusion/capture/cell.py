@@ -14,7 +14,7 @@ from workbench.fusion.capture.rewriting import ROUTER, VALUE, CellCode, prepared
 from workbench.fusion.capture.routing import Router
 from workbench.fusion.capture.storage import forget, share
 from workbench.fusion.expr import noted
-from workbench.fusion.forcing import scope
+from workbench.fusion.forcing import forecasting, scope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,17 +35,21 @@ class CellResult(Result):
     value : object
         Of its last expression; None without one.
     plan : FusionPlan
-        Over all that was computed while it ran and when it ended.
+        Over all that was computed while it ran and when it ended. Where a GPU was asked for that is not here, the plan
+        for it.
     comparison : DataFrame or None
         Peers on what was computed when it ended, if they were asked for.
     names : dict
         What the cell wrote, by name.
+    ran : FusionPlan or None
+        The plan that ran on the CPU, where `plan` is for a GPU that is not here.
     """
 
     value: Any
     plan: FusionPlan
     comparison: pd.DataFrame | None = None
     names: dict[str, Any] = field(default_factory=dict)
+    ran: FusionPlan | None = None
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the kernel table."""
@@ -88,7 +92,8 @@ def run_cell(
     namespace : dict
         The names that it reads and writes.
     device, threads, exact, check
-        As in `compute`.
+        As in `compute`; but on a machine without a GPU "cuda" runs the cell on the CPU, and plans and compiles it for
+        an H100.
     compare : sequence of str
         Peers to race on what is computed when the code ends: numpy, pandas, numba, polars, jax, inductor.
 
@@ -132,10 +137,14 @@ def run_prepared(
     """
     __tracebackhide__ = True
     from workbench.fusion.cache import recorded
+    from workbench.fusion.gpu.running import compile_ahead
     from workbench.fusion.result import merged
     from workbench.fusion.run import checked_device
     from workbench.fusion.telling import tell_fallbacks
 
+    absent = _is_absent(options)
+    if absent:
+        options = {**options, "device": "auto"}
     checked_device(options["device"], options["exact"])
     if compare:
         from workbench.fusion.compare import checked_peers
@@ -144,7 +153,7 @@ def run_prepared(
     notes: list[Any] = []
     noted.append(notes)
     try:
-        with recorded() as plans:
+        with recorded() as plans, forecasting(absent) as forecasts:
             cell = _Cell(code, namespace, options)
             with cell.wrapped():
                 cell.run(compare)
@@ -156,7 +165,21 @@ def run_prepared(
     if untold:
         tell_fallbacks(plan, untold)
     written = {name: namespace[name] for name in code.writes if name in namespace}
-    return CellResult(cell.value, plan, cell.comparison, written)
+    if not absent or not forecasts:
+        return CellResult(cell.value, plan, cell.comparison, written)
+    told = merged(forecasts)
+    told.max_error = plan.max_error
+    compile_ahead(told)
+    return CellResult(cell.value, told, cell.comparison, written, plan)
+
+
+def _is_absent(options: dict[str, Any]) -> bool:
+    """Return whether a cell is to run on a GPU, and there is none: then it is planned for one."""
+    if options["device"] != "cuda" or options["exact"]:
+        return False
+    from workbench.fusion.gpu.running import available
+
+    return not available()
 
 
 class _Cell:

@@ -6,7 +6,7 @@ step, and keeps its labels. Columns of one domain combine by position.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -415,6 +415,3 @@ def _own(node: Expr) -> Any:
     key = node.key()
     assert isinstance(key, tuple)
     return key[: len(key) - len(node.inputs)] if node.inputs else key
-
-
-Build = Callable[[Sequence[Any]], Any]

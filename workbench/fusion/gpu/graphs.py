@@ -15,11 +15,12 @@ from workbench.fusion.plan.gpu_cost import costs_of
 from workbench.fusion.plan.kernels import Group
 from workbench.fusion.plan.model import DeviceModel, device_model
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow
+from workbench.fusion.telling import shape_text, where_text
 
 if TYPE_CHECKING:
     from workbench.fusion.capture.fx.regions import Cut, Region
 
-__all__ = ["plan_cut", "planned_region", "region_plan"]
+__all__ = ["add_launches", "plan_cut", "planned_region", "region_plan"]
 
 #: kinds of nodes that are no calls of their own
 UNCOUNTED = ("Leaf", "Const", "View", "Broadcast", "Item")
@@ -48,11 +49,11 @@ def plan_cut(cut: Cut, device: str = "cuda:sm_90") -> FusionPlan:
     plan = FusionPlan(device=device)
     for step in cut.steps:
         if isinstance(step, Region):
-            _add_region(plan, planned_region(step, model), model)
+            add_launches(plan, planned_region(step, model), model)
         elif step.op != "get_attr":
             _add_call(plan, step, model)
     for node, reason in cut.reasons:
-        plan.reason_rows.append(ReasonRow(_name(node), reason, _where(where_of(node))))
+        plan.reason_rows.append(ReasonRow(_name(node), reason, where_text(where_of(node))))
     _tell_before(plan, cut.gm.graph.nodes)
     plan.plan_ms = 1e3 * (time.process_time() - begin)
     plan.triton = "\n\n".join(each.text for each in plan.sources)
@@ -62,7 +63,7 @@ def plan_cut(cut: Cut, device: str = "cuda:sm_90") -> FusionPlan:
 def region_plan(region: Region, found: Planned, model: DeviceModel) -> FusionPlan:
     """Return the plan of one region."""
     plan = FusionPlan(device=model.device)
-    _add_region(plan, found, model)
+    add_launches(plan, found, model)
     _tell_before(plan, region.nodes)
     plan.triton = "\n\n".join(each.text for each in plan.sources)
     return plan
@@ -127,9 +128,10 @@ def _copied(root: Expr) -> Expr:
     return map_("bitwise_or", root, root) if root.dtype.kind == "b" else map_("positive", root)
 
 
-def _add_region(plan: FusionPlan, found: Planned, model: DeviceModel) -> None:
-    """Put the launches of a region into a plan."""
+def add_launches(plan: FusionPlan, found: Planned, model: DeviceModel) -> None:
+    """Put launches into a plan, and the captured nodes that they are of."""
     costs = costs_of(found.parts, model)
+    home: dict[int, str] = {}
     work: list[tuple[int, Any]] = [(groups[0].level, number) for number, groups in enumerate(found.launches)]
     work += [(level, node) for level, node in found.parts.calls if node.kind != "Item"]
     for _, each in sorted(work, key=lambda pair: pair[0]):
@@ -143,14 +145,31 @@ def _add_region(plan: FusionPlan, found: Planned, model: DeviceModel) -> None:
             if source is not None:
                 source.rename(kernel.name)
                 plan.sources.append(source)
-                kernel.ir = source.text
         kernel.bandwidth = model.memory
         plan.kernels.append(kernel)
-        for node in _inside(found.launches[each], found) if not isinstance(each, Expr) else [each]:
+        inside = [each] if isinstance(each, Expr) else _inside(found.launches[each], found)
+        for node in inside:
+            home.setdefault(id(node), kernel.name)
             shape = ", ".join(str(d) for d in node.shape) + ("," if len(node.shape) == 1 else "")
-            plan.op_rows.append(OpRow(node.name, f"({shape})", str(node.dtype), kernel.name, _where(node.where)))
+            plan.op_rows.append(OpRow(node.name, f"({shape})", str(node.dtype), kernel.name, where_text(node.where)))
     for node, reason in found.reasons:
-        plan.reason_rows.append(ReasonRow(node.name, reason, _where(node.where)))
+        plan.reason_rows.append(ReasonRow(node.name, reason, where_text(node.where)))
+    _place(plan, found, home)
+
+
+def _place(plan: FusionPlan, found: Planned, home: dict[int, str]) -> None:
+    """Add the captured nodes, each with the kernel that it went into: what the drawing is made of."""
+    nodes, edges = plan.graph["nodes"], plan.graph["edges"]
+    number = {id(node): len(nodes) + k for k, node in enumerate(found.captured)}
+    for node in found.captured:
+        kernel = home.get(id(found.became.get(id(node), node)), "")
+        nodes.append(
+            {
+                "id": number[id(node)], "op": node.name, "kind": node.kind, "dtype": str(node.dtype),
+                "kernel": kernel, "where": where_text(node.where),
+            }
+        )  # fmt: skip
+        edges += [{"from": number[id(each)], "to": number[id(node)]} for each in node.inputs]
 
 
 def _launch(name: str, number: int, found: Planned, costs: Costs, model: DeviceModel) -> Kernel:
@@ -203,6 +222,8 @@ def _bytes(node: Expr, found: Planned) -> int:
 
 def _add_call(plan: FusionPlan, node: Any, model: DeviceModel) -> None:
     """Put a library call into a plan."""
+    from workbench.fusion.capture.fx.regions import where_of
+
     read, written = _traffic(node)
     if not read and not written:
         return  # a number, or a view
@@ -211,6 +232,26 @@ def _add_call(plan: FusionPlan, node: Any, model: DeviceModel) -> None:
     kernel.bandwidth = model.memory
     kernel.predicted_ms = (read + written) / model.memory / 1e6 + model.launch_us / 1e3
     plan.kernels.append(kernel)
+    shape, dtype = _form_of(node)
+    where = where_text(where_of(node))
+    plan.op_rows.append(OpRow(name, shape, dtype, kernel.name, where))
+    plan.graph["nodes"].append(
+        {"id": len(plan.graph["nodes"]), "op": name, "kind": "Extern", "dtype": dtype, "kernel": kernel.name,
+         "where": where}
+    )  # fmt: skip
+
+
+def _form_of(node: Any) -> tuple[str, str]:
+    """Return shape and type of what a call gives, as they are shown; of several tensors none."""
+    import torch
+
+    from workbench.fusion.capture.fx.calls import value_of
+    from workbench.fusion.capture.fx.regions import hint
+
+    value = value_of(node)
+    if not isinstance(value, torch.Tensor):
+        return "", ""
+    return shape_text(tuple([hint(d) for d in value.shape])), str(value.dtype).removeprefix("torch.")
 
 
 def _traffic(node: Any) -> tuple[int, int]:
@@ -248,7 +289,3 @@ def _tell_before(plan: FusionPlan, nodes: Iterable[Any]) -> None:
 def _name(node: Any) -> str:
     packet = getattr(node.target, "overloadpacket", None)
     return str(getattr(packet, "__name__", None) or getattr(node.target, "__name__", None) or node.name)
-
-
-def _where(where: Any) -> str:
-    return f"{where[0].rpartition('/')[2]}:{where[1]}" if isinstance(where, tuple) and len(where) == 2 else ""

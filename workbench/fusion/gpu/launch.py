@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
     from workbench.fusion.gpu.calls import StitchedCall
 
-__all__ = ["Program", "compile_region", "function_of", "interpreting"]
+__all__ = ["Program", "available", "compile_region", "function_of", "interpreting"]
+
+
+def available() -> bool:
+    """Return whether a GPU is here."""
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())
 
 
 def interpreting() -> bool:
@@ -82,7 +92,11 @@ class Program:
     constants: dict[Any, Any] = field(default_factory=dict)
 
     def __call__(
-        self, *tensors: torch.Tensor, into: Mapping[int, torch.Tensor] | None = None, room: Any = None
+        self,
+        *tensors: torch.Tensor,
+        into: Mapping[int, torch.Tensor] | None = None,
+        room: Any = None,
+        measured: list[float] | None = None,
     ) -> list[torch.Tensor]:
         """Run on tensors, one for each leaf.
 
@@ -93,6 +107,8 @@ class Program:
             Result, by its place -> the tensor that it is written to: dense, of its shape and type.
         room : hashable, optional
             What tells launches apart that may run at the same time, if it is not the current stream.
+        measured : list, optional
+            Gets the milliseconds of each launch: the device is waited for after each.
 
         Raises
         ------
@@ -118,7 +134,10 @@ class Program:
             # all memory is taken before the first kernel starts: a launch that fails for want of it has changed nothing
             calls = [self.call(number, known, device, own) for number in range(len(self.sources))]
             for number, (grid, args, more) in enumerate(calls):
+                begin = _waited(device) if measured is not None else 0.0
                 self.launch(number, grid, args, more, device)
+                if measured is not None:
+                    measured.append(1e3 * (_waited(device) - begin))
             for node, error in self.checks:
                 if bool(self.result(node, known, device)):
                     raise error
@@ -217,6 +236,15 @@ class Program:
             else:
                 found = found[tuple([slice(*each[1:]) if isinstance(each, tuple) else each for each in spec])]
         return found
+
+
+def _waited(device: Any) -> float:
+    """Return the time when a device has done all that it was given."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def resident(compiled: Any, warps: int, device: Any) -> int:

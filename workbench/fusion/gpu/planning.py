@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr, reduce_
 from workbench.fusion.gpu.forms import formed
-from workbench.fusion.gpu.launch import Program
+from workbench.fusion.gpu.launch import Program, available
 from workbench.fusion.gpu.memory import storage_of
 from workbench.fusion.gpu.tasks import Unsupported
 from workbench.fusion.gpu.triton_gen import Source, emit
@@ -45,6 +45,8 @@ class Planned:
         Of a region: for each output how to permute what is in memory, None for not at all.
     checks : list of (Expr, Exception)
         What must not hold once all is computed, and what is raised then.
+    captured : list of Expr
+        What it was asked for, inputs first.
     """
 
     roots: list[Expr]
@@ -57,6 +59,7 @@ class Planned:
     leaves: list[Expr] = field(default_factory=list)
     looks: list[tuple[int, ...] | None] = field(default_factory=list)
     checks: list[tuple[Expr, Exception]] = field(default_factory=list)
+    captured: list[Expr] = field(default_factory=list)
 
     @property
     def kernels(self) -> list[Source]:
@@ -92,7 +95,7 @@ def planned(
         return types.get(id(node)) or storage_of(node)
 
     found = Planned(rewritten, became, parts, storage)
-    found.checks = form.checks
+    found.checks, found.captured = form.checks, walk(roots)
     packs: dict[tuple[int, int], list[Group]] = {}
     for group in parts.groups:
         packs.setdefault((group.level, group.pack), []).append(group)
@@ -160,9 +163,9 @@ def program_of_plan(found: Planned, leaves: Sequence[Expr]) -> Program:
 
 def device_of() -> DeviceModel:
     """Return the model of the GPU that is there, or of the one that plans are made for by default."""
-    import torch
+    if available():
+        import torch
 
-    if torch.cuda.is_available():
         major, _ = torch.cuda.get_device_capability()
         return device_model({8: "cuda:sm_80", 10: "cuda:sm_100"}.get(major, "cuda:sm_90"))
     return device_model("cuda:sm_90")

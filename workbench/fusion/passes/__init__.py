@@ -30,7 +30,7 @@ def optimise(roots: Sequence[Expr], exact: bool = False, moments: bool = False) 
     order = walk(roots)
     split = exact_variances() if exact else split_variance
     became = rewrite(order, simplify if moments else lambda node: split(simplify(node)))
-    after: dict[int, Expr] | None = push_views(walk([became[id(root)] for root in roots], masks=False))
+    after: dict[int, Expr] | None = push_views([became[id(root)] for root in roots])
     while after is not None:
         became = {number: after.get(id(node), node) for number, node in became.items()}
         after = merge_groups(walk([became[id(root)] for root in roots], masks=False))

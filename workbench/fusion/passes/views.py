@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.fusion.expr import Expr, view
+from workbench.fusion.graph import walk
 from workbench.fusion.passes.cost import costs
 from workbench.fusion.passes.rewrite import rebuilt
 from workbench.fusion.plan.inline import compiles
@@ -17,26 +18,30 @@ ELEMENTWISE = ("Map", "Select", "Cast")
 DEAR = 3.0
 
 
-def push_views(order: Sequence[Expr]) -> dict[int, Expr]:
-    """Return what nodes become with no view above an elementwise operation, but a dear one seen through several."""
+def push_views(roots: Sequence[Expr]) -> dict[int, Expr]:
+    """Return what nodes become with no view above an elementwise operation, but a dear one that is also used else."""
+    order = walk(roots, masks=False)
     cost = costs(order)
     base: dict[int, Expr] = {}
-    views: dict[int, int] = {}
+    uses: dict[int, int] = {}
     for node in order:
         if node.kind == "View":
             below = base[id(node)] = base.get(id(node.inputs[0]), node.inputs[0])
-            views[id(below)] = views.get(id(below), 0) + 1
+            uses[id(below)] = uses.get(id(below), 0) + 1
+    plain = {id(each) for node in order if node.kind != "View" for each in node.inputs} | {id(root) for root in roots}
     new: dict[int, Expr] = {}
     known: dict[object, Expr] = {}
     for node in order:
         made = rebuilt(node, tuple([new[id(each)] for each in node.inputs]))
-        if node.kind == "View" and not (cost[id(base[id(node)])] > DEAR and views[id(base[id(node)])] > 1):
-            made = _pushed(made)
+        if node.kind == "View":
+            below = base[id(node)]
+            if cost[id(below)] <= DEAR or uses[id(below)] + (id(below) in plain) == 1:
+                made = _pushed(made, known)
         new[id(node)] = known.setdefault(made.key(), made)
     return new
 
 
-def _pushed(node: Expr) -> Expr:
+def _pushed(node: Expr, known: dict[object, Expr]) -> Expr:
     x = node.inputs[0]
     if x.kind == "Reduce":
         return _reduced(node, x)
@@ -48,7 +53,8 @@ def _pushed(node: Expr) -> Expr:
         found = _through(each, node, x, spec)
         if found is None:
             return node
-        inputs.append(_pushed(found) if found.kind == "View" else found)
+        found = _pushed(found, known) if found.kind == "View" else found
+        inputs.append(known.setdefault(found.key(), found))
     made = Expr(x.kind, x.name, tuple(inputs), x.attrs, x.dtype, node.shape, x.where, x.data)
     made.calls, made.call = x.calls, x.call
     return made

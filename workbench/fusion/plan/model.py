@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.fusion.ops import OPS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DeviceModel", "Limits", "calibrated", "device_model", "generation", "predicted_ms", "set_model"]
+__all__ = [
+    "DeviceModel", "Limits", "calibrated", "device_model", "generation", "gpu_named", "predicted_ms", "set_model",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,24 @@ def device_model(device: str = "cpu") -> DeviceModel:
     return _models.get(device) or _shipped(device)
 
 
+def gpu_named(device: str) -> str:
+    """Return the name that models know a GPU by: "cuda:sm_90" of "cuda:sm_90a" too, and nothing of "cuda".
+
+    Raises
+    ------
+    FusionError
+        For one that there is no model of.
+    """
+    from workbench.engine.errors import suggest
+    from workbench.fusion.errors import FusionError
+
+    name = re.sub(r"(sm_\d+)a$", r"\1", device)
+    known = [each for each in _constants() if each.startswith("cuda:")]
+    if device != "cuda" and name not in known:
+        raise FusionError(f'Unknown device "{device}".', suggest(device, known, f"Devices: cpu, {', '.join(known)}."))
+    return "" if device == "cuda" else name
+
+
 def set_model(device: str, model: DeviceModel) -> None:
     """Use a model from now on in this process."""
     _models[device] = model
@@ -112,11 +133,16 @@ def generation() -> int:
 
 
 @cache
-def _shipped(device: str) -> DeviceModel:
+def _constants() -> dict[str, Any]:
     import json
     from pathlib import Path
 
-    known = json.loads(Path(__file__).with_name("devices.json").read_text(encoding="utf-8"))[device]
+    return dict(json.loads(Path(__file__).with_name("devices.json").read_text(encoding="utf-8")))
+
+
+@cache
+def _shipped(device: str) -> DeviceModel:
+    known = _constants()[device]
     ops = {**{name: op.cost for name, op in OPS.items()}, "mispredict": 5.0}
     return DeviceModel(device, known["bandwidth_gbps"], known["launch_us"], ops, Limits(**known["limits"]))
 

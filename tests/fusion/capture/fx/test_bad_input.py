@@ -100,3 +100,71 @@ def test_gradients_are_those_of_finite_differences():
     inputs = [torch.randn(3, 4, dtype=torch.float64, requires_grad=True) for _ in range(1)]
     inputs.append(torch.randn(4, 2, dtype=torch.float64, requires_grad=True))
     assert torch.autograd.gradcheck(compiled, inputs, atol=1e-4)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:sm_90"])
+def test_more_elements_than_32_bits_count_are_planned(device):
+    n = 2**31 + 64
+    plan = wb.fusion.plan_graph(lambda x: (x.exp() + 1).sum(), [torch.empty(n, device="meta")], device)
+    assert plan.launches == 1
+    assert plan.bytes_before == 4 * (5 * n + 1)
+    assert plan.bytes_after == 4 * (n + 1)
+
+
+def test_differentiating_twice_says_that_it_cannot_be_done_and_once_works():
+    compiled = torch.compile(lambda x: (x.sin() * x).sum(), backend=BACKEND)
+    x = torch.randn(9, requires_grad=True)
+    (once,) = torch.autograd.grad(compiled(x), x, create_graph=True)
+    torch.testing.assert_close(once, (x.sin() + x * x.cos()).detach(), check_stride=False)
+    with pytest.raises(RuntimeError, match="double backward"):
+        torch.autograd.grad(once.sum(), x)
+
+
+def test_torch_computes_what_there_is_no_memory_for_and_it_is_listed(monkeypatch):
+    from workbench.fusion.capture.fx import again
+    from workbench.fusion.stepping import Running
+
+    def short(*args):
+        raise MemoryError
+
+    def function(x):
+        return x.exp().sum(0).cumsum(0) * 2
+
+    x = torch.randn(40, 50)
+    compiled = torch.compile(function, backend=BACKEND, options={"inductor": "never"})
+    with monkeypatch.context() as patch:  # in a first run
+        patch.setattr(Running, "kernel", short)
+        torch.testing.assert_close(compiled(x), function(x))
+    assert "out of memory" in set(wb.fusion.explain(compiled).reasons.reason)
+    for _ in range(3):
+        torch.testing.assert_close(compiled(x), function(x))
+    with monkeypatch.context() as patch:  # and in a later one, which takes all its memory first
+        patch.setattr(again.Again, "_run", short)
+        torch.testing.assert_close(compiled(x), function(x))
+
+
+def test_where_inputs_are_half_written_a_lack_of_memory_is_an_error(monkeypatch):
+    from workbench.fusion.stepping import Running
+
+    def short(*args):
+        raise MemoryError
+
+    def step(x):
+        x.add_(1)
+
+    monkeypatch.setattr(Running, "kernel", short)
+    compiled = torch.compile(step, backend=BACKEND, options={"inductor": "never"})
+    with pytest.raises(wb.fusion.FusionMemoryError, match="Not enough memory: the plan needs"):
+        compiled(torch.ones(2000, 100))
+
+
+def test_what_is_unsupported_is_computed_between_kernels_and_named_with_its_line():
+    def function(x):
+        y = x.sin() * 2
+        y = torch.linalg.cholesky(y @ y.T + 9 * torch.eye(5))
+        return y.exp() + 1
+
+    compiled = both(function, torch.randn(5, 5), rtol=1e-3)
+    reasons = wb.fusion.explain(compiled).reasons
+    [where] = set(reasons[reasons.op == "linalg_cholesky_ex"]["where"])
+    assert where.startswith("test_bad_input.py:")

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from workbench.fusion import errors
-from workbench.fusion.capture.fx.graphs import Graph, asker, remember
+from workbench.fusion.capture.fx import worth
+from workbench.fusion.capture.fx.graphs import Graph, LeftGraph, asker, remember
 from workbench.fusion.capture.fx.randoms import numbered
+from workbench.fusion.capture.fx.regions import cut
 
 __all__ = ["decompositions", "workbench"]
 
@@ -49,19 +51,37 @@ def workbench(gm: Any, inputs: Sequence[Any], *, options: dict[str, Any] | None 
     said = checked(options)
     owner = asker()
 
+    choosing = said["inductor"] == "auto" and not said["exact"] and not said["check"]
+
     def compiled(graph: Any, example: Sequence[Any]) -> Callable[..., Any]:
         found = Graph(numbered(graph), exact=said["exact"], check=said["check"], inductor=said["inductor"])
         remember(found, owner)
         return found.run
 
-    found: Callable[..., Any] = aot_autograd(
-        fw_compiler=compiled,
-        bw_compiler=compiled,
-        inference_compiler=compiled,
-        decompositions=decompositions(),
-        partition_fn=_halves,
-        keep_inference_input_mutations=True,
-    )(gm, inputs)
+    def inference(graph: Any, example: Sequence[Any]) -> Callable[..., Any]:
+        if choosing:
+            worth.checked([cut(numbered(graph))], training=False)
+        return compiled(graph, example)
+
+    def halves(joint: Any, given: Sequence[Any], **more: Any) -> Any:
+        forward, backward = _halves(joint, given, **more)
+        if choosing:
+            worth.checked([cut(forward), cut(backward)], training=True)
+        return forward, backward
+
+    try:
+        found: Callable[..., Any] = aot_autograd(
+            fw_compiler=compiled,
+            bw_compiler=compiled,
+            inference_compiler=inference,
+            decompositions=decompositions(),
+            partition_fn=halves,
+            keep_inference_input_mutations=True,
+        )(gm, inputs)
+    except worth.Small as small:
+        for part in small.cuts:
+            remember(LeftGraph(part, small.reason), owner)
+        return gm.forward
     return found
 
 

@@ -41,7 +41,8 @@ def _why(before: KernelStep, after: KernelStep, plan: Prepared, lengths: Sequenc
     if read and before.kind in ("reduce", "group"):
         return f"reduction ({before.ops[-1]}) consumed by {after.ops[0]}" if before.ops and after.ops else "barrier"
     if any(each.views for each in read):
-        return f"barrier: {after.ops[0]} reads other places than {before.ops[-1]} writes"
+        told = f": {after.ops[0]} reads other places than {before.ops[-1]} writes" if before.ops and after.ops else ""
+        return f"barrier{told}"
     if one != other:
         return f"different iteration spaces: {shape_text(one)} and {shape_text(other)}"
     return "predicted slower fused"

@@ -8,7 +8,16 @@ from typing import Any
 import torch
 
 from workbench.fusion.capture.fx.calls import value_of
-from workbench.fusion.capture.fx.regions import VIEWS, Region, bytes_of, expressions, hint, stand_in
+from workbench.fusion.capture.fx.regions import (
+    VIEWS,
+    Region,
+    bytes_of,
+    called_together,
+    expressions,
+    hint,
+    stand_in,
+    traffic_of,
+)
 from workbench.fusion.graph import walk
 from workbench.fusion.passes.cost import own_cost
 from workbench.fusion.plan.model import DeviceModel, device_model, predicted_ms
@@ -45,6 +54,11 @@ class Choice:
     eager: float
 
     @property
+    def ms(self) -> float:
+        """Of who is to compute it."""
+        return {"ours": self.ours, "inductor": self.inductor, "eager": self.eager}[self.who]
+
+    @property
     def reason(self) -> str:
         """Why it is not ours; with the two times."""
         other = self.inductor if self.who == "inductor" else self.eager
@@ -77,8 +91,16 @@ def choose(region: Region, plan: FusionPlan) -> Choice:
     return Choice("eager" if ours > BETTER * eager else "ours", ours, inductor, eager)
 
 
-def eager_ms(region: Region, model: DeviceModel) -> float:
-    """Return the predicted milliseconds of the operators of a region one after another."""
+def eager_ms(region: Region, model: DeviceModel, as_written: bool = False) -> float:
+    """Return the predicted milliseconds of the operators of a region one after another.
+
+    Parameters
+    ----------
+    region : Region
+    model : DeviceModel
+    as_written : bool
+        Of the calls that the operators were made of, which torch has one loop for each.
+    """
     values: dict[Any, Any] = {}
     for node in region.inputs:
         value = value_of(node)
@@ -86,19 +108,19 @@ def eager_ms(region: Region, model: DeviceModel) -> float:
     expressions(region.nodes, values, region.outputs)
     known = {id(each) for value in values.values() for each in _some(value)}
     total, start = 0.0, model.launch_us / 1e3
-    for node in region.nodes:
-        if node.target in VIEWS or not isinstance(node.target, torch._ops.OpOverload):
-            total += DISPATCH_MS / 2
-            continue
-        own = {id(each) for each in _some(values[node])}
+    works = [each for each in region.nodes if isinstance(each.target, torch._ops.OpOverload)]
+    works = [each for each in works if each.target not in VIEWS]
+    total += (len(region.nodes) - len(works)) * DISPATCH_MS / 2
+    for call in called_together(works) if as_written else [[each] for each in works]:
         ns = 0.0
-        for each in walk(list(_some(values[node]))):
-            if id(each) in own or id(each) not in known:
-                space = each.inputs[0].shape if each.kind == "Reduce" else each.shape
-                cost = model.op_ns.get(each.name, own_cost(each)) if each.kind == "Map" else own_cost(each)
-                ns += cost * _volume(space)
-        moved = sum(map(bytes_of, node.all_input_nodes)) + bytes_of(node)
-        total += DISPATCH_MS + predicted_ms(model, moved, ns) - start
+        for node in call:
+            own = {id(each) for each in _some(values[node])}
+            for each in walk(list(_some(values[node]))):
+                if id(each) in own or id(each) not in known:
+                    space = each.inputs[0].shape if each.kind == "Reduce" else each.shape
+                    cost = model.op_ns.get(each.name, own_cost(each)) if each.kind == "Map" else own_cost(each)
+                    ns += cost * _volume(space)
+        total += DISPATCH_MS + predicted_ms(model, traffic_of(call), ns) - start
     return total
 
 

@@ -15,7 +15,7 @@ from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx.again import HALF, Again, Unfit
 from workbench.fusion.capture.fx.boundaries import boundaries
 from workbench.fusion.capture.fx.calls import dtype_of, value_of
-from workbench.fusion.capture.fx.regions import Region, hint, stand_in
+from workbench.fusion.capture.fx.regions import Region, hint, stand_in, where_of
 from workbench.fusion.capture.fx.shapes import transpose
 from workbench.fusion.capture.fx.writing import places
 from workbench.fusion.expr import Expr
@@ -49,6 +49,8 @@ class RegionCall:
         self.region, self.exact = region, exact
         self.forms: dict[Any, _Formed] = {}
         self.last: _Formed | None = None
+        #: why torch computed it, once it did
+        self.reasons: list[ReasonRow] = []
 
     def plan(self) -> FusionPlan:
         """Return the plan of the form that ran last, with its times, or of the example's without any."""
@@ -57,13 +59,18 @@ class RegionCall:
             values = [value_of(each) for each in self.region.inputs]
             shown = [stand_in(each) if isinstance(each, torch.Tensor) else hint(each) for each in values]
             found = _Formed(self.region, shown, self.exact)
-        return found.shown()
+        plan = found.shown()
+        plan.reason_rows += self.reasons
+        return plan
 
     def __call__(self, *values: Any) -> list[torch.Tensor]:
         """Return the outputs, given tensors and numbers."""
         last = self.last
         if last is not None and last.again is not None:
-            outputs = last.again.run(values, last.measured)
+            try:
+                outputs = last.again.run(values, last.measured)
+            except MemoryError:  # before any kernel has run
+                return self.by_torch(values)
             if outputs is not None:
                 return outputs
         key = tuple([(each.shape, each.stride()) if isinstance(each, torch.Tensor) else each for each in values])
@@ -73,7 +80,25 @@ class RegionCall:
                 del self.forms[next(iter(self.forms))]
             found = self.forms[key] = _Formed(self.region, values, self.exact)
         self.last = found
-        return found.run(values)
+        try:
+            return found.run(values)
+        except MemoryError as error:
+            if found.direct:  # something may be written over already
+                from workbench.fusion import room
+
+                raise room.shortage(found.plan, found.form) from error
+            return self.by_torch(values)
+
+    def by_torch(self, values: Sequence[Any]) -> list[torch.Tensor]:
+        """Return the outputs as torch computes them, operator after operator: it needs less memory at a time."""
+        from workbench.fusion.capture.fx.checking import EagerCall
+
+        node = self.region.outputs[-1]
+        name = getattr(getattr(node.target, "overloadpacket", node.target), "__name__", node.name)
+        row = ReasonRow(name, "out of memory", where_text(where_of(node)))
+        if row not in self.reasons:
+            self.reasons.append(row)
+        return EagerCall(self.region)(*values)
 
 
 class _Formed:

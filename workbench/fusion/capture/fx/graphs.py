@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +16,21 @@ from workbench.fusion.capture.fx.choosing import choose
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.inductor import InductorCall
 from workbench.fusion.capture.fx.program import program
-from workbench.fusion.capture.fx.regions import VIEWS, Cut, Region, bytes_of, cut, hint, where_of
+from workbench.fusion.capture.fx.regions import (
+    VIEWS,
+    Cut,
+    Region,
+    bytes_of,
+    called_together,
+    cut,
+    hint,
+    traffic_of,
+    where_of,
+)
 from workbench.fusion.result import FusionPlan, Kernel, OpRow, ReasonRow, merged
 from workbench.fusion.telling import shape_text, where_text
 
-__all__ = ["Graph", "asker", "explained", "graphs_of", "plan_of_cut", "remember"]
+__all__ = ["Graph", "LeftGraph", "asker", "explained", "graphs_of", "plan_of_cut", "remember"]
 
 #: where what `torch.compile` gave keeps the graphs that were compiled for it
 _KEPT = "_workbench_graphs"
@@ -73,6 +82,19 @@ class Graph:
         """The plan, with the times of the last run."""
         return plan_of_cut(self.cut, self.calls, self.exact, self.plan_ms)
 
+    def planned_for(self, device: str) -> FusionPlan:
+        """Return the plan for a device that it need not run on: "cpu", "cuda", or a GPU by its name."""
+        on = {device_of(each) for each in self.cut.regions}
+        if device in on or (device == "cpu" and not on):
+            return self.plan
+        if device == "cpu":
+            return plan_of_cut(self.cut)
+        from workbench.fusion.gpu.graphs import plan_cut
+        from workbench.fusion.gpu.planning import device_of as device_here
+        from workbench.fusion.plan.model import gpu_named
+
+        return plan_cut(self.cut, gpu_named(device) or device_here().device)
+
     def deferred(self) -> FusionPlan:
         """Return the plan as it is kept among those of the process: written down when it is looked at."""
         on = {device_of(each) for each in self.cut.regions}
@@ -88,6 +110,20 @@ class Graph:
             return {name: getattr(found, name) for name in names}
 
         return FusionPlan.deferred(make, **known)
+
+
+class LeftGraph(Graph):
+    """A graph that torch runs as it was written, because it is too small for the way into compiled code.
+
+    Parameters
+    ----------
+    found : Cut
+    reason : str
+    """
+
+    def __init__(self, found: Cut, reason: str) -> None:
+        self.cut, self.exact, self.plan_ms = found, False, 0.0
+        self.calls = {each: LeftCall(each, reason, None) for each in found.regions}
 
 
 def device_of(region: Region) -> str:
@@ -144,8 +180,14 @@ def graphs_of(compiled: Any) -> list[Graph] | None:
     return None
 
 
-def explained(compiled: Any) -> FusionPlan:
+def explained(compiled: Any, device: str = "auto") -> FusionPlan:
     """Return one plan over the graphs that were compiled for a model or function, a segment each.
+
+    Parameters
+    ----------
+    compiled : object
+    device : str
+        Where they run, by default; "cuda", or "cuda:sm_90" by name, for what they would be on a GPU.
 
     Raises
     ------
@@ -159,7 +201,8 @@ def explained(compiled: Any) -> FusionPlan:
         raise errors.FusionError(
             "Nothing was compiled yet.", "Call it once, or use wb.fusion.plan_graph(model, inputs, device)."
         )
-    return found[0].plan if len(found) == 1 else merged([each.plan for each in found])
+    plans = [each.plan if device == "auto" else each.planned_for(device) for each in found]
+    return plans[0] if len(plans) == 1 else merged(plans)
 
 
 def plan_of_cut(
@@ -246,26 +289,13 @@ def _before(found: Cut) -> tuple[int, int]:
 
     Operators that were made of one call stand beside each other, and say which it was.
     """
-    groups: list[tuple[Any, list[Any]]] = []
-    for node in found.gm.graph.nodes:
-        if node.op != "call_function" or node.target is operator.getitem or not isinstance(
-            node.target, torch._ops.OpOverload
-        ):  # fmt: skip
-            continue
-        if node.target in VIEWS or not bytes_of(node) or node.target.overloadpacket.__name__ in _FREE:
-            continue
-        key = (str(node.meta.get("original_aten")), node.meta.get("seq_nr"), node.meta.get("stack_trace"))
-        if groups and key[0] != "None" and groups[-1][0] == key:
-            groups[-1][1].append(node)
-        else:
-            groups.append((key, [node]))
-    total = 0
-    for _, nodes in groups:
-        own = set(nodes)
-        read = {each: bytes_of(each) for node in nodes for each in node.all_input_nodes if each not in own}
-        written = {n: bytes_of(n) for n in nodes if any(user not in own for user in n.users)}
-        total += sum(read.values()) + sum(written.values())
-    return len(groups), total
+    groups = called_together(
+        node
+        for node in found.gm.graph.nodes
+        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+        and node.target not in VIEWS and bytes_of(node) and node.target.overloadpacket.__name__ not in _FREE
+    )  # fmt: skip
+    return len(groups), sum(map(traffic_of, groups))
 
 
 #: operators that fill memory with a constant, or give the same again

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from workbench.fusion import errors
 from workbench.fusion.capture.fx.backend import decompositions
 from workbench.fusion.capture.fx.graphs import plan_of_cut
 from workbench.fusion.capture.fx.randoms import numbered
 from workbench.fusion.capture.fx.regions import cut
+from workbench.fusion.plan.model import gpu_named
 from workbench.fusion.result import FusionPlan
 
 __all__ = ["plan_graph", "traced"]
 
-DEVICES = ("cpu", "cuda:sm_80", "cuda:sm_90", "cuda:sm_100")
-
 
 def plan_graph(fx_graph_module: Any, example_inputs: Sequence[Any], device: str = "cuda:sm_90") -> FusionPlan:
     """Plan a graph without running it: `wb.fusion.plan_graph`, which tells of its arguments."""
-    if not re.fullmatch(r"cpu|cuda:sm_\d+a?", device):
-        from workbench.engine.errors import suggest
-
-        raise errors.FusionError(
-            f'Unknown device "{device}".', suggest(device, DEVICES, f"Devices: {', '.join(DEVICES)}.")
-        )
+    name = device if device == "cpu" else gpu_named(device)
     found = cut(numbered(traced(fx_graph_module, example_inputs)))
     if device == "cpu":
         return plan_of_cut(found)
     from workbench.fusion.gpu.graphs import plan_cut
+    from workbench.fusion.gpu.planning import device_of
 
-    return plan_cut(found, device)
+    return plan_cut(found, name or device_of().device)
 
 
 def traced(function: Any, inputs: Sequence[Any]) -> Any:

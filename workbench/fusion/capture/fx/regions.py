@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,11 +56,6 @@ class Region:
     outputs: list[Any] = field(default_factory=list)
     #: which output is copied into which input, by their places
     writes: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def storage_in(self) -> list[torch.dtype | None]:
-        """What each input is in memory; None for a number."""
-        return [value_of(each).dtype if is_tensor(each) else None for each in self.inputs]
 
     @property
     def storage_out(self) -> list[torch.dtype]:
@@ -120,6 +115,26 @@ def where_of(node: Any) -> tuple[str, int] | None:
     """Return the file and line of the user's code that a node comes from."""
     found = _LINE.findall(node.meta.get("stack_trace") or "")
     return (found[-1][0], int(found[-1][1])) if found else None
+
+
+def called_together(nodes: Iterable[Any]) -> list[list[Any]]:
+    """Return operators by the call that they were made of: those of one call stand beside each other."""
+    groups: list[tuple[Any, list[Any]]] = []
+    for node in nodes:
+        key = (str(node.meta.get("original_aten")), node.meta.get("seq_nr"), node.meta.get("stack_trace"))
+        if groups and key[0] != "None" and groups[-1][0] == key:
+            groups[-1][1].append(node)
+        else:
+            groups.append((key, [node]))
+    return [some for _, some in groups]
+
+
+def traffic_of(nodes: Sequence[Any]) -> int:
+    """Return the bytes that a call reads and writes, whatever it keeps to itself."""
+    own = set(nodes)
+    read = {each: bytes_of(each) for node in nodes for each in node.all_input_nodes if each not in own}
+    written = {node: bytes_of(node) for node in nodes if any(user not in own for user in node.users)}
+    return sum(read.values()) + sum(written.values())
 
 
 def is_tensor(node: Any) -> bool:
