@@ -31,13 +31,13 @@ def as_dictionary(values: list[Any], order: int) -> pa.DictionaryArray:
 @given(st.lists(st.tuples(TEXTS, st.integers(0, 4)), max_size=8), st.booleans())
 def test_codes_mean_the_same_in_all_panes(panes: list[tuple[list[Any], int]], compiled: bool) -> None:
     kept, met = Dictionary("a"), []
-    before = loading._loaded
+    before = loading.kernels.loaded
     try:
         if compiled:
             from workbench.anomaly import kernels, stream_kernels
 
             stream_kernels.recode.load()
-            loading._loaded = kernels
+            loading.kernels.loaded = kernels
         for values, form in panes:
             array = pa.array(values, pa.string()) if form == 4 else as_dictionary(values, form)
             codes = kept.encode(pa.chunked_array([array]))
@@ -45,7 +45,7 @@ def test_codes_mean_the_same_in_all_panes(panes: list[tuple[list[Any], int]], co
             if kept.counts is not None:
                 assert kept.counts.tolist() == np.bincount(codes, minlength=kept.card).tolist()
     finally:
-        loading._loaded = before
+        loading.kernels.loaded = before
     for values, codes in met:  # also those of long ago
         assert given_back(kept, codes) == values
     assert set(kept.values) == {value for values, _ in met for value in values}  # an entry that never occurs has none

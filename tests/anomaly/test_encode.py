@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.anomaly import coders, content, encode_kernels, frames, kept, ranges
+from workbench.anomaly import content, encode_kernels, frames, kept, ranges
 from workbench.anomaly.encode import Codes, encode_array, merge_values
+from workbench.anomaly.loading import LARGE, coders
 from workbench.engine.errors import WorkbenchError
 
 
@@ -29,8 +30,8 @@ def coder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 def use(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if which == "compiled":
         encode_kernels.load()
-    monkeypatch.setattr(coders, "_loaded", encode_kernels if which == "compiled" else None)
-    monkeypatch.setattr(coders, "_failed", which == "arrow")
+    monkeypatch.setattr(coders, "loaded", encode_kernels if which == "compiled" else None)
+    monkeypatch.setattr(coders, "failed", which == "arrow")
 
 
 def decoded(codes: Codes) -> list[Any]:
@@ -425,20 +426,20 @@ def test_the_hash_of_memory_is_xxh64() -> None:
 
 
 def test_kernels_are_not_loaded_for_small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coders, "_loaded", None)
-    monkeypatch.setattr(coders, "_failed", False)
-    monkeypatch.setattr(coders, "_thread", None)
-    assert coders.coders(0) is None and coders.coders(10_000) is None and coders._thread is None
-    assert coders.coders(coders.LARGE) is encode_kernels
+    monkeypatch.setattr(coders, "loaded", None)
+    monkeypatch.setattr(coders, "failed", False)
+    monkeypatch.setattr(coders, "thread", None)
+    assert coders(0) is None and coders(10_000) is None and coders.thread is None
+    assert coders(LARGE) is encode_kernels
 
 
 def test_without_numba_arrow_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coders, "_loaded", None)
-    monkeypatch.setattr(coders, "_thread", None)
+    monkeypatch.setattr(coders, "loaded", None)
+    monkeypatch.setattr(coders, "thread", None)
 
     def fails() -> None:
         raise RuntimeError("no compiler")
 
     monkeypatch.setattr(encode_kernels, "load", fails)
-    assert coders.coders(coders.LARGE) is None and coders._failed
+    assert coders(LARGE) is None and coders.failed
     check(encode_array("x", pa.array(["b", "a"])), ["b", "a"])

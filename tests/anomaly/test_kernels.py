@@ -148,10 +148,10 @@ def test_c47_the_same_bytes_with_and_without_numba_and_for_permuted_rows(
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "_loaded", kernels)
+        patch.setattr(loading.kernels, "loaded", kernels)
         fast, shuffled = asked(np.arange(n)), asked(rng.permutation(n))
-        patch.setattr(loading, "_loaded", None)
-        patch.setattr(loading, "_failed", True)
+        patch.setattr(loading.kernels, "loaded", None)
+        patch.setattr(loading.kernels, "failed", True)
         slow = asked(np.arange(n))
     same_bytes(fast, slow)
     same_bytes(fast, shuffled)
@@ -170,13 +170,13 @@ def test_c48_small_tables_load_no_numba() -> None:
 
 
 def test_kernels_are_loaded_for_large_tables_and_after_many_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_loaded", None)
-    monkeypatch.setattr(loading, "_thread", None)
-    monkeypatch.setattr(loading, "_seen", 0)
-    assert loading.kernels(0) is None and loading.kernels(1000) is None and loading._thread is None
+    monkeypatch.setattr(loading.kernels, "loaded", None)
+    monkeypatch.setattr(loading.kernels, "thread", None)
+    monkeypatch.setattr(loading.kernels, "_seen", 0)
+    assert loading.kernels(0) is None and loading.kernels(1000) is None and loading.kernels.thread is None
     found = [loading.kernels(100_000) for _ in range(50)]
-    assert found[0] is None and loading._thread is not None
-    loading._thread.join()
+    assert found[0] is None and loading.kernels.thread is not None
+    loading.kernels.thread.join()
     assert loading.kernels(10) is kernels
 
 
@@ -184,11 +184,11 @@ def test_a_machine_without_numba_still_counts(monkeypatch: pytest.MonkeyPatch) -
     def broken() -> None:
         raise RuntimeError("no such processor")
 
-    monkeypatch.setattr(loading, "_loaded", None)
-    monkeypatch.setattr(loading, "_failed", False)
+    monkeypatch.setattr(loading.kernels, "loaded", None)
+    monkeypatch.setattr(loading.kernels, "failed", False)
     monkeypatch.setattr(kernels, "load", broken)
     with pytest.warns(match="fast counting is not available"):
-        loading._load()
+        loading.kernels.load()
     assert loading.kernels(10**9) is None
 
 

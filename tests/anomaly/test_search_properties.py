@@ -218,10 +218,10 @@ def test_kernels_and_numpy_give_identical_bytes(table: Table, question: Question
         ]  # fmt: skip
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "_loaded", compiled())
+        patch.setattr(loading.kernels, "loaded", compiled())
         fast, values = found_in(table, question)
-        patch.setattr(loading, "_loaded", None)
-        patch.setattr(loading, "_failed", True)
+        patch.setattr(loading.kernels, "loaded", None)
+        patch.setattr(loading.kernels, "failed", True)
         plain, _ = found_in(table, question)
     assert content(fast) == content(plain)
     assert rank(fast, values).tolist() == rank(plain, values).tolist()

@@ -18,11 +18,11 @@ def test_c37_no_set_has_more_than_its_bound(seed: int, width: int, largest: int,
     random = np.random.default_rng(seed)
     bounds, counts = Bounds(width, min(largest, width), 0.1), Counter[tuple[tuple[int, int], ...]]()
     assert len(bounds.tuples) == sets_of_a_row(width, min(largest, width))
-    before = loading._loaded
+    before = loading.kernels.loaded
     try:
         if compiled:
             stream_kernels.add_sets.load()
-            loading._loaded = kernels
+            loading.kernels.loaded = kernels
         for weight in (1.0, 2.5):
             codes = random.integers(0, 4, (width, int(random.integers(0, 30)))).astype(np.uint32)
             fullest = bounds.add(codes, weight)
@@ -35,7 +35,7 @@ def test_c37_no_set_has_more_than_its_bound(seed: int, width: int, largest: int,
             }
             assert fullest >= max((counts[one] for one in last), default=0.0)
     finally:
-        loading._loaded = before
+        loading.kernels.loaded = before
     assert bounds.table.sum() == sum(counts.values())
     for one, count in counts.items():
         columns = np.array([[c for c, _ in one]], np.int32)

@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from workbench.engine import session
 from workbench.engine.errors import WorkbenchError
 from workbench.tta.problems import TTAWarning
 from workbench.tta.repeat import _Driver, repeat
@@ -30,15 +28,7 @@ from workbench.tta.worker import Recipe
 TARGET = {"top1": 97}
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with session.local_workers(2) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def _cluster(cluster: Any) -> None:
-    """Each test has the cluster."""
+pytestmark = pytest.mark.usefixtures("workers")
 
 
 def curve(tracker: Any, seed: int, epochs: int = 6, wait: float = 0.0) -> None:

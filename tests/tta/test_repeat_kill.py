@@ -5,31 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import workbench as wb
-from workbench.engine import session
 from workbench.tta.problems import TTAWarning
 from workbench.tta.repeat import repeat
 
 TARGET = {"top1": 97}
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with session.local_workers(2) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def _cluster(cluster: Any) -> None:
-    """Each test has the cluster."""
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers")]
 
 
 def until(what: Any, seconds: float = 60.0) -> Any:
@@ -124,7 +111,7 @@ def test_c21_more_retries_than_the_scheduler_has(tmp_path: Path) -> None:
     assert len(wb.tta.runs("stubborn", state="lost")) == 3
 
 
-def test_c52_a_worker_that_is_cut_off_and_comes_back_doubles_no_rows(cluster: Any, tmp_path: Path) -> None:
+def test_c52_a_worker_that_is_cut_off_and_comes_back_doubles_no_rows(workers: Any, tmp_path: Path) -> None:
     gate = tmp_path / "go"
 
     def waits(tracker: Any, seed: int) -> None:
@@ -139,7 +126,7 @@ def test_c52_a_worker_that_is_cut_off_and_comes_back_doubles_no_rows(cluster: An
 
     work = repeat(waits, [0], target=TARGET, name="cut", wait=False)
     first = int(until(lambda: list(tmp_path.glob("begun-*")))[0].name.split("-")[1])
-    pids = {pid: address for address, pid in cluster.run(os.getpid).items()}
+    pids = {pid: address for address, pid in workers.run(os.getpid).items()}
     until(lambda: len(work.partial() or ()) == 1)
     os.kill(first, signal.SIGSTOP)  # hangs, as one whose network is gone
     try:
@@ -148,7 +135,7 @@ def test_c52_a_worker_that_is_cut_off_and_comes_back_doubles_no_rows(cluster: An
         async def remove(dask_scheduler: Any) -> None:
             await dask_scheduler.remove_worker(address=address, stimulus_id="cut", close=False)
 
-        cluster.run_on_scheduler(remove)
+        workers.run_on_scheduler(remove)
         until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)
     finally:
         os.kill(first, signal.SIGCONT)

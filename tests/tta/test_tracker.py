@@ -5,30 +5,18 @@ import pickle
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from tests.tta.ticking import Ticking, ticking
+from tests.tta.ticking import Ticking
 from workbench.tta.price import Price
 from workbench.tta.run import Run
 from workbench.tta.sink import MemorySink, Sink, new_id
 from workbench.tta.status import Status, StopTraining
-from workbench.tta.store import open_store
 from workbench.tta.tracker import Tracker
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticking]:
-    with ticking(monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    open_store().close()
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 def tracker(target: float = 97.0, **more: object) -> Tracker:

@@ -6,12 +6,11 @@ import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.tta.ticking import Ticking, ticking
+from tests.tta.ticking import Ticking
 from workbench.engine.errors import WorkbenchError
 from workbench.tta import liveness
 from workbench.tta.history import runs
@@ -19,17 +18,7 @@ from workbench.tta.problems import TTAWarning
 from workbench.tta.store import open_store
 from workbench.tta.tracker import Tracker
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticking]:
-    with ticking(monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    open_store().close()
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 def tracker(**more: object) -> Tracker:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from workbench.anomaly.coders import coders
+from workbench.anomaly.loading import coders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.anomaly.coders import coders
+from workbench.anomaly.loading import coders
 
 __all__ = ["Numbered", "assembled", "code_type", "compacted", "hashed", "merged", "parts_of"]
 

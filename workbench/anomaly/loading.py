@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Kernel", "kernel", "kernels"]
+__all__ = ["Kernel", "Loader", "coders", "kernel", "kernels"]
 
 #: rows, of one question or of all so far, from which kernels are worth their loading; fewer where numba is in use
 LOADED_FROM, NEAR_FROM = 1_000_000, 200_000
 #: seconds waited, once, for kernels to be loaded from disk; and rows of a question for which compiling is waited out
 PATIENCE, LARGE = 0.8, 10_000_000
 
-_lock, _setting = threading.Lock(), threading.Lock()
-_thread: threading.Thread | None = None
-_loaded: Any = None
-_failed = False
-_seen = 0  # rows of all questions that NumPy answered
+_setting = threading.Lock()
 
 
 class Kernel:
@@ -95,43 +92,63 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def kernels(rows: int) -> Any:
-    """Return the module of kernels if it is to be used for so many rows; None where NumPy counts, alike but slower.
+class Loader:
+    """Gives a module of kernels to tables that gain by it, and None to others, for which NumPy or Arrow does the same.
 
     Importing numba and loading kernels from disk takes longer than NumPy needs for a few hundred thousand rows, so
-    that kernels that are not loaded are loaded for large tables, and after many questions, or panes of a stream.
-    Where they are not on disk they are compiled meanwhile, on a thread of their own.
+    that they are loaded for large tables only. Where they are not on disk they are compiled meanwhile, on a thread of
+    their own.
 
     Parameters
     ----------
-    rows : int
-        Of this question; 0 loads nothing.
+    module : str
+        It has a function `load`.
+    adds_up : bool
+        Many small questions, or panes of a stream, are worth it like a large one.
+    without : str, optional
+        What is told on a machine that numba does not know; the answers are the same there.
     """
-    global _thread, _seen
-    if _loaded is not None or _failed:
-        return _loaded
-    with _lock:
-        _seen += rows
-        if rows == 0 or max(rows, _seen // 4) < (NEAR_FROM if "numba" in sys.modules else LOADED_FROM):
-            return None
-        begin = _thread is None
-        if _thread is None:
-            _thread = threading.Thread(target=_load, name="workbench-kernels")
-            _thread.start()
-    if begin or rows >= LARGE:
-        _thread.join(None if rows >= LARGE else PATIENCE)
-    return _loaded
+
+    def __init__(self, module: str, *, adds_up: bool = False, without: str | None = None) -> None:
+        self.module, self.adds_up, self.without = module, adds_up, without
+        self.loaded: Any = None
+        self.failed = False
+        self.thread: threading.Thread | None = None
+        self._seen = 0  # rows of all questions so far
+        self._lock = threading.Lock()
+
+    def __call__(self, rows: int) -> Any:
+        """Return the module if it is to be used for so many rows; 0 asks for what is loaded, and loads nothing."""
+        if self.loaded is not None or self.failed:
+            return self.loaded
+        with self._lock:
+            self._seen += rows
+            worth = max(rows, self._seen // 4 if self.adds_up else 0)
+            if rows == 0 or worth < (NEAR_FROM if "numba" in sys.modules else LOADED_FROM):
+                return None
+            begin = self.thread is None
+            if self.thread is None:
+                self.thread = threading.Thread(target=self.load, name=f"load-{self.module.rpartition('.')[2]}")
+                self.thread.start()
+        if begin or rows >= LARGE:
+            self.thread.join(None if rows >= LARGE else PATIENCE)
+        return self.loaded
+
+    def load(self) -> None:
+        """Load the kernels now."""
+        try:
+            module: Any = importlib.import_module(self.module)
+            module.load()
+            self.loaded = module
+        except Exception as error:
+            from workbench.engine.errors import one_line, warn
+
+            self.failed = True
+            if self.without is not None:
+                warn(f"{self.without} ({one_line(error)}).", "Answers are the same, but take longer.")
 
 
-def _load() -> None:
-    global _loaded, _failed
-    try:
-        from workbench.anomaly import kernels as module
-
-        module.load()
-        _loaded = module
-    except Exception as error:  # a machine that numba does not know still has NumPy
-        from workbench.engine.errors import one_line, warn
-
-        _failed = True
-        warn(f"The fast counting is not available ({one_line(error)}).", "Answers are the same, but take longer.")
+#: those that count sets
+kernels = Loader("workbench.anomaly.kernels", adds_up=True, without="The fast counting is not available")
+#: those that encode columns; whoever counts says that numba does not work
+coders = Loader("workbench.anomaly.encode_kernels")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,8 +168,3 @@ def _season(left: np.ndarray, phase: np.ndarray, phases: int) -> np.ndarray:
         if len(values):
             medians[j] = np.median(values) + 0.0
     return medians[phase]
-
-
-def periods_covered(ticks: np.ndarray, period: int) -> float:
-    """Return how many periods the times span."""
-    return (int(ticks.max()) - int(ticks.min())) / period if len(ticks) else math.nan

@@ -7,7 +7,6 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -232,9 +231,6 @@ class StoredRecord(Record):
         object.__setattr__(self, "evals", evals)
         object.__setattr__(self, "spans", spans)
         return self.__dict__[name]
-
-
-Opens = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 
 def record(
