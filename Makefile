@@ -9,7 +9,7 @@ SETUP  := pyproject.toml constraints.txt
 LAB    := $(wildcard extensions/workbench-lab/src/*.ts extensions/workbench-lab/style/*.css extensions/workbench-lab/schema/*.json \
           extensions/workbench-lab/package.json workbench/notebook/static/*.js)
 
-.PHONY: demo test test-slow lint lab docs bench lock clean
+.PHONY: demo test test-slow test-wheel lint lab docs bench lock clean
 
 demo: $(VENV)/.installed-all
 	$(BIN)/workbench demo -o tour.html
@@ -22,6 +22,15 @@ test: $(VENV)/.installed-test
 # Whole notebooks, hundreds of kills, statistics by simulation: what keeps `make test` from ending within 15 minutes.
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# The browser tests once more, with the JupyterLab of an environment that has the wheel and what it needs, no Node.js.
+WHEEL := build/wheel
+test-wheel: $(VENV)/.installed-test
+	rm -rf $(WHEEL)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip wheel --quiet --no-deps -w $(WHEEL) .
+	$(PYTHON) -m venv $(WHEEL)/env
+	PIP_CONSTRAINT=constraints.txt $(WHEEL)/env/bin/python -m pip install --quiet "$$(echo $(WHEEL)/*.whl)[all]"
+	WORKBENCH_LAB_PYTHON=$(CURDIR)/$(WHEEL)/env/bin/python $(BIN)/python -m pytest tests/browser
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -25,12 +25,14 @@ API = {
 #: title of a page of figures by the stem of its file
 RESULTS = {
     "video": "Videos",
+    "video_accuracy": "Videos under an accuracy",
     "outliers": "Outliers",
     "fusion": "Fusion on the CPU",
     "fusion_torch": "Fusion of torch models on the CPU",
     "fusion_gpu": "Fusion for GPUs",
     "training": "Pipelined training",
     "training_chaos": "Training with lost workers",
+    "training_overhead": "What redundancy costs",
     "training_replay": "Runs and their simulation",
     "training_spot": "Preemptible machines (simulated)",
     "tta": "Tracking",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +53,31 @@ def test_figures_are_shown_as_they_are(generate: ModuleType) -> None:
     page = generate.figure_page("T", {"machine": {"cores": 2, "packages": {"numpy": "2"}}, "figures": [figure]})
     assert "0 of 1 targets are met. Measured on: cores 2." in page
     assert "| a\\|b | 0.1235 s | <= 1 | **missed** | pandas: 12,345 (1e+05 ×) | two lines |" in page
+
+
+@pytest.mark.slow
+def test_the_first_answers_are_as_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's cells, of the README and of the first page, without any weights, on a clip that lies beside them."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    from tests.video import scenes
+
+    monkeypatch.delenv("WORKBENCH_MIRROR", raising=False)
+    scenes.write_scene(tmp_path / "my.mp4", 120)
+    text = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "docs/start.md"))
+    blocks = [textwrap.dedent(found) for found in re.findall(r"\n   ```python\n(.*?)\n   ```", text, re.DOTALL)]
+    asked = [number for number, block in enumerate(blocks) if block.startswith("%%vquery ")]
+    assert (len(blocks), asked) == (4, [1, 3])
+    cells = [
+        new_code_cell(block.replace("/path/to/", "")) for block in [*blocks, "print(found.events.columns.tolist())"]
+    ]
+    book = new_notebook(cells=cells)
+    NotebookClient(book, timeout=200, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "'start', 'end'" in cells[-1].outputs[0]["text"]
+    for number in asked:
+        shown = "".join(str(output) for output in cells[number].outputs)
+        assert "VideoResult: " in shown and "motion" in shown  # the detector that needs nothing, and it says so
 
 
 @pytest.mark.slow

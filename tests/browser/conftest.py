@@ -23,6 +23,8 @@ from tests.browser.serving import free_port, serving
 from workbench import doctor
 
 ROOT = Path(__file__).parents[2]
+#: the Python of an environment in which Workbench was installed: its JupyterLab is tested, not that of this tree
+INSTALLED = os.environ.get("WORKBENCH_LAB_PYTHON", "")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -88,6 +90,11 @@ class Lab:
     home: Path
     extension: bool
 
+    def needs_extension(self) -> None:
+        """Skip what is left of a test where the extension was not built: there is nothing that it could look at."""
+        if not self.extension:
+            pytest.skip("the JupyterLab extension is not built here; `make test` builds it")
+
     def open(self, browser: Any, notebook: Path) -> Any:
         """Return a page with a notebook whose kernel is idle."""
         page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
@@ -123,22 +130,30 @@ def command(page: Any, name: str, **arguments: Any) -> None:
 @pytest.fixture(scope="session")
 def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Return a JupyterLab with settings, data and notebooks of its own."""
-    if shutil.which("jupyter-lab", path=Path(sys.executable).parent) is None:
+    with running_lab(tmp_path_factory.mktemp("lab")) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def running_lab(place: Path, base: str = "") -> Iterator[Lab]:
+    """Run a JupyterLab in a folder until the block ends, below a path such as `/user/x` if it is given."""
+    if not INSTALLED and shutil.which("jupyter-lab", path=Path(sys.executable).parent) is None:
         pytest.skip('no JupyterLab: pip install "workbench[lab]"')
-    place = tmp_path_factory.mktemp("lab")
     for name in ("config/jupyter_server_config.d", "data", "runtime", "notebooks", "home", "settings/overrides.d"):
         (place / name).mkdir(parents=True)
-    server = {"ServerApp": {"jpserver_extensions": {"workbench.notebook.server": True}}}
-    (place / "config/jupyter_server_config.d/workbench.json").write_text(json.dumps(server))
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     (place / "settings/overrides.d/tests.json").write_text(json.dumps(quiet))
     built = ROOT / "workbench" / "labextension"
-    if built.is_dir():
-        shutil.copytree(built, place / "data/labextensions/workbench-lab")
+    if not INSTALLED:
+        server = {"ServerApp": {"jpserver_extensions": {"workbench.notebook.server": True}}}
+        (place / "config/jupyter_server_config.d/workbench.json").write_text(json.dumps(server))
+        if built.is_dir():
+            shutil.copytree(built, place / "data/labextensions/workbench-lab")
     port, token = free_port(), secrets.token_hex(16)
     environment = {
         **os.environ,
-        "JUPYTER_PREFER_ENV_PATH": "0",  # else an extension that was installed earlier hides the one that is built
+        # an extension that was installed earlier hides the one that is built, unless that is the one to be tested
+        "JUPYTER_PREFER_ENV_PATH": "1" if INSTALLED else "0",
         "JUPYTER_CONFIG_DIR": str(place / "config"),
         "JUPYTER_DATA_DIR": str(place / "data"),
         "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
@@ -146,13 +161,14 @@ def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
         "WORKBENCH_WORKERS": "2",
     }
     words = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
+        INSTALLED or sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1", f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={place / 'notebooks'}", f"--LabApp.app_settings_dir={place / 'settings'}",
         f"--LabApp.user_settings_dir={place / 'user'}", f"--LabApp.workspaces_dir={place / 'workspaces'}",
-        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.expose_app_in_browser=True", f"--ServerApp.base_url={base}/",
     ]  # fmt: skip
-    found = Lab(f"http://127.0.0.1:{port}", token, place / "notebooks", place / "home", built.is_dir())
+    url, extension = f"http://127.0.0.1:{port}{base}", bool(INSTALLED) or built.is_dir()
+    found = Lab(url, token, place / "notebooks", place / "home", extension)
     with serving(words, environment, place) as (process, log):
         _wait_until_up(found, process, log)
         yield found

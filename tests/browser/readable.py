@@ -1,8 +1,10 @@
-"""Whether the text of a page is told from what it stands on."""
+"""Whether a page can be read and used by all: contrast of its text, and the rules of axe."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
 
 from workbench.notebook.theme import contrast
 
@@ -24,6 +26,14 @@ _SEEN = """what => {
     });
 }"""
 
+_AXE = """async selectors => {
+  const include = selectors.filter(each => document.querySelector(each)).map(each => [each]);
+  const found = await axe.run({ include }, { resultTypes: ['violations'], rules: { region: { enabled: false } } });
+  return found.violations.map(each => ({ id: each.id, nodes: each.nodes.map(node => ({
+    target: node.target.join(' '), html: node.html.slice(0, 160), why: node.failureSummary }))
+  }));
+}"""
+
 
 def poor(page: Any, selector: str, least: float = 4.5) -> list[tuple[str, str, str, float]]:
     """Return text, colour, ground and contrast of the visible elements whose contrast is below `least`."""
@@ -31,3 +41,11 @@ def poor(page: Any, selector: str, least: float = 4.5) -> list[tuple[str, str, s
     assert seen, f"nothing to be seen of {selector}"
     rated = [(text, colour, ground, contrast(colour, ground)) for text, colour, ground in seen]
     return [each for each in rated if each[3] < least]
+
+
+def faults(page: Any, *selectors: str) -> list[str]:
+    """Return what axe finds wrong within the elements of these selectors: WCAG 2.2 A and AA, and best practices."""
+    script = pytest.importorskip("axe_playwright_python.base").AXE_SCRIPT
+    page.evaluate(script)
+    found = page.evaluate(_AXE, list(selectors))
+    return [f"{each['id']}: {' '.join(node.values())}" for each in found for node in each["nodes"]]

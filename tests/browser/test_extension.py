@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import PATIENCE, Lab, command, wait_idle
-from tests.browser.readable import poor
+from tests.browser.readable import faults, poor
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
 from workbench.notebook import runs
@@ -38,8 +38,7 @@ BUSY = ".wb-runs-item[data-state='running']"
 @pytest.fixture(scope="module")
 def page(lab: Lab, browser: Any) -> Iterator[Any]:
     """Return JupyterLab with a notebook whose kernel is idle."""
-    if not lab.extension:
-        pytest.skip("the extension is not built")
+    lab.needs_extension()
     sources = (LOAD, COUNT, "# " + "\n# ".join("a line" for _ in range(80)), FUSE)
     path = nb.write(lab.folder / "work.ipynb", [nb.code(text, count=None) for text in sources], kernelspec=SPEC)
     (lab.folder / "gate 1.mp4").write_bytes(b"no film, but its name says so")
@@ -216,4 +215,5 @@ def test_panel_and_dialog_are_readable_in_both_themes(lab: Lab, page: Any) -> No
         page.screenshot(path=SHOTS / f"extension-{theme.lower()}.png")
         assert poor(page, ".wb-runs :is(span, .wb-runs-text, .wb-runs-message, button, h2)") == []
         assert poor(page, ".wb-report-dialog :is(label, div)") == []
+        assert faults(page, ".wb-runs", ".wb-report-dialog") == []
     page.keyboard.press("Escape")

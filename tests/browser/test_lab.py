@@ -85,8 +85,7 @@ def test_n33_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Pa
     assert page.get_by_text("1 event").first.is_visible()
     seen = page.evaluate("window.seen")
     assert len(set(seen)) >= 2, f"no progress moved: {seen}"
-    if not lab.extension:
-        pytest.skip("the extension is not built: the static answer was checked, the player was not")
+    lab.needs_extension()
     seek_and_check(page)
     page.screenshot(path=SHOTS / "light.png")
 
@@ -116,8 +115,7 @@ def test_n33_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Pa
 
 @pytest.mark.slow
 def test_a_notebook_that_is_not_trusted_shows_its_player_and_runs_no_script(lab: Lab, browser: Any) -> None:
-    if not lab.extension:
-        pytest.skip("the extension is not built, and the static answer needs no test here")
+    lab.needs_extension()
     clip = write_counted(lab.folder / "other.mp4").read_bytes()
     html = f'<p>1 event</p><div data-wb-view="v0">{nb.video(clip)}</div><div data-wb-view="v1">-</div>'
     html += "<script>window.taken = true</script><img src='x' onerror='window.taken = true'>"
@@ -133,9 +131,36 @@ def test_a_notebook_that_is_not_trusted_shows_its_player_and_runs_no_script(lab:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_player_without_a_clip_asks_the_server_for_parts(lab: Lab, browser: Any, enabled: bool) -> None:
+    """Of a video beside the notebook; a server without our part gives the whole file, as it gives any other."""
+    lab.needs_extension()
+    write_counted(lab.folder / "long way.mp4", frames=1000)
+    html = '<p>1 event</p><div data-wb-view="v0">-</div>'
+    view = nb.player(source="long way.mp4", hits=[{"start": 36.0, "end": 38.0, "label": "car 1"}], frames=[])
+    name = f"part-{enabled}.ipynb"
+    nb.write(lab.folder / name, [nb.code("1", [nb.ours(html, [view])])], kernelspec=SPEC)
+    page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+    page.set_default_timeout(PATIENCE)
+    answers: list[tuple[str, int]] = []
+    page.on("response", lambda answer: answers.append((answer.url, answer.status)))
+    if not enabled:
+        page.route("**/workbench/**", lambda route: route.fulfill(status=404, body="{}"))
+    page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset")
+    page.wait_for_function("document.querySelector('.wb-player video')?.readyState >= 2", timeout=PATIENCE)
+    page.get_by_role("button", name="Next hit (])").click()
+    page.wait_for_selector(".wb-player[data-frame='900']", timeout=PATIENCE)
+    assert page.locator(".wb-player").evaluate(READ_FRAME) == 900
+    place = page.locator(".wb-player video").evaluate("video => video.src").split("?")[0]
+    assert place.endswith("/workbench/video" if enabled else "/files/long%20way.mp4"), place
+    got = {status for url, status in answers if url.startswith(place)}
+    assert (206 in got) if enabled else got & {200, 206}, got
+    page.context.close()
+
+
+@pytest.mark.slow
 def test_query_cells_are_coloured_and_completed(lab: Lab, browser: Any, notebook: Path) -> None:
-    if not lab.extension:
-        pytest.skip("the extension is not built, and nothing else colours cells")
+    lab.needs_extension()
     page = lab.open(browser, notebook)
     types = "window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.mimeType)"
     assert page.evaluate(types) == ["text/x-ipython", "text/x-vquery"]

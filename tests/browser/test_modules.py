@@ -442,3 +442,83 @@ def test_gantt_draws_no_more_than_the_newest_2000(mount: Mount) -> None:
     page = mount("gantt", {**GANTT, "bars": bars})
     drawn = page.locator("rect[data-kind] title").all_text_contents()
     assert len(drawn) == 2000 and drawn[-1] == "2099"
+
+
+def region(**more: Any) -> dict[str, Any]:
+    picture = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
+    return {"asset": picture, "width": 640, "height": 480, "name": "yard", "points": [], "code": "", **more}
+
+
+def test_a_region_is_drawn_by_mouse(mount: Mount) -> None:
+    page = mount("region", region())
+    frame = page.get_by_role("application")
+    box = frame.bounding_box()
+    share = box["width"] / 640
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return box["x"] + x * share, box["y"] + y * share
+
+    for corner in ((100, 100), (300, 100), (300, 250)):
+        page.mouse.click(*at(*corner))
+    assert get(page, "points") == [[100, 100], [300, 100], [300, 250]]
+    code = page.locator(".wb-region-code")
+    assert code.inner_text() == get(page, "code") == "yard = Region((100, 100), (300, 100), (300, 250))"
+    # a corner is dragged, not set anew
+    page.mouse.move(*at(300, 250))
+    page.mouse.down()
+    page.mouse.move(*at(320, 270), steps=4)
+    page.mouse.up()
+    assert get(page, "points") == [[100, 100], [300, 100], [320, 270]]
+    page.mouse.click(*at(120, 260))
+    page.get_by_role("button", name="Undo").click()
+    assert len(get(page, "points")) == 3
+    assert page.evaluate("window.model.saved") > 0
+    page.get_by_label("Name").fill("gate 1")
+    assert page.get_by_label("Name").get_attribute("aria-invalid") == "true"
+    page.get_by_label("Name").fill("gate")
+    assert code.inner_text().startswith("gate = Region(")
+    page.get_by_role("button", name="Clear").click()
+    assert code.inner_text() == "gate = Region()"
+    assert page.get_by_role("button", name="Copy code").is_disabled()
+
+
+def test_a_region_is_drawn_by_keys(mount: Mount) -> None:
+    page = mount("region", region())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "application"
+    press = page.keyboard.press
+    press("Enter")
+    for _ in range(3):
+        press("ArrowRight")
+    press("Shift+ArrowDown")
+    press("Enter")
+    assert get(page, "points") == [[320, 240], [350, 241]]
+    assert page.locator(".wb-region-code").inner_text() == "yard = Line((320, 240), (350, 241))"
+    assert page.get_by_role("status").inner_text() == "Corner at 350, 241. 2 corners, a line."
+    press("ArrowDown")
+    press("Enter")
+    press("[")  # the last one, and from there to the one before
+    press("[")
+    press("ArrowUp")
+    assert get(page, "points") == [[320, 240], [350, 231], [350, 251]]
+    assert page.locator(".wb-region-corner[data-chosen]").count() == 1
+    press("Delete")
+    assert get(page, "points") == [[320, 240], [350, 251]]
+    press("Escape")
+    press("Backspace")
+    assert get(page, "points") == [[320, 240]]
+    press("Tab")
+    assert page.evaluate("document.activeElement.tagName") == "INPUT"  # the keys let go of the frame
+
+
+def test_a_region_that_crosses_itself_is_told_and_nothing_stays_behind(mount: Mount) -> None:
+    page = mount("region", region(points=[[0, 0], [100, 100], [100, 0], [0, 90]]))
+    page.get_by_role("application").press("]")
+    page.get_by_role("application").press("Shift+ArrowDown")
+    assert "crosses itself" in page.get_by_role("status").inner_text()
+    put(page, points=[[0, 0], [100, 0], [100, 100], [0, 100]])
+    page.get_by_role("application").press("Shift+ArrowDown")
+    assert "crosses" not in page.get_by_role("status").inner_text()
+    page.evaluate("window.clean()")
+    assert page.evaluate("window.model.listeners()") == 0
+    assert page.locator(".wb-region").count() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -107,9 +108,62 @@ def test_the_tour_draws_everything_without_a_network(tour: tuple[Path, str], bro
     context.close()
 
 
+def test_questions_about_a_street(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    monkeypatch.delenv("WORKBENCH_MIRROR", raising=False)
+    cells = executed(ROOT / "notebooks/01_video.ipynb")
+    street = wb.video.samples.street()
+    truth, events = street.truth, street.events.set_index("kind")
+
+    def rows(name: str) -> list[list[str]]:
+        """The cells of a table below its head."""
+        text = next(text_of(cell) for cell in cells if re.match(rf"(%%.* -o )?{re.escape(name)}\b", cell.source))
+        lines = text[text.index("VideoResult:") :].splitlines()[2:] if "VideoResult:" in text else text.splitlines()[1:]
+        return [line.split() for line in lines if line and not line.startswith("note:")]
+
+    def within(row: list[str], start: float, end: float) -> bool:
+        """Whether an event of one object is at these times: boxes that are seen end a little off those that are."""
+        return abs(float(row[3]) - start) < 1 and abs(float(row[4]) - end) < 1
+
+    (red,) = rows("red")
+    car = truth[truth["id"] == events.loc["red_car", "id"]]
+    assert red[-2] == "red" and within(red, car["time"].min() + 0.5, car["time"].max())
+    (loiter,), (stays,) = rows("loiter"), rows("stays")
+    assert within(loiter, 3.2, 38.5) and float(stays[3]) == pytest.approx(3.2, abs=0.3)
+    crossed = sorted(
+        (20.0 * (start // 20), "shop" if start != 19.24 else "street") for start in events.loc["crossing", "start"]
+    )
+    assert sorted((float(row[1]), row[3]) for row in rows("traffic")) == crossed
+    assert [row[3] for row in rows("queue")] == ["3", "2", "0"]
+    assert [round(float(row[2])) for row in rows("busy")] == [3, 15, 32]
+    (left,) = rows("left")
+    assert float(left[4]) == pytest.approx(events.loc["bag_left", "start"], abs=1) and float(left[5]) == 60.0
+    assert [round(float(row[4])) for row in rows("meetings")] == [7, 20, 32]
+    yellow = truth[(truth["color"] == "yellow") & (truth["label"] == "car")]
+    (fast,) = rows("fast")
+    assert within(fast, yellow["time"].min() + 0.5, yellow["time"].max())
+    assert len(rows("lively")) == 2
+    (crossing,) = rows("live")
+    assert float(crossing[3]) == pytest.approx(6.88, abs=0.2)
+    durations = [float(row[-1]) for row in rows("meetings.sql")]
+    assert len(durations) == 3 and durations == sorted(durations, reverse=True)
+    assert any("(1.0, 0.43" in text_of(cell) for cell in cells)
+    tab = shared(cells)
+    assert tab.locator(".wb-player video").count() >= 9
+    assert tab.locator("img").count() >= 1
+    # the yard can be drawn anew in a page without a kernel
+    assert (
+        tab.locator(".wb-region-code").inner_text() == "yard = Region((516, 116), (740, 116), (756, 160), (508, 160))"
+    )
+    tab.get_by_role("application").press("Backspace")
+    assert tab.locator(".wb-region-code").inner_text() == "yard = Region((516, 116), (740, 116), (756, 160))"
+
+
 @needs_mirror
 def test_real_video(shared: Callable[[list[Any]], Any]) -> None:
-    cells = executed(ROOT / "notebooks/01_video.ipynb")
+    cells = executed(ROOT / "notebooks/08_real_clips.ipynb")
     summaries = [line for cell in cells for line in text_of(cell).splitlines() if line.startswith("VideoResult:")]
     # vehicles, red cars, directions, and moving things without any weights
     assert [line.split(" in ")[0] for line in summaries] == [
@@ -180,6 +234,22 @@ def test_fused_cells_agree_with_plain_ones(
     assert shared(cells).locator("svg").count() >= 2  # before and after
 
 
+def test_stitched_models_train_as_eager_ones_and_are_planned_for_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]
+) -> None:
+    monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
+    cells = executed(ROOT / "notebooks/04_stitching.ipynb")
+    shown = [text_of(cell) for cell in cells if cell.cell_type == "code"]
+    assert any(text.startswith("equal losses: True") for text in shown)
+    assert any("library call (matmul)" in text for text in shown)
+    assert any("kernels of eager code; 6 launches of ours" in text for text in shown)
+    [forecast] = [text for text in shown if "ms predicted for cuda:sm_90" in text or " → 1 kernel · " in text]
+    assert "mean, var → divide" in forecast
+    page = shared(cells)
+    assert page.locator("svg").count() >= 4  # before and after, twice
+    assert "@triton.jit" in page.inner_text("body")
+
+
 def test_pipelines_train_as_one_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Callable[[list[Any]], Any]
 ) -> None:
@@ -218,7 +288,8 @@ def test_one_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Call
     last = next(line.split() for line in reversed(answer("print(run.metrics")) if " top1 " in line)
     assert float(last[3]) > 95
     failover = next(line.split() for line in answer("print(run.metrics") if " failover " in line)
-    assert failover[-2:] == ["1", "0"]  # steps replayed, steps lost
+    # steps replayed (none where the kill fell between two), steps lost
+    assert failover[-2] in ("0", "1") and failover[-1] == "0"
     told = next(line for line in answer("%%tta") if line.startswith("street-outlines:"))
     assert told.startswith("street-outlines: top1 >= 95 reached at ") and "confirmed by 2: " in told
     assert answer("with torch.no_grad")[2:] == ["car 7 0 0", "person 0 6 0", "suitcase 0 0 1"]
@@ -231,8 +302,8 @@ def test_one_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Call
 def test_every_notebook_is_run_by_a_test_and_keeps_no_outputs() -> None:
     found = {path.name: path for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(found) == {
-        "00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "03_fusion.ipynb", "05_time_to_accuracy.ipynb",
-        "06_pipeline.ipynb", "07_story.ipynb",
+        "00_tour.ipynb", "01_video.ipynb", "02_outliers.ipynb", "03_fusion.ipynb", "04_stitching.ipynb",
+        "05_time_to_accuracy.ipynb", "06_pipeline.ipynb", "07_story.ipynb", "08_real_clips.ipynb",
     }  # fmt: skip
     for path in found.values():
         for cell in nbformat.read(path, as_version=4).cells:

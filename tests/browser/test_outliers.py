@@ -65,8 +65,7 @@ def test_c41_flights_from_the_question_to_a_saved_answer(lab: Lab, browser: Any,
     command(page, "notebook:run-all-cells")
     page.get_by_text("327,346 rows").first.wait_for(timeout=PATIENCE)
     wait_idle(page)
-    if not lab.extension:
-        pytest.skip("the extension is not built: the static answer was there, the panel was not")
+    lab.needs_extension()
     rows, header = facts(page)
     assert re.match(r"327,346 rows, 3,2\d\d outliers \(0\.\d\d %\), arr_delay > \d", header)
     assert rows[0][1] == "month = 6 ∧ hour = 18"
@@ -186,8 +185,7 @@ def test_c44_the_static_form_needs_no_script(lab: Lab, notebook: Path, browser: 
 
 @pytest.mark.slow
 def test_query_cells_of_outliers_and_diff_are_coloured(lab: Lab, browser: Any) -> None:
-    if not lab.extension:
-        pytest.skip("the extension is not built, and nothing else colours cells")
+    lab.needs_extension()
     cells = [nb.code(QUESTION + "\nSELECT * FROM flights -- all", count=None), nb.code(DIFF, count=None)]
     page = lab.open(browser, nb.write(lab.folder / "colours.ipynb", cells, kernelspec=SPEC))
     types = "window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.mimeType)"

@@ -15,6 +15,7 @@ from tests.training.test_watch import run_of
 from workbench.notebook import display
 from workbench.training import RandomTrace, simulate
 from workbench.training.bill import Bill
+from workbench.training.run import TrainRun
 
 SHOTS = Path(__file__).parent / "screenshots"
 #: labels of the pictures that lie over each other, or beyond their picture
@@ -31,9 +32,8 @@ _CROWDED = """() => [...document.querySelectorAll('.wb svg[aria-label]')].flatMa
 })"""
 
 
-def trained() -> Any:
-    """Return a run of priced machines, of which one was lost for a while."""
-    run = run_of()
+def priced(run: TrainRun) -> TrainRun:
+    """Return a run of priced machines, of which one was lost for a while, with its losses."""
     run.bill = Bill(0.91, 3.06)
     run.bill.staff(2)
     run.bill._machines, run.bill._passed = 7000.0, 3600.0
@@ -50,7 +50,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = [
         simulate("BERT", trace=RandomTrace(), duration="24h", seed=1, compat=True),
         simulate("BERT", trace=RandomTrace(), nodes=48, duration="24h", seed=2, policy="checkpoint"),
-        trained(),
+        priced(run_of()),
     ]
     cells = [nb.code(outputs=[nb.display(display.render_hook(each))]) for each in shown]
     return Path(wb.report(nb.write(folder / "spot.ipynb", cells), folder / "report.html").path)

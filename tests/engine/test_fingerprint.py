@@ -20,7 +20,7 @@ import pytest
 
 import workbench
 from workbench.engine import fingerprint as fingerprint_module
-from workbench.engine.fingerprint import Unfingerprintable, fingerprint
+from workbench.engine.fingerprint import Unfingerprintable, fingerprint, source_tree
 
 Load = Callable[..., types.ModuleType]
 
@@ -105,6 +105,17 @@ def same(load: Load, first: str, second: str, **variables: Any) -> bool:
 )
 def test_comments_layout_place_docstring_and_decorators_do_not_count(load: Load, text: str) -> None:
     assert same(load, BASE, text)
+
+
+def test_the_text_counts_beside_an_import_too(load: Load) -> None:
+    # Python compiles math.sqrt(...) in another way where the same file imports math
+    text = "import math\ndef is_taxi(a):\n    return math.sqrt(a) + 1\n"
+    assert same(load, text, text.replace("math.sqrt(a) + 1", "(math\n        .sqrt(a)) + 1  # a root"))
+    assert not same(load, text, text.replace("sqrt", "cos"))
+    assert source_tree(load(text).is_taxi) is not None
+    stale = load(text)
+    linecache.cache[stale.__file__] = (0, None, ["def is_taxi(a):\n", "    return 7\n"], stale.__file__)
+    assert source_tree(stale.is_taxi) is None
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ KINDS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"kind": "ranked", "state": {"columns": [{"name": "a", "label": "A"}], "rows": [["x"], ["y"]]}},
         "A\nx\ny",
-        '<div data-wb-view="v0"><div class="wb-scroll"><table>',
+        '<div data-wb-view="v0"><div class="wb-scroll" tabindex="0" role="group" aria-label="Table"><table>',
     ),
     (clip(3), "event 3", '<figure><div data-wb-view="v0"><video controls'),
     (

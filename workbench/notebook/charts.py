@@ -13,10 +13,11 @@ from workbench.engine.units import format_clock
 from workbench.notebook.draw import Bar, Drawing, Line, Path, Text, nice_ticks, short_number
 from workbench.notebook.theme import SERIES
 
-__all__ = ["BARS", "GANTT_BARS", "POINTS", "curve", "gantt", "thin", "thinned", "timeline"]
+__all__ = ["BARS", "GANTT_BARS", "POINTS", "curve", "gantt", "outline", "thin", "thinned", "timeline"]
 
 BARS, GANTT_BARS, POINTS = 2000, 5000, 2000  # most marks in one static chart
 _WIDTH = 760.0
+_FRAME = 960.0  # of a still frame at most, px
 _LOG_TICKS = (
     (0.01, "10 ms"), (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"),
     (36000, "10 h"), (360000, "100 h"), (3600000, "1,000 h"),
@@ -271,6 +272,22 @@ def gantt(state: Mapping[str, Any]) -> Drawing:
         x = label + (tick - low) * scale
         chart.add(Line(x, base, x, base + 4), Text(x, base + 16, short_number(tick) + unit, anchor="middle"))
     return chart
+
+
+def outline(state: Mapping[str, Any]) -> Drawing:
+    """Draw the corners of a region or a line, to lie over the frame that they are on."""
+    width, height = float(state["width"]), float(state["height"])
+    share = min(1.0, _FRAME / width)
+    points = [(float(x) * share, float(y) * share) for x, y in state["points"]]
+    count = f"{len(points)} corner{'' if len(points) == 1 else 's'}"
+    drawing = Drawing(round(width * share), round(height * share), f"A frame with {count} of {state['name']} on it")
+    if len(points) > 2:
+        drawing.add(Path(points, "accent", fill=True, opacity=0.3))
+    ring = [*points, points[0]] if len(points) > 2 else points
+    drawing.add(Path(ring, "page", 4.0), Path(ring, "accent", 2.0))
+    drawing.add(*(Bar(x - 4, y - 4, 8, 8, "accent", f"({a:g}, {b:g})", radius=4)
+                  for (x, y), (a, b) in zip(points, state["points"], strict=True)))  # fmt: skip
+    return drawing
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = POINTS) -> np.ndarray:

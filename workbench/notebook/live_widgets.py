@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from workbench.notebook import display
 from workbench.notebook.page import plain
 from workbench.notebook.progress import preview_blocks, quietly
 
-__all__ = ["LiveWidgets", "answer_at_once", "close_all", "widget_view"]
+__all__ = ["LiveWidgets", "answer_at_once", "close_all", "made", "widget_view"]
 
 
 class LiveWidgets:
@@ -102,6 +103,20 @@ def _state(run: Any, progress: Any) -> dict[str, Any]:
     return {"run_id": run.run_id, "title": str(run.title), **{name: getattr(progress, name) for name in names}}
 
 
+_CLASSES = {
+    "curve": "CurveWidget", "gantt": "GanttWidget", "timeline": "TimelineWidget", "player": "PlayerWidget",
+    "ranked": "RankedWidget", "region": "RegionWidget",
+}  # fmt: skip
+
+
+def made(module: str, state: dict[str, Any]) -> Any:
+    """Return the widget of a module whose state holds its picture as bytes."""
+    from workbench.notebook import widgets
+
+    picture = base64.b64encode(state["asset"]).decode("ascii")
+    return getattr(widgets, _CLASSES[module])(**{**state, "asset": f"data:image/jpeg;base64,{picture}"})
+
+
 def widget_view(states: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | None:
     """Return the widget view of a result's modules; None where there is none to be had."""
     try:
@@ -110,11 +125,7 @@ def widget_view(states: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | No
         from workbench.notebook import widgets
     except ImportError:
         return None
-    classes = {
-        "curve": "CurveWidget", "gantt": "GanttWidget", "timeline": "TimelineWidget", "player": "PlayerWidget",
-        "ranked": "RankedWidget",
-    }  # fmt: skip
-    made = [getattr(widgets, classes[module])(**_live(state)) for module, state in states if module in classes]
+    made = [getattr(widgets, _CLASSES[module])(**_live(state)) for module, state in states if module in _CLASSES]
     return _view_model(ipywidgets.VBox(made)) if made else None
 
 

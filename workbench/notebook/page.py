@@ -50,9 +50,7 @@ class Page:
         self.lines: list[str] = []
         self.parts: list[str] = []
         self._tables = 0
-        self._clip_notes: list[str] = []
         self._left = settings().clip_bytes
-        self._shown_clips = 0
         for kind, group in _grouped(blocks):
             if kind == "clip":
                 self._clips(group)
@@ -204,6 +202,21 @@ class Page:
         self._view("ranked", state, tables.table_html(frame, limit))
         self._cut_note("rows", block["state"], _RANKED_ROWS)
 
+    def _region(self, block: dict[str, Any]) -> None:
+        """Draw a frame with the corners on it; the module takes the same picture from here."""
+        state, data = dict(block["state"]), block["state"]["asset"]
+        drawing = charts.outline(state)
+        name = state["asset"] = f"a{self._assets}"
+        self._assets += 1
+        self._posters.append(_bytes(data))
+        self.lines.append(str(state["code"]))
+        still = (
+            f'<img src="{escape(_uri(data, "image/jpeg"))}" data-wb-asset="{name}" alt="{escape(drawing.alt)}" '
+            f'width="{drawing.width:g}">{drawing.svg()}'
+        )
+        self._view("region", state, f'<div class="wb-drawn">{still}</div><pre>{escape(str(state["code"]))}</pre>')
+        self.states[-1] = ("region", {**self.states[-1][1], "asset": _uri(data, "image/jpeg")})
+
     def _inner(self, blocks: list[dict[str, Any]]) -> str:
         """Draw the plain blocks inside another block; its text form leaves them out."""
         parts = []
@@ -307,7 +320,7 @@ class Page:
 _DRAW: dict[str, Callable[[Page, dict[str, Any]], None]] = {
     "summary": Page._summary, "note": Page._note, "table": Page._table, "figure": Page._figure, "svg": Page._svg,
     "image": Page._image, "plan": Page._plan, "code": Page._code, "timeline": Page._timeline, "curve": Page._curve,
-    "gantt": Page._gantt, "ranked": Page._ranked,
+    "gantt": Page._gantt, "ranked": Page._ranked, "region": Page._region,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine import ranked as words
+from workbench.notebook import tables
 from workbench.notebook.draw import Bar, Drawing, Line, Path, Text
 
 __all__ = ["PAGE", "drawing", "table_html"]
@@ -251,7 +252,8 @@ def _spark(cell: Sequence[Any], x: float, y: float) -> list[Any]:
 
 def _table(columns: Sequence[Mapping[str, Any]], rows: Sequence[str], widest: int, between: bool) -> str:
     head = "".join(f'<th scope="col"{_class(one)}{_wide(one, widest)}>{_label(one, between)}</th>' for one in columns)
-    return f'<div class="wb-scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return tables.scroller(table, "Explanations")
 
 
 def _wide(column: Mapping[str, Any], widest: int) -> str:

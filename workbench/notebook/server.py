@@ -60,11 +60,15 @@ class _Handler(APIHandler):  # type: ignore[misc]
         if not path.strip("/") or "\0" in path:
             raise HTTPError(400, "No file is named.")
         root = self.root()
-        found = Path(os.path.realpath(root / path.strip("/")))
+        try:
+            found = Path(os.path.realpath(root / path.strip("/")))
+            is_file = found.is_file()
+        except (OSError, ValueError):  # longer than names are, or of letters that no name has
+            raise HTTPError(404, "There is no such file.") from None
         if not found.is_relative_to(root):
             raise HTTPError(403, "That is outside the server's folder.")
         hidden = any(part.startswith(".") for part in found.relative_to(root).parts)
-        if not found.is_file() or (hidden and not getattr(self.contents_manager, "allow_hidden", False)):
+        if not is_file or (hidden and not getattr(self.contents_manager, "allow_hidden", False)):
             raise HTTPError(404, "There is no such file.")
         return found
 
@@ -216,7 +220,7 @@ class VideoHandler(_Handler):
                 self.answer(416, {"message": "One range of bytes that the file has."})
                 return
             start, end = part
-            if (start, end) != (0, size):
+            if re.match(r"\s*bytes\s*=", asked, re.IGNORECASE):  # the whole file too: a player learns that it may seek
                 self.set_status(206)
                 self.set_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
             self.set_header("Content-Type", kind)

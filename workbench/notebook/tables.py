@@ -11,7 +11,17 @@ from typing import Any
 
 from workbench.engine.paths import short_names
 
-__all__ = ["HTML_ROWS", "cell", "number", "plain_html", "row_note", "table_html", "table_text", "visible_rows"]
+__all__ = [
+    "HTML_ROWS",
+    "cell",
+    "number",
+    "plain_html",
+    "row_note",
+    "scroller",
+    "table_html",
+    "table_text",
+    "visible_rows",
+]
 
 HTML_ROWS = 1000
 _CUT = 80
@@ -139,7 +149,12 @@ def table_html(frame: Any, limit: int, *, title: str = "", files: Sequence[str] 
     )
     caption = f"<caption>{_e(title)}</caption>" if title else ""
     table = f"<table{_many(names)}>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="wb-scroll">{table}</div>{below}'
+    return scroller(table, title) + below
+
+
+def scroller(table: str, title: str = "") -> str:
+    """Return a table's HTML in what scrolls if it is too wide, by the keyboard too."""
+    return f'<div class="wb-scroll" tabindex="0" role="group" aria-label="{_e(title or "Table")}">{table}</div>'
 
 
 def plain_html(block: Any) -> str:
@@ -161,7 +176,7 @@ def plain_html(block: Any) -> str:
         note = f"{note}, {more}" if note else more
     below = f'<div class="wb-muted">{note}</div>' if note else ""
     table = f"<table{_many(names)}><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<div class="wb-scroll">{table}</div>{below}'
+    return scroller(table) + below
 
 
 def _numbers(values: Iterable[Any]) -> bool:

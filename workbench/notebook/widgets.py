@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 from traitlets import Bool, Dict, Float, Int, List, Unicode
 
-__all__ = ["CurveWidget", "GanttWidget", "PlayerWidget", "RankedWidget", "RunWidget", "TimelineWidget"]
+__all__ = ["CurveWidget", "GanttWidget", "PlayerWidget", "RankedWidget", "RegionWidget", "RunWidget", "TimelineWidget"]
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -144,6 +144,23 @@ class PlayerWidget(anywidget.AnyWidget):  # type: ignore[misc]
     hits = List(Dict()).tag(sync=True)
     #: [[t, [[x1, y1, x2, y2, track, label, score], ...]], ...], t ascending in seconds of the source
     frames = List().tag(sync=True)
+
+
+class RegionWidget(anywidget.AnyWidget):  # type: ignore[misc]
+    """A frame to draw a region or a line on; `code` is the line to paste."""
+
+    _esm = _STATIC / "region.js"
+
+    #: the frame, a data URI
+    asset = Unicode().tag(sync=True)
+    #: px of the source, in which corners are given
+    width = Int(1).tag(sync=True)
+    height = Int(1).tag(sync=True)
+    #: what the code assigns to
+    name = Unicode("region").tag(sync=True)
+    #: [[x, y], ...]
+    points = List().tag(sync=True)
+    code = Unicode().tag(sync=True)
 
 
 class RankedWidget(anywidget.AnyWidget):  # type: ignore[misc]

@@ -12,6 +12,7 @@ import curve from './esm/curve.js';
 import gantt from './esm/gantt.js';
 import player from './esm/player.js';
 import ranked from './esm/ranked.js';
+import region from './esm/region.js';
 import run from './esm/run.js';
 import timeline from './esm/timeline.js';
 import { ASK, type IModule, PlainModel, shareTime } from './model';
@@ -19,7 +20,7 @@ import { ask, route } from './server';
 
 export const MIME_TYPE = 'application/vnd.workbench.view+json';
 
-const MODULES: Record<string, IModule> = { curve, gantt, player, ranked, run, timeline };
+const MODULES: Record<string, IModule> = { curve, gantt, player, ranked, region, run, timeline };
 
 interface IView {
   module: string;

@@ -57,13 +57,13 @@ test('ends are told once, and not those of before the first look', () => {
 test('the notebook of a run: its session first, then its path below the server’s folder', () => {
   const sessions = [{ path: 'new name.ipynb', kernelId: 'k1' }, { path: 'x.ipynb', kernelId: '' }];
   const of = (values: Partial<IRun>, root: string) => notebookOf(run(values), sessions, root);
-  assert.equal(of({ kernel_id: 'k1', notebook: '/home/me/old.ipynb' }, '/home/me'), 'new name.ipynb');
-  assert.equal(of({ notebook: '/home/me/work/a b.ipynb' }, '/home/me/'), 'work/a b.ipynb');
-  assert.equal(of({ notebook: '/home/me/work/a.ipynb' }, '~/work'), 'a.ipynb');
-  assert.equal(of({ notebook: '/home/me/work/a.ipynb' }, '~/wor'), null);
-  assert.equal(of({ notebook: '/home/me/work/a.ipynb' }, '~'), null);
-  assert.equal(of({ notebook: '/home/meanwhile/a.ipynb' }, '/home/me'), null);
+  assert.equal(of({ kernel_id: 'k1', notebook: '/ada/old.ipynb' }, '/ada'), 'new name.ipynb');
+  assert.equal(of({ notebook: '/ada/work/a b.ipynb' }, '/ada/'), 'work/a b.ipynb');
+  assert.equal(of({ notebook: '/ada/work/a.ipynb' }, '~/work'), 'a.ipynb');
+  assert.equal(of({ notebook: '/ada/work/a.ipynb' }, '~/wor'), null);
+  assert.equal(of({ notebook: '/ada/work/a.ipynb' }, '~'), null);
+  assert.equal(of({ notebook: '/adamant/a.ipynb' }, '/ada'), null);
   assert.equal(of({ notebook: 'C:\\me\\a.ipynb' }, 'C:\\me'), 'a.ipynb');
-  assert.equal(of({ notebook: '/home/me/console-1' }, '/home/me'), null);
+  assert.equal(of({ notebook: '/ada/console-1' }, '/ada'), null);
   assert.equal(of({}, ''), null);
 });

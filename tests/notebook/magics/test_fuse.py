@@ -103,6 +103,31 @@ def test_ir_and_asm_are_shown(front: Front) -> None:
     assert any(text.startswith("program(") for text in texts(front))
 
 
+def test_a_gpu_that_is_not_here_is_planned_for_and_the_cell_runs(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.fusion.gpu import running
+
+    monkeypatch.setattr(running, "available", lambda: False)
+    line = "%%fuse --device cuda --explain -o kept"
+    value = front.value(f"{line}\nb = np.exp(-a)\nbig = df[df.people > 2]\n(b * 2).sum()")
+    assert value == pytest.approx(2 / (1 - np.exp(-1)), rel=1e-3)
+    said = texts(front)[-1]
+    assert "ms predicted for cuda:sm_90" in said
+    assert "No GPU is here: the cell ran on the CPU (" in said
+    assert "not measured" in said
+    assert "not fused: filter: filtered rows on the GPU (<cell>:" in said
+    data = front.shown[-1][0]
+    assert "not measured" in data["text/html"]
+    assert data["text/html"].count("<svg") == 2
+    kept = front.names["kept"]
+    assert kept.plan.device == "cuda:sm_90"
+    assert kept.ran.device == "cpu"
+    assert kept.plan.kernels_before == kept.ran.kernels_before
+    assert kept.plan.bytes_before == kept.ran.bytes_before
+    assert "tl.store" in kept.plan.triton
+    assert front.value("%%fuse --device cuda --triton\na + 1")[0] == 1.0
+    assert "@triton.jit" in texts(front)[-1]
+
+
 def test_a_syntax_error_starts_nothing(front: Front) -> None:
     error = front.run("%%fuse\nx = 1\ny = (").error_in_exec
     assert isinstance(error, WorkbenchError)
@@ -129,7 +154,7 @@ def test_c64_an_interrupt_leaves_originals_as_they_were(front: Front) -> None:
     [
         ("--devise cpu", "No option --devise.", "Did you mean --device?"),
         ("--device gpu", 'Unknown device "gpu".', "Did you mean"),
-        ("--device cuda", "No CUDA device is available.", "Use --device cpu"),
+        ("--device cuda --exact", "exact=True runs on the CPU only.", 'Use device="cpu"'),
         ("--threads 0", '--threads is a number of threads, 1 or more; got "0".', "Example: --threads 2"),
         ("--compare spark", 'Unknown peer "spark".', "Peers: numpy, pandas, numba, polars, jax, inductor."),
         ("-b", "%%fuse cannot run in the background", "Drop --background."),

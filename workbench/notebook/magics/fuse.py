@@ -36,7 +36,9 @@ NOTES = (
     "The line below the value says how many operations became how many kernels (compiled loops), how",
     "many bytes NumPy and pandas would have moved and how many were, and the time. What cannot be fused",
     "runs in NumPy or pandas, with a warning; --explain says why, line by line. The first run compiles,",
-    "later ones find it stored. -o NAME binds the CellResult: .value, .plan, .comparison, .names.",
+    "later ones find it stored. --device cuda without a GPU runs it on the CPU, and plans and compiles",
+    "it for an H100: kernels, bytes, predicted times. -o NAME binds the CellResult: .value, .plan,",
+    ".comparison, .names.",
 )
 OPTIONS = (
     Option("explain", "show the work before and after: kernels, bytes, times, what did not fuse", kind="flag"),
@@ -50,7 +52,7 @@ OPTIONS = (
     Option("exact", "float sums correctly rounded: the same for any number of threads; slower", kind="flag"),
     Option("ir", "show the loops that were compiled, as text", kind="flag"),
     Option("asm", "show the processor's instructions that they became", kind="flag"),
-    Option("triton", "show their Triton source, where they ran on a GPU", kind="flag"),
+    Option("triton", "show their Triton source, where they are for a GPU", kind="flag"),
 )  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def run(call: Call) -> Any:
 
 def _after(shell: Any, result: Any, options: dict[str, Any]) -> None:
     """Show the plan once the cell's value is shown."""
-    from workbench.fusion.view import nothing_fused
+    from workbench.fusion.view import elsewhere, nothing_fused
 
     def show() -> None:
         shell.events.unregister("post_execute", show)
@@ -89,6 +91,7 @@ def _after(shell: Any, result: Any, options: dict[str, Any]) -> None:
             display.publish(display.mimebundle(result))
         else:
             blocks = [{"kind": "summary", "text": result.plan.summary()}]
+            blocks += elsewhere(result.plan, result.ran)
             blocks += nothing_fused(result.plan)
             if result.plan.max_error is not None:
                 blocks.append({"kind": "note", "text": f"checked: largest error {result.plan.max_error:.2g}"})

@@ -135,7 +135,7 @@ class Outputs:
         title = figure.get("layout", {}).get("title") or {}
         label = str(title.get("text") if isinstance(title, dict) else title) or name
         return (
-            f'<div class="wb-plot" data-wb-plot="{len(self.plots) - 1}" role="img" aria-label="{escape(label)}" '
+            f'<div class="wb-plot" data-wb-plot="{len(self.plots) - 1}" role="group" aria-label="{escape(label)}" '
             f'style="height:{float(height):g}px"></div>'
         )
 

@@ -29,7 +29,7 @@
   function place(host, view) {
     const held = host.querySelector(`[data-wb-asset="${CSS.escape(String(view.state.asset || view.id))}"]`);
     const still = host.querySelector(`[data-wb-view="${CSS.escape(view.id)}"]`) || (view.module === 'player' ? held : null);
-    if (view.module === 'player') {
+    if ('asset' in view.state) {
       view.state.asset = held?.getAttribute('src') || held?.querySelector('source')?.getAttribute('src') || '';
     }
     const slot = document.createElement('div');

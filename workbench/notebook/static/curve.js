@@ -26,13 +26,13 @@ ${R} dl > div { min-width: 74px; max-width: 300px; }
 ${R} dt { color: var(--c-muted); font-size: 12px; font-weight: 400; margin: 0; padding: 0; float: none; width: auto; }
 ${R} dd { margin: 0; padding: 0; font-size: 16px; font-weight: 600; line-height: 1.25; white-space: nowrap; }
 ${R} dd + dd { font-size: 12px; font-weight: 400; color: var(--c-muted); line-height: 1.35; white-space: normal; }
-${R} [data-level="warning"] dd:first-of-type { color: var(--c-warn); }
-${R} [data-level="good"] dd:first-of-type { color: var(--c-good); }
+${R} [data-level="warning"] dd:first-of-type { color: color-mix(in srgb, var(--c-warn) 60%, var(--c-text)); }
+${R} [data-level="good"] dd:first-of-type { color: color-mix(in srgb, var(--c-good) 80%, var(--c-text)); }
 ${R} svg { display: block; width: 100%; border-radius: 3px; }
 ${R} svg:focus { outline: none; }
 ${R} svg text { fill: var(--c-muted); font-size: 11px; }
 ${R} svg text.wb-c-strong { fill: var(--c-text); }
-${R} svg text.wb-c-aim { fill: var(--c-warn); paint-order: stroke; stroke: var(--wb-page, var(--jp-layout-color0, Canvas)); stroke-width: 3px; }
+${R} svg text.wb-c-aim { fill: color-mix(in srgb, var(--c-warn) 60%, var(--c-text)); paint-order: stroke; stroke: var(--wb-page, var(--jp-layout-color0, Canvas)); stroke-width: 3px; }
 ${R} .wb-c-grid { stroke: var(--c-line); }
 ${R} .wb-c-old { stroke: var(--c-muted); opacity: 0.38; stroke-width: 1; fill: none; }
 ${R} .wb-c-target { stroke: var(--c-warn); stroke-dasharray: 5 4; }

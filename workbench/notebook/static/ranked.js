@@ -6,7 +6,8 @@
 const R = '.wb-ranked.wb-ranked.wb-ranked';
 const STYLE = `
 ${R} { --r-text: var(--wb-text, var(--jp-content-font-color1, currentColor)); --r-line: var(--wb-grid, var(--jp-border-color2, #8884));
-  --r-muted: var(--wb-muted, var(--jp-content-font-color2, GrayText)); --r-track: var(--wb-track, var(--jp-layout-color2, #8882));
+  --r-track: var(--wb-track, var(--jp-layout-color2, #8882));
+  --r-muted: color-mix(in srgb, var(--wb-muted, var(--jp-content-font-color2, GrayText)) 70%, var(--r-text));
   --r-accent: var(--wb-accent, var(--jp-brand-color1, #1976d2)); --r-warn: var(--wb-warn, var(--jp-warn-color1, #b35900));
   font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--r-text); font-variant-numeric: tabular-nums; }
 ${R} .wb-r-scroll { overflow-x: auto; }
@@ -19,7 +20,7 @@ ${R} .wb-r-n { text-align: right; }
 ${R} tbody tr.wb-r-row { cursor: pointer; }
 ${R} tbody tr.wb-r-row:hover { background: var(--r-track); }
 ${R} tbody tr.wb-r-row[aria-selected="true"] { background: color-mix(in srgb, var(--r-accent) 16%, transparent); }
-${R} tr:focus-visible, ${R} button:focus-visible { outline: 2px solid var(--r-accent); outline-offset: -2px; }
+${R} tr:focus-visible, ${R} .wb-r-scroll:focus-visible, ${R} button:focus-visible { outline: 2px solid var(--r-accent); outline-offset: -2px; }
 ${R} button { font: inherit; color: inherit; background: var(--r-track); border: 1px solid var(--r-line); border-radius: 3px;
   padding: 1px 8px; min-height: 24px; cursor: pointer; }
 ${R} button[aria-disabled="true"] { opacity: 0.6; cursor: default; }
@@ -281,7 +282,8 @@ function drawTable(block, parent) {
   const columns = (block.columns || []).map(column => (typeof column === 'string' ? column : column.label || column.name));
   const rows = block.rows || [];
   const right = columns.map((_, at) => rows.some(row => typeof row[at] === 'number'));
-  const table = element('table', '', element('div', 'wb-r-scroll', parent));
+  const box = element('div', 'wb-r-scroll', parent, { tabindex: '0', role: 'group', 'aria-label': block.name || 'Table' });
+  const table = element('table', '', box);
   const mark = at => (right[at] ? 'wb-r-n' : '');
   const head = element('tr', '', element('thead', '', table));
   columns.forEach((column, at) => element('th', mark(at), head, { scope: 'col' }, column));
