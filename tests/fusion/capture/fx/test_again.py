@@ -57,6 +57,17 @@ def test_inputs_that_lie_otherwise_or_have_another_length_are_seen():
         torch.testing.assert_close(graph.run([x]), x.exp().sum(1))
 
 
+@pytest.mark.parametrize("shapes", [[(40, 64), (64, 24)], [(64, 24), (40, 64)], [(24, 40), (40, 24)]])
+def test_a_plan_that_was_made_for_other_lengths_gives_results_as_long_as_their_inputs(shapes):
+    for shape in shapes:  # a length of one is another dimension's in the other
+        x = torch.randn(shape)
+        graph = Graph(traced(lambda x: (torch.softmax(x, 1), x.t().exp(), x.sum(1)), [x]))
+        for _ in range(3):
+            found = graph.run([x])
+            for one, two in zip(found, (torch.softmax(x, 1), x.t().exp(), x.sum(1)), strict=True):
+                torch.testing.assert_close(one, two)
+
+
 def test_values_that_memory_does_not_hold_are_resolved():
     graph = Graph(numbered(traced(lambda x: x.exp() + 1, [torch.randn(6)])))
     for _ in range(3):

@@ -51,7 +51,7 @@ class Again:
     sizes : callable
         Gives the numbers of a step's symbols.
     outputs : list of (dtype, order, shape)
-        Of each result: its dtype, its dimensions in memory, and how they are looked at.
+        Of each result: its dtype, how its dimensions in memory are looked at, and their lengths.
     writes : dict
         Result -> the input that it goes to.
     direct : dict
@@ -130,7 +130,7 @@ class Again:
         #: for each result: an output, an input that it was written to, or what it is a copy of
         self.results: list[tuple[str, Any]] = []
         for k, (reference, (dtype, order, shape)) in enumerate(zip(self.plan.results, outputs, strict=True)):
-            lengths = [self.length(d) for d in shape]
+            lengths = list(shape)  # its own: `length` knows those that the plan was first made for
             if 0 in lengths:
                 raise Unfit
             strides = list(np.cumprod([1, *reversed(lengths[1:])])[::-1].tolist()) if lengths else []
