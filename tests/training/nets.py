@@ -75,6 +75,15 @@ def batches_of(
     return found
 
 
+def pieces(batch: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """Return the microbatches of a batch, each in its own memory.
+
+    A microbatch is copied together, not a view: products may differ in the last bit where their factors begin at other
+    addresses modulo 64, as MKL's do on some processors.
+    """
+    return [piece.clone() for piece in batch.chunk(count)]
+
+
 class Seeded:
     """Seeds the random layers of a Sequential as a run does, so that plain torch draws the same masks."""
 
@@ -99,7 +108,7 @@ def plain(
     for number, (x, y) in enumerate(batches_of(*samples(), epochs)):
         optimizer.zero_grad()
         total = 0.0
-        for piece, (inputs, target) in enumerate(zip(x.chunk(microbatches), y.chunk(microbatches), strict=True)):
+        for piece, (inputs, target) in enumerate(zip(pieces(x, microbatches), pieces(y, microbatches), strict=True)):
             seeded.place = number, piece
             value = loss(model(inputs), target) * (len(inputs) / len(x))
             value.backward()

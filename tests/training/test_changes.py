@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from tests.training import nets
-from tests.training.resilience.inprocess import Hub, Kill, ThreadCrew
+from tests.training.resilience.inprocess import Hub, Kill, ThreadCrew, ask
 from workbench.engine import session
-from workbench.training import changes, checkpoint, driver, errors, listening, prepare
+from workbench.training import changes, checkpoint, driver, errors, handing, listening, prepare
 from workbench.training import data as data_module
 from workbench.training.changes import Changes
 from workbench.training.driver import Change, Driver
@@ -36,6 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Keep checkpoints here, and torch to one thread."""
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path))
     monkeypatch.setattr(changes, "LOOK", 0.0)
+    monkeypatch.setattr(handing, "ask", ask)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path

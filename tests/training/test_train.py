@@ -85,7 +85,7 @@ def test_2bw_is_one_update_behind(workers: Any) -> None:
         weights.append({name: part.detach().clone().requires_grad_() for name, part in reference.named_parameters()})
         seen = weights[max(0, number - 1)]
         optimizer.zero_grad()
-        for inputs, target in zip(x.chunk(2), y.chunk(2), strict=True):
+        for inputs, target in zip(nets.pieces(x, 2), nets.pieces(y, 2), strict=True):
             (loss(torch.func.functional_call(reference, seen, (inputs,)), target) * (len(inputs) / len(x))).backward()
         for name, part in reference.named_parameters():
             part.grad, seen[name].grad = seen[name].grad, None

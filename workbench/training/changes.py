@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine import session
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from workbench.training.driver import Driver
+    from workbench.training.handing import Origin
     from workbench.training.plan import PipelinePlan
     from workbench.training.prepare import Terms
     from workbench.training.resilience import Loss, Seating
@@ -55,6 +57,9 @@ class Changes:
         self._probed: set[str] = set()
         self._returned: dict[str, int] = {}
         self._looked = 0.0
+        #: workers that keep what a seating came to, of which commit, until the next one has it
+        self._givers: set[str] = set()
+        self._given = 0
 
     def wanted(self, overloaded: int) -> bool:
         """Whether the run should go on with another seating.
@@ -64,6 +69,8 @@ class Changes:
         overloaded : int
             Ranks that run two stages.
         """
+        if self._givers and self._run.steps > self._given:
+            self._clear()
         if self._run.wish is not None:
             return True
         now = time.monotonic()
@@ -87,10 +94,12 @@ class Changes:
         begun = time.time()
         try:
             at = driver.pause()
-            if not self.load(driver, at, optimizer=True):
+            origins = driver.keep(at)
+            if origins is None:
                 return driver.committed  # a worker is lost, which `go` sees to
         except Lost:
             return driver.committed
+        self._givers, self._given = {address for origin in origins for address in origin.addresses}, at
         wish, self._run.wish = self._run.wish, None
         if wish is not None:
             self._wanted = wish
@@ -98,7 +107,7 @@ class Changes:
         before = self._seating
         plan, present = self._plan()
         joined = [address for address in present if address not in before.addresses]
-        seating = self._seat(plan, present, at)
+        seating = self._seat(plan, present, at, origins)
         driver.reseat(seating)
         for address in joined:
             if address in seating.addresses:
@@ -142,6 +151,11 @@ class Changes:
         if whole and optimizer:
             self._held = batches
         return whole
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self._givers:
+            self._clear()
 
     # below: what there is
 
@@ -247,14 +261,22 @@ class Changes:
             if self._run.cancelled.wait(NAP):
                 raise Cancelled
 
-    def _seat(self, plan: PipelinePlan, present: list[str], at: int) -> Seating:
-        """Return the seating of a plan, its ranks where they were as far as can be."""
-        count = ranks_of(plan)
-        kept = [address for address in self._seating.addresses if address in present]
-        addresses = [*kept, *(address for address in present if address not in kept)][:count]
-        self._seating = self._terms.seating(plan, addresses, at)
+    def _seat(self, plan: PipelinePlan, present: list[str], at: int, origins: Sequence[Origin] = ()) -> Seating:
+        """Return the seating of a plan, its ranks where they were as far as can be: they have what they need."""
+        addresses = places(self._seating.addresses, present, ranks_of(plan))
+        self._seating = self._terms.seating(plan, addresses, at, origins)
         self._run.replanned(plan)
         return self._seating
+
+    def _clear(self) -> None:
+        """Have workers forget what nobody needs any more, also those that are no part of the run now."""
+        givers, self._givers = sorted(self._givers), set()
+
+        def clear() -> None:
+            with contextlib.suppress(Exception):  # who has gone has nothing left
+                self._client.run(worker.forget, self._run.run_id, workers=givers, on_error="return")
+
+        threading.Thread(target=clear, name="workbench-training-clear", daemon=True).start()
 
 
 def put_back(
@@ -275,6 +297,25 @@ def put_back(
                 own[name].copy_(tensor)
             if optimizer:
                 give_back(run.optimizer, run.model, state)
+
+
+def places(before: Sequence[str], present: Collection[str], count: int) -> list[str]:
+    """Return the addresses of so many ranks: who stays keeps its rank, and the others fill the gaps.
+
+    Parameters
+    ----------
+    before : sequence of str
+        Addresses by rank.
+    present : collection of str
+        At least `count`; those before others are taken first.
+    count : int
+    """
+    stay = [address for address in before if address in present][:count]
+    found = {rank: address for rank, address in enumerate(before[:count]) if address in stay}
+    rest = iter(
+        [*(each for each in stay if each not in found.values()), *(each for each in present if each not in before)]
+    )
+    return [found[rank] if rank in found else next(rest) for rank in range(count)]
 
 
 def ranks_of(plan: PipelinePlan) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.training import errors, worker
+from workbench.training import errors, handing, worker
 from workbench.training.listening import Cancelled, Listener, Lost
 from workbench.training.resilience import Loss, Recovery, decide, slower
 from workbench.training.roster import Roster
@@ -27,6 +27,7 @@ __all__ = ["Cancelled", "Change", "Driver", "Lost"]
 
 SAVE = 60.0  # seconds that a run's end waits for a checkpoint on its way
 LEAVE = 1.2  # seconds that a cancelled run waits for its workers
+KEEP = 60.0  # seconds that ranks have to say what they keep
 TRIES = 3  # transfers that fail in a row with nobody lost, before a rank is given up
 
 
@@ -152,6 +153,31 @@ class Driver:
         self._ask(worker.settle, target)
         self._until_idle()
         return self.committed
+
+    def keep(self, batches: int) -> tuple[handing.Origin, ...] | None:
+        """Have all ranks keep their stages as they are at a commit, at which they stand, beyond their seats.
+
+        Returns
+        -------
+        tuple of Origin, or None
+            Where each stage is to be had: first who runs it, then whose copy has seen the same updates. None if a
+            stage is not to be had: a worker is lost.
+        """
+        roster, origins = self._roster, []
+        living = roster.living()
+        answers = self._crew.call(handing.keep, batches, ranks=living, patience=KEEP)
+        told = {rank: answer for rank, answer in zip(living, answers, strict=True) if isinstance(answer, dict)}
+        for stage in range(len(roster.seating.layout.stages)):
+            runner = roster.at_work(stage)
+            if runner is None or stage not in told.get(runner, {}):
+                return None
+            updates, names = told[runner][stage]
+            others = [
+                rank for rank, found in told.items() if rank != runner and found.get(stage, (None,))[0] == updates
+            ]
+            addresses = tuple(roster.seating.addresses[rank] for rank in (runner, *others))
+            origins.append(handing.Origin(stage, names, addresses))
+        return tuple(origins)
 
     def reseat(self, seating: Seating) -> None:
         """Go on with another seating, of a commit at which all ranks stand."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.training.cluster import Cluster
     from workbench.training.data import Source
     from workbench.training.graph import Profile
+    from workbench.training.handing import Origin
     from workbench.training.job import Job
     from workbench.training.pace import Pace
     from workbench.training.plan import PipelinePlan
@@ -140,8 +141,20 @@ class Terms:
         found(min(self.flush(layout), self.total))
         return found
 
-    def seating(self, plan: PipelinePlan, addresses: Sequence[str], batches: int = 0) -> Seating:
-        """Return the seating of a plan on workers, to go on from a commit that is in the model and the optimizer.
+    def seating(
+        self, plan: PipelinePlan, addresses: Sequence[str], batches: int = 0, origins: Sequence[Origin] = ()
+    ) -> Seating:
+        """Return the seating of a plan on workers, to go on from a commit.
+
+        Parameters
+        ----------
+        plan : PipelinePlan
+        addresses : sequence of str
+            Of the workers, by rank.
+        batches : int
+            The commit.
+        origins : sequence of Origin
+            Where the workers get it; without, it is what is in the model and the optimizer.
 
         Raises
         ------
@@ -152,14 +165,18 @@ class Terms:
         """
         layout = Layout.of(plan, self.schedule)
         made, flush = self.programs(plan, layout), self.flush(layout)
-        return Seating(plan, layout, made, addresses, self._setups(plan, layout, made, flush, batches), flush, batches)
+        setups = self._setups(plan, layout, made, flush, batches, tuple(origins))
+        return Seating(plan, layout, made, addresses, setups, flush, batches)
 
-    def _setups(self, plan: PipelinePlan, layout: Layout, made: Programs, flush: int, batches: int) -> list[bytes]:
+    def _setups(
+        self, plan: PipelinePlan, layout: Layout, made: Programs, flush: int, batches: int, origins: tuple[Origin, ...]
+    ) -> list[bytes]:
         """Return what each rank is given, pickled."""
         import cloudpickle
         import torch
 
         from workbench.training.cut import cut
+        from workbench.training.handing import hollow
         from workbench.training.optimizers import recipe_of
         from workbench.training.tracing import trace
 
@@ -169,8 +186,11 @@ class Terms:
             places = {name: part.index for part in plan.stages for name in part.nodes}
             _check_plan(plan, places, graph)
         specs = cut(graph, self.model, places)
-        specs = [dataclasses.replace(spec, tree=_on_host(spec.tree)) for spec in specs]
+        sent = hollow if origins else _on_host
+        specs = [dataclasses.replace(spec, tree=sent(spec.tree)) for spec in specs]
         recipe, setups = recipe_of(self.optimizer, self.model), []
+        if origins:
+            recipe = dataclasses.replace(recipe, state={})
 
         def part(rank: int) -> Part:
             index, replica = layout.place(rank)
@@ -190,7 +210,7 @@ class Terms:
             setup = Setup(
                 rank, self.job, (own,), recipe.only(names),
                 self.source.only(inputs=0 in indices, target=len(specs) - 1 in indices), torch.get_num_threads(),
-                self.device, batches, tuple(copies), heeds=self.redundancy is not None,
+                self.device, batches, tuple(copies), heeds=self.redundancy is not None, origins=origins,
             )  # fmt: skip
             setups.append(cloudpickle.dumps(setup, protocol=5))
         return setups

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import one_line
-from workbench.training.worker import Go, Join, Seat, newest, save_due, signed
+from workbench.training.worker import Go, Join, Seat, Setup, forget, newest, save_due, signed
 
 if TYPE_CHECKING:
     from torch import distributed
@@ -54,7 +54,8 @@ class Rank:
         self._seat.thread = threading.get_ident()
         torch.set_num_threads(self._seat.setup.threads)
         try:
-            self._prepare()
+            if not self._seat.setup.origins:
+                self._prepare(self._seat.setup)
             while (order := self._seat.inbox.get()) is not None:
                 self._attempt(self._join if isinstance(order, Join) else self._go, order)
         finally:
@@ -66,17 +67,35 @@ class Rank:
 
     # below: the commands
 
-    def _prepare(self) -> None:
+    def _prepare(self, setup: Setup) -> None:
         import torch
 
         from workbench.training.state import StageState
 
-        setup = self._seat.setup
         device = None if setup.device is None else torch.device(setup.device)
-        for part in (*setup.parts, *setup.copies):
-            self._seat.states[part.spec.index] = StageState(
+        # All of them at once: who has some of them only has none.
+        self._seat.states |= {
+            part.spec.index: StageState(
                 part.spec, part.replica, part.replicas, setup.recipe, part.scale, setup.batches, device, part.updates
             )
+            for part in (*setup.parts, *setup.copies)
+        }
+
+    def _take_over(self) -> None:
+        """Get what the stages of this rank have come to from the workers that ran them.
+
+        Raises
+        ------
+        PeerError
+            If nobody has it; it is tried again in the next generation.
+        """
+        from workbench.training import handing
+
+        seat = self._seat
+        trees = [part.spec.tree for part in (*seat.setup.parts, *seat.setup.copies)]
+        wanted = {name: tensor for tree in trees for name, tensor in (*tree.named_parameters(), *tree.named_buffers())}
+        taken = handing.gather(seat.run, seat.setup.batches, wanted, seat.setup.origins, seat.worker, seat.stopped)
+        self._prepare(handing.filled(seat.setup, taken))
 
     def _join(self, order: Join) -> None:
         import torch
@@ -91,7 +110,11 @@ class Rank:
         seat.generation = order.generation
         if seat.stopped():
             raise Interrupted
+        if not seat.states:
+            self._take_over()
         transport = self._connect(order) if len(order.ranks) > 1 else None
+        if setup.origins:  # all who have come this far have what they need
+            forget(seat.run, seat.worker)
         for stage, state in seat.states.items():
             state.copy = stage not in order.ranks[setup.rank]
             state.restore(order.batches)

@@ -90,7 +90,8 @@ class Seating:
     addresses : sequence of str
         Of the workers, by rank.
     setups : sequence of bytes
-        A pickled `worker.Setup` for each rank, with the weights, buffers and optimizer state of that commit.
+        A pickled `worker.Setup` for each rank, with the weights, buffers and optimizer state of that commit, or with
+        where these are to be had.
     flush : int
         Batches in a span.
     batches : int

@@ -81,6 +81,7 @@ class Work:
             try:
                 self._keep(run, driver, committed)
             finally:
+                changes.close()
                 driver.close()
                 run.bill.close()
                 run.forget(committed)

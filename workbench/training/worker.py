@@ -22,6 +22,7 @@ from workbench.engine.errors import one_line
 
 if TYPE_CHECKING:
     from workbench.training.data import Source
+    from workbench.training.handing import Kept, Origin
     from workbench.training.job import Job
     from workbench.training.op import Op
     from workbench.training.optimizers import Recipe
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from workbench.training.state import StageState
 
 __all__ = [
-    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "cut_off", "doing", "fetch", "hold", "install",
-    "interrupt", "leave", "pid", "save", "serve", "settle", "well",
+    "TOPIC", "Go", "Join", "Part", "Seat", "Setup", "clock", "command", "cut_off", "doing", "fetch", "forget", "hold",
+    "install", "interrupt", "kept_of", "leave", "pid", "save", "seat_of", "serve", "settle", "well",
 ]  # fmt: skip
 
 #: topic of all reports
@@ -39,7 +40,7 @@ TOPIC = "workbench-training"
 #: seconds after a notice in which the run may take its stage elsewhere
 GRACE = 20.0
 
-_ATTRIBUTE = "_workbench_training"
+_ATTRIBUTE, _KEPT = "_workbench_training", "_workbench_kept"
 _BEFORE, _ENDING, _CUT, _AT_WORK = "_workbench_before", "_workbench_ending", "_workbench_cut", "_workbench_at_work"
 #: calls of a stack that are told, from the innermost one on
 CALLS = 8
@@ -62,7 +63,7 @@ class Setup:
 
     `threads` are those of the user's process: sums come out the same only with as many. `batches` are those committed
     before. `copies` are stages that other ranks run. Who `heeds` notices keeps working after a SIGTERM until its stage
-    is elsewhere.
+    is elsewhere. With `origins` its stages come without weights, and these are to be had there.
     """
 
     rank: int
@@ -75,6 +76,7 @@ class Setup:
     batches: int = 0
     copies: tuple[Part, ...] = ()
     heeds: bool = False
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ class Seat:
 
     run: str
     setup: Setup
+    #: the Dask worker
+    worker: Any = None
     inbox: queue.Queue[Any] = field(default_factory=queue.Queue)
     lock: threading.Lock = field(default_factory=threading.Lock)
     left: bool = False
@@ -175,7 +179,7 @@ def install(run: str, setup: bytes, dask_worker: Any = None) -> None:
     from workbench.training import rank, runner, state, transport  # noqa: F401
 
     seats = _seats(dask_worker)
-    seats[run] = Seat(run, pickle.loads(setup))
+    seats[run] = Seat(run, pickle.loads(setup), dask_worker)
     if seats[run].setup.heeds:
         _heed(dask_worker)
 
@@ -258,6 +262,11 @@ def fetch(run: str, batches: int, stages: Sequence[int], dask_worker: Any = None
     seat = _seats(dask_worker).get(run)
     if seat is None:
         return None
+    if not seat.states:  # it has not yet what it is to begin with: then what it had before
+        from workbench.training import handing
+
+        had = handing.fetched(kept_of(dask_worker).get(run), batches)
+        return pickle.dumps(had, protocol=5) if had else None
     states = [seat.states[stage] for stage in stages if stage in seat.states]
     if len(states) < len(stages) or not all(batches in state.snapshots for state in states):
         return None
@@ -290,8 +299,24 @@ def leave(run: str, dask_worker: Any = None) -> None:
     if seat is not None:
         seat.left = True
         seat.inbox.put(None)
-    if not _seats(dask_worker):
-        _heed_no_more(dask_worker)
+    _rest(dask_worker)
+
+
+def forget(run: str, dask_worker: Any = None) -> None:
+    """Forget what was kept of a run for those who go on with it."""
+    kept_of(dask_worker).pop(run, None)
+    _rest(dask_worker)
+
+
+def kept_of(worker: Any) -> dict[str, Kept]:
+    """Return what a worker keeps of runs for those who go on with them."""
+    found: dict[str, Kept] = worker.__dict__.setdefault(_KEPT, {})
+    return found
+
+
+def seat_of(run: str, worker: Any) -> Seat | None:
+    """Return the place of a run on a worker."""
+    return _seats(worker).get(run)
 
 
 def _seats(worker: Any) -> dict[str, Seat]:
@@ -388,6 +413,12 @@ def _noticed(worker: Any) -> None:
 
 def _end(worker: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _rest(worker: Any) -> None:
+    """Heed no notices where there is nothing that anybody may need."""
+    if not _seats(worker) and not kept_of(worker):
+        _heed_no_more(worker)
 
 
 def _heed_no_more(worker: Any) -> None:

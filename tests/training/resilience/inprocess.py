@@ -5,7 +5,9 @@ The driver, the ranks and what they run are the real ones; only what carries mes
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import pickle
 import queue
 import random
 import signal
@@ -166,8 +168,8 @@ class ThreadRank(Rank):
 class Host:
     """What a rank takes for its Dask worker."""
 
-    def __init__(self, inbox: queue.Queue[Any]) -> None:
-        self._inbox = inbox
+    def __init__(self, inbox: queue.Queue[Any], others: dict[str, Host] | None = None) -> None:
+        self._inbox, self.others = inbox, {} if others is None else others
         self._workbench_before = signal.getsignal(signal.SIGTERM)
         self.silent = False
 
@@ -186,13 +188,15 @@ class ThreadCrew:
     noticed: float = 0.0
     inbox: queue.Queue[Any] = field(default_factory=queue.Queue)
     hub: Hub = field(default_factory=Hub)
+    #: those of the ranks, and of all addresses there ever were
     hosts: dict[int, Host] = field(default_factory=dict)
+    machines: dict[str, Host] = field(default_factory=dict)
     threads: list[threading.Thread] = field(default_factory=list)
     pulses: dict[int, int] = field(default_factory=lambda: defaultdict(lambda: 1))
 
     def seat(self, addresses: Sequence[str], made: Sequence[bytes]) -> list[int]:
-        for rank, setup in enumerate(made):
-            host = self.hosts[rank] = Host(self.inbox)
+        for rank, (address, setup) in enumerate(zip(addresses, made, strict=True)):
+            host = self.hosts[rank] = self.machines.setdefault(address, Host(self.inbox, self.machines))
             worker.install(self.run, setup, host)
             seat = worker._seats(host)[self.run]
             kill = next((kill for kill in self.kills if kill.rank == rank), None)
@@ -256,6 +260,16 @@ class ThreadCrew:
 
     def store(self) -> tuple[str, int]:
         return "", 0
+
+
+def ask(
+    host: Host, address: str, function: Callable[..., Any], arguments: tuple[Any, ...], stopped: Callable[[], bool]
+) -> Any:
+    """Call a function on another machine, in place of `handing.ask`."""
+    other = host.others[address]
+    if other.silent:
+        raise ConnectionError(f"{address} has gone")
+    return pickle.loads(pickle.dumps(asyncio.run(function(*arguments, dask_worker=other))))
 
 
 def host_log(host: Host) -> Callable[[dict[str, Any]], None]:
