@@ -253,9 +253,11 @@ def test_a_worker_that_stalls_is_told_and_without_copies_waited_for(
         return run.incidents[run.incidents.worker == 1]
 
     run = start(with_it, plan=nets.cut_after(with_it, 3), epochs=2)
-    with pytest.warns(errors.PeerStalled, match=r"stage 1 for .+; its worker is alive \(heartbeat "):
-        until(lambda: len(stalled()), 240.0)
-    path.unlink()
+    try:
+        with pytest.warns(errors.PeerStalled, match=r"stage 1 for .+; its worker is alive \(heartbeat "):
+            until(lambda: len(stalled()), 240.0)
+    finally:
+        path.unlink()  # else the worker is held up for all tests that follow
     run.result(timeout=240)
     row = stalled().iloc[0]
     assert (row.kind, row.stage) == ("stall", 1)

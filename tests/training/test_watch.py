@@ -112,3 +112,21 @@ def test_a_line_says_what_was_lost() -> None:
     assert repr(run).endswith("· 1 lost, 0 updates lost")
     run.add_incident("restore", "Restored checkpoint step 1; 3 steps lost.", worker=1, lost_steps=3, lost_samples=48)
     assert repr(run).endswith("· 1 lost, 3 updates lost")
+
+
+def test_the_first_operation_of_a_kind_says_nothing_of_those_that_follow() -> None:
+    run = run_of()
+
+    def told(rank: int, kind: str, *seconds: float) -> None:
+        rows: Any = [(0, kind, 0, 0, run._since, run._since + took, 0) for took in seconds]
+        run.take(rank, 0, Report(0, [], rows), lambda _: [16], 0.0)
+
+    assert run.longest(0, "forward") is None
+    told(0, "forward", 12.0)
+    assert run.longest(0, "forward") == pytest.approx(12.0)
+    told(0, "forward", 0.25, 0.5)
+    told(0, "forward", 0.25)
+    told(0, "backward", 3.0)
+    assert run.longest(0, "forward") == pytest.approx(0.5)
+    assert run.longest(0, "backward") == pytest.approx(3.0)
+    assert run.longest(1, "forward") is None

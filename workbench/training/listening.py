@@ -29,9 +29,9 @@ LOOK = 1.0  # seconds between looks at tasks and heartbeats
 SILENT = 5.0  # seconds without a heartbeat after which a worker is cut off
 PATIENT = 60.0  # the same for a run that its loss would end: a starved worker is no reason to end one
 #: seconds without a message after which ranks are asked what they do; who is at one operation for as long, and for so
-#: many times the longest one that there was, is stalled
+#: many times its longest one of that kind, is stalled
 STALLED, MANY = 20.0, 10.0
-FIRST = 600.0  # seconds of the first operations, which load a lot
+FIRST = 600.0  # seconds of the first operation of a kind, which loads a lot
 STARVED = 3.0  # seconds without a heartbeat that say that its machine has no time for a worker
 EXPLAIN = 2.0  # seconds that a failed transfer waits for its reason: a lost worker, or an error on the other side
 
@@ -250,13 +250,16 @@ class Listener:
         if self._still * LOOK < STALLED:
             return
         # All the others wait for it: what computes is what holds them up.
-        most = max(STALLED, MANY * self._run.longest) if self._run.longest else FIRST
-        found = {rank: answer(call) for rank, call in asked.items() if rank in at_work}
-        for rank, told in found.items():
+        # Where much else runs an answer may take longer than the time between two looks: it is waited for.
+        asked = {rank: call for rank, call in asked.items() if rank in at_work}
+        waiting = {rank: call for rank, call in asked.items() if not call.done()}
+        for rank, told in {rank: answer(call) for rank, call in asked.items() if rank not in waiting}.items():
             if not isinstance(told, tuple) or rank in self._told:
                 continue
             kind, stage, seconds, stack = told
             beat = time.monotonic() - roster.ranks[rank].beaten if roster.ranks[rank].beaten else 0.0
+            longest = self._run.longest(rank, kind)
+            most = FIRST if longest is None else max(STALLED, MANY * longest)
             if kind not in COMPUTE or seconds <= most or beat > STARVED:
                 continue
             self._told.add(rank)
@@ -269,4 +272,5 @@ class Listener:
             if self._resilience != "none":  # where its loss would end the run, it may still come to an end itself
                 self._crew.tell(worker.leave, ranks=[rank])
                 self.lose(rank)
-        self._asked = dict(zip(at_work, self._crew.tell(worker.doing, ranks=at_work), strict=True))
+        others = [rank for rank in at_work if rank not in waiting]
+        self._asked = {**waiting, **dict(zip(others, self._crew.tell(worker.doing, ranks=others), strict=True))}

@@ -107,8 +107,8 @@ class TrainRun(Run["TrainRun"]):
         self._pending: dict[int, dict[int, float]] = {}
         self._sent: dict[tuple[int, int], int] = {}
         self._busy = 0.0
-        #: seconds of the longest operation in which a worker computed
-        self.longest = 0.0
+        #: by rank and kind of operation, its first seconds and the most of all others, where a worker computes
+        self._longest: dict[tuple[int, str], tuple[float, float]] = {}
         self._spent = self._spent_before = 0.0
         self._since = time.time()
         self._published = 0.0
@@ -336,11 +336,25 @@ class TrainRun(Run["TrainRun"]):
                 timeline.append((rank, stage, kind, batch, microbatch, start - begin, end - begin, generation, size))
                 if kind in COMPUTE:
                     self._busy += end - start
-                    self.longest = max(self.longest, end - start)
+                    if (rank, kind) in self._longest:
+                        first, most = self._longest[rank, kind]
+                        self._longest[rank, kind] = first, max(most, end - start)
+                    else:
+                        self._longest[rank, kind] = end - start, 0.0
             self._rows["versions"].extend(report.versions)
             for batch, microbatch, loss, when in report.losses:
                 self._note_loss(batch, microbatch, loss, when - begin, generation, sizes(batch))
             self._sent[rank, generation] = report.sent
+
+    def longest(self, rank: int, kind: str) -> float | None:
+        """Return the seconds of the longest operation of a kind that a rank computed; None if it has not done one.
+
+        The first one counts only where there is no other: it loads what all others have, which takes ten times as long
+        where a machine is busy, and would say nothing of those.
+        """
+        with self._table_lock:
+            first, most = self._longest.get((rank, kind), (None, 0.0))
+        return most or first
 
     def advance(self, batches: int) -> None:
         """Say that so many batches are committed."""
