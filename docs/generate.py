@@ -40,6 +40,9 @@ RESULTS = {
     "tta_mnist": "MNIST",
 }
 
+#: how a fact of the machine is written; others stand as they are
+MACHINE = {"cores": "{} cores", "memory_gib": "{} GiB of memory", "python": "Python {}"}
+
 
 def write(folder: Path) -> None:
     """Write all generated pages into an emptied folder."""
@@ -72,7 +75,7 @@ def usages() -> dict[str, str]:
 
 
 def api() -> Iterator[tuple[str, str]]:
-    """Yield a page for each part of the API: every public name with its docstring."""
+    """Yield a page for each part of the API: every public name, as a reader imports it, with its docstring."""
     for title, module in API.items():
         lines = [title, "=" * len(title), ""]
         package = importlib.import_module(module)
@@ -81,9 +84,9 @@ def api() -> Iterator[tuple[str, str]]:
             if module == "workbench" and getattr(value, "__module__", "").startswith(tuple(API.values())[1:]):
                 continue  # a short name of what stands on its own page
             if inspect.isclass(value):
-                lines += [f".. autoclass:: {value.__module__}.{value.__qualname__}", "   :members:", ""]
+                lines += [f".. autoclass:: {module}.{name}", "   :members:", ""]
             elif inspect.isfunction(value) and not name.startswith("load_"):  # words of the video language are neither
-                lines += [f".. autofunction:: {value.__module__}.{value.__qualname__}", ""]
+                lines += [f".. autofunction:: {module}.{name}", ""]
         yield f"api/{module.rpartition('.')[2]}.rst", "\n".join(lines)
 
 
@@ -105,7 +108,8 @@ def figure_page(title: str, result: dict[str, Any]) -> str:
         rows.append("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     judged = [each["met"] for each in result["figures"] if each["met"] is not None]
     counted = f"{sum(judged)} of {len(judged)} targets are met. " if judged else ""
-    machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items() if not isinstance(value, dict))
+    machine = ", ".join(MACHINE.get(key, "{}").format(shown(value)) for key, value in result["machine"].items()
+                        if not isinstance(value, dict))  # fmt: skip
     return "\n".join([f"# {title}", "", f"{counted}Measured on: {machine}.", "", *rows, ""])
 
 

@@ -50,8 +50,10 @@ def test_each_result_has_a_page(generate: ModuleType) -> None:
 def test_figures_are_shown_as_they_are(generate: ModuleType) -> None:
     figure = {"name": "a|b", "value": 0.123456, "unit": "s", "target": "<= 1", "met": False, "peer": "pandas"}
     figure |= {"peer_value": 12_345, "ratio": 99_999.5, "note": "two\nlines"}
-    page = generate.figure_page("T", {"machine": {"cores": 2, "packages": {"numpy": "2"}}, "figures": [figure]})
-    assert "0 of 1 targets are met. Measured on: cores 2." in page
+    page = generate.figure_page(
+        "T", {"machine": {"cpu": "Z80", "cores": 2, "packages": {"numpy": "2"}}, "figures": [figure]}
+    )
+    assert "0 of 1 targets are met. Measured on: Z80, 2 cores." in page
     assert "| a\\|b | 0.1235 s | <= 1 | **missed** | pandas: 12,345 (1e+05 ×) | two lines |" in page
 
 
@@ -88,6 +90,7 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path, generate: ModuleTyp
     )
     assert done.returncode == 0, done.stderr
     site = tmp_path / "out" / "html"
+    assert 'id="workbench.video.Car"' in (site / "generated/api/video.html").read_text(), "as a reader imports it"
     assert "Watch a training cell" in (site / "magics" / "tta.html").read_text()
     for title, module in generate.API.items():
         page = (site / "generated" / "api" / f"{module.rpartition('.')[2]}.html").read_text()

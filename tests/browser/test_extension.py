@@ -79,7 +79,7 @@ def test_runs_of_all_kernels_are_listed_cancelled_and_cleared(lab: Lab, page: An
     mine.get_by_text(" of 1,000 steps · ").wait_for(timeout=PATIENCE)
     assert mine.locator("progress").get_attribute("aria-label") == "Progress of count to a thousand"
     other = page.locator(".wb-runs-item[data-run^='c']")
-    assert other.locator(".wb-runs-text").inner_text() == "running · 1:15 min left · 2 workers"
+    assert other.locator(".wb-runs-text").inner_text().replace("\u00a0", " ") == "running · 1:15 min left · 2 workers"
     assert other.get_by_role("button", name="Go to").count() == 0, "nobody knows its notebook"
     assert page.get_by_text("412 of 900 frames · 1:00 min").is_visible()
     assert page.locator(".wb-runs-title", has_text="<img src=x").first.is_visible()

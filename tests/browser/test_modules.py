@@ -277,16 +277,6 @@ def test_n39_player_leaves_nothing_behind(mount: Mount, tmp_path: Path) -> None:
     assert page.evaluate("[window.blobs.size, window.model.listeners(), document.body.innerText.trim()]") == [0, 0, ""]
 
 
-@pytest.mark.parametrize(
-    ("module", "state"),
-    [("run", RUN), ("timeline", timeline()["state"]), ("ranked", {"rows": [], "columns": []}), ("gantt", {})],
-)
-def test_n39_others_leave_nothing_behind(mount: Mount, module: str, state: dict[str, Any]) -> None:
-    page = mount(module, dict(state))
-    page.evaluate("window.clean()")
-    assert page.evaluate("[window.model.listeners(), document.body.innerText.trim()]") == [0, ""]
-
-
 def test_player_without_a_clip_says_so(mount: Mount) -> None:
     page = mount("player", player(asset="", source="cam1.mp4")["state"])
     assert "No clip is stored here. cam1.mp4" in page.locator(".wb-player").inner_text()

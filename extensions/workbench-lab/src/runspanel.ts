@@ -4,7 +4,7 @@
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 
-import { hasEnded, type IRun, line, news, share } from './runtext';
+import { hasEnded, type IRun, line, news, remark, share } from './runtext';
 
 export interface IActions {
   cancel(run: IRun): Promise<void>;
@@ -83,8 +83,9 @@ class Item {
       this.bar.value = part;
     }
     say(this.text, line(run));
-    say(this.message, run.message);
-    this.message.title = run.message;
+    const words = remark(run);
+    say(this.message, words);
+    this.message.title = words;
     this.place.hidden = !this.actions.hasPlace(run);
     this.place.setAttribute('aria-label', `Go to the cell of ${name}`);
     this.stop.hidden = ended;

@@ -63,10 +63,12 @@ export function line(run: IRun): string {
   const ended = hasEnded(run);
   const parts = [run.state];
   const part = known(run.total) && run.total > 0 ? share(run) : null;
-  if (part !== null && known(run.total)) {
+  if (run.state === 'finished' && known(run.total) && run.total > 0 && run.done === run.total) {
+    parts.push(`${count(run.total)} ${run.unit}`.trim());
+  } else if (part !== null && known(run.total)) {
     parts.push(`${count(run.done ?? 0)} of ${count(run.total)} ${run.unit}`.trim());
     if (!ended) {
-      parts.push(`${Math.floor(100 * part)}\u00a0%`); // floored, so that 100 % means done
+      parts.push(`${Math.floor(100 * part)} %`); // floored, so that 100 % means done
     }
   } else if (known(run.done) && run.done > 0) {
     parts.push(`${count(run.done)} ${run.unit}`.trim());
@@ -79,7 +81,16 @@ export function line(run: IRun): string {
   if (!ended && run.workers > 0) {
     parts.push(run.workers === 1 ? '1 worker' : `${run.workers} workers`);
   }
-  return parts.join(' · ');
+  // A line is broken between its parts only: "16:40 min" stays together, and nothing jumps while numbers grow.
+  return parts.map(each => each.replace(/ /g, '\u00a0')).join(' · ');
+}
+
+/** Return what stands below that line: the run's own words, or what a word such as "lost" means. */
+export function remark(run: IRun): string {
+  if (run.state === 'lost' && run.message === '') {
+    return 'Its kernel is gone. Run the cell again: what was finished is in the store.';
+  }
+  return run.message;
 }
 
 /** Return what a screen reader is told: runs that have ended since `before`; null before is the first look. */

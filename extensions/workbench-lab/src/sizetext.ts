@@ -10,7 +10,7 @@ export interface IEstimate {
 const KINDS: [string, string, string][] = [
   ['clip', 'clip', 'clips'],
   ['plot', 'plot', 'plots'],
-  ['view', 'view', 'views'],
+  ['view', 'interactive view', 'interactive views'],
   ['image', 'image', 'images']
 ];
 

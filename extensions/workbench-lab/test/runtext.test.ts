@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { caption, duration, hasEnded, type IRun, line, news, notebookOf, share } from '../src/runtext.ts';
+import { caption, duration, hasEnded, type IRun, line, news, notebookOf, remark, share } from '../src/runtext.ts';
 
 function run(values: Partial<IRun> = {}): IRun {
   return {
@@ -11,24 +11,38 @@ function run(values: Partial<IRun> = {}): IRun {
   };
 }
 
+/** A line, and that it can be broken between its parts only. */
+function said(values: IRun): string {
+  const parts = line(values).split(' · ');
+  assert.ok(parts.every(part => !part.includes(' ')), line(values));
+  return parts.join(' · ').replace(/\u00a0/g, ' ');
+}
+
 test('a line says count, percent, time left, workers, as far as they are known', () => {
   const half = run({ done: 1412, total: 2900, unit: 'frames', eta_s: 75.2, workers: 2 });
-  assert.equal(line(half), 'running · 1,412 of 2,900 frames · 48\u00a0% · 1:15 min left · 2 workers');
-  assert.equal(line(run()), 'running');
-  assert.equal(line(run({ done: 12.34567, unit: 's', workers: 1 })), 'running · 12.35 s · 1 worker');
-  assert.equal(line(run({ state: 'queued', done: 0, total: 0 })), 'queued');
+  assert.equal(said(half), 'running · 1,412 of 2,900 frames · 48 % · 1:15 min left · 2 workers');
+  assert.equal(said(run()), 'running');
+  assert.equal(said(run({ done: 12.34567, unit: 's', workers: 1 })), 'running · 12.35 s · 1 worker');
+  assert.equal(said(run({ state: 'queued', done: 0, total: 0 })), 'queued');
 });
 
 test('100 % means done, and what has ended has a time instead', () => {
-  assert.match(line(run({ done: 2999, total: 3000 })), / 99\u00a0%$/);
+  assert.match(said(run({ done: 2999, total: 3000 })), / 99 %$/);
   const ended = run({ state: 'finished', done: 5, total: 9, started: 100, ended: 3825.4, eta_s: 3, workers: 4 });
-  assert.equal(line(ended), 'finished · 5 of 9 · 1:02:05 h');
-  assert.equal(line(run({ state: 'lost', started: 1 })), 'lost');
+  assert.equal(said(ended), 'finished · 5 of 9 · 1:02:05 h');
+  assert.equal(said(run({ state: 'finished', done: 1900, total: 1900, unit: 'rows' })), 'finished · 1,900 rows');
+  assert.equal(said(run({ state: 'lost', started: 1 })), 'lost');
 });
 
 test('durations', () => {
   const said = [-1, 0, 59.4, 59.6, 60, 3599.6, 3600, 90061].map(duration);
   assert.deepEqual(said, ['0 s', '0 s', '59 s', '1:00 min', '1:00 min', '1:00:00 h', '1:00:00 h', '25:01:01 h']);
+});
+
+test('what was lost says what to do', () => {
+  assert.match(remark(run({ state: 'lost' })), /kernel is gone[.] Run the cell again/);
+  assert.equal(remark(run({ state: 'lost', message: '1 worker lost' })), '1 worker lost');
+  assert.equal(remark(run({ state: 'failed' })), '');
 });
 
 test('the share of what is done lies between 0 and 1, or is not known', () => {

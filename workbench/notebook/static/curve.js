@@ -29,7 +29,7 @@ ${R} dd + dd { font-size: 12px; font-weight: 400; color: var(--c-muted); line-he
 ${R} [data-level="warning"] dd:first-of-type { color: color-mix(in srgb, var(--c-warn) 60%, var(--c-text)); }
 ${R} [data-level="good"] dd:first-of-type { color: color-mix(in srgb, var(--c-good) 80%, var(--c-text)); }
 ${R} svg { display: block; width: 100%; border-radius: 3px; }
-${R} svg:focus { outline: none; }
+${R} svg:focus:not(:focus-visible) { outline: none; }
 ${R} svg text { fill: var(--c-muted); font-size: 11px; }
 ${R} svg text.wb-c-strong { fill: var(--c-text); }
 ${R} svg text.wb-c-aim { fill: color-mix(in srgb, var(--c-warn) 60%, var(--c-text)); paint-order: stroke; stroke: var(--wb-page, var(--jp-layout-color0, Canvas)); stroke-width: 3px; }

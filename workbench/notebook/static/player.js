@@ -7,12 +7,12 @@ const STYLE = `
 .wb-player-stage { position: relative; background: #000; overflow: hidden; }
 .wb-player-stage video, .wb-player-stage img { display: block; width: 100%; height: 100%; object-fit: fill; }
 .wb-player-stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
-.wb-player-bar { display: flex; gap: 4px; align-items: center; margin-top: 4px; }
+.wb-player-bar { display: flex; flex-wrap: wrap; gap: 4px; align-items: center; margin-top: 4px; }
 .wb-player button { font: inherit; color: inherit; min-width: 28px; height: 24px; padding: 0 6px; cursor: pointer;
   background: var(--jp-layout-color2, transparent); border: 1px solid var(--jp-border-color1, currentColor); border-radius: 3px; }
 .wb-player:focus-visible, .wb-player button:focus-visible, .wb-player input:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #1976d2); }
-.wb-player-track { position: relative; flex: 1; }
+.wb-player-track { position: relative; flex: 1 1 120px; }
 .wb-player-track input { display: block; width: 100%; margin: 0; accent-color: var(--jp-brand-color1, #1976d2); }
 .wb-player-hits { position: relative; height: 7px; margin: 0 8px; cursor: pointer; }
 .wb-player-hits span { position: absolute; top: 0; height: 6px; min-width: 3px; border-radius: 2px;
@@ -20,7 +20,7 @@ const STYLE = `
 .wb-player-text { margin-top: 2px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
   font-variant-numeric: tabular-nums; color: var(--jp-ui-font-color2, GrayText); }
 .wb-player-text:empty { display: none; }
-.wb-player-clock { min-width: 9em; text-align: right; font-variant-numeric: tabular-nums; }
+.wb-player-clock { min-width: 9em; white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
 `;
 
 // During playback a kernel hears of `time` at most this often.

@@ -101,10 +101,11 @@ function render({ model, el }) {
     }
     drawAxis(bottom);
     const rowOf = new Map(rows.map((row, index) => [row.id, index]));
+    const letters = Math.floor((17 * left) / LABELS);
     rows.forEach((row, index) => {
       if (row.label) {
         const label = draw('text', { x: 0, y: TOP + index * LANE + 13 }, svg);
-        label.textContent = row.label.length > 17 ? `${row.label.slice(0, 16)}\u2026` : row.label;
+        label.textContent = row.label.length > letters ? `${row.label.slice(0, letters - 1)}\u2026` : row.label;
         draw('title', {}, label).textContent = row.label;
       }
     });
