@@ -42,7 +42,7 @@ def after(model: nn.Sequential, batches: int, epochs: int = 400) -> nn.Sequentia
     optimizer, seeded = nets.momentum(model.parameters()), nets.Seeded(model)
     for number, (x, y) in enumerate(nets.batches_of(*nets.samples(), epochs)[:batches]):
         optimizer.zero_grad()
-        for piece, (inputs, target) in enumerate(zip(x.chunk(4), y.chunk(4), strict=True)):
+        for piece, (inputs, target) in enumerate(zip(nets.pieces(x, 4), y.chunk(4), strict=True)):
             seeded.place = number, piece
             (loss(model(inputs), target) * (len(inputs) / len(x))).backward()
         optimizer.step()
