@@ -23,6 +23,16 @@ from workbench.video.operators.evaluate import evaluate, needs_scene
 from workbench.video.plan.logical import plan_query
 from workbench.video.tracks import Tracks, with_scene
 
+#: `WORKBENCH_TEST_QUERIES` is the number of random queries in each block, `WORKBENCH_TEST_SEED` where their seeds begin
+QUERIES = os.environ.get("WORKBENCH_TEST_QUERIES")
+FIRST = int(os.environ.get("WORKBENCH_TEST_SEED", "0"))
+
+
+def seeds(block: int, count: int) -> range:
+    """Return the seeds of a block of that many queries, or of as many as are asked for."""
+    count = int(QUERIES or count)
+    return range(FIRST + count * block, FIRST + count * (block + 1))
+
 
 def crop(number: int, frame: int) -> Any:
     """A crop that shows which object and frame it is of."""
@@ -180,17 +190,15 @@ def test_tables_equal_the_reference(seed: int, ids: int, frames: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(4))
 def test_queries_of_one_variable_equal_the_reference(block: int) -> None:
-    """`WORKBENCH_TEST_QUERIES` is the number of them in each of four blocks."""
-    count, rng = int(os.environ.get("WORKBENCH_TEST_QUERIES", "250")), random.Random(block)
-    for seed in range(count * block, count * (block + 1)):
+    rng = random.Random(FIRST + block)
+    for seed in seeds(block, 250):
         check(seed, rng.randrange(6), rng.randrange(1, 51))
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_queries_of_several_variables_equal_the_reference(block: int) -> None:
-    """`WORKBENCH_TEST_QUERIES` is the number of them in each of four blocks."""
-    count, events = int(os.environ.get("WORKBENCH_TEST_QUERIES", "15")), 0
-    for seed in range(count * block, count * (block + 1)):
+    events = 0
+    for seed in seeds(block, 15):
         rng = random.Random(seed)
         events += check_several(seed, rng.randrange(1, 6), rng.randrange(1, 31))
     assert events
