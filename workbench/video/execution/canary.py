@@ -129,9 +129,11 @@ class _Canary:
                 self.job.notes.add(message, hint)
         key, earlier = self._key(), self.kept()
         decision = earlier if earlier is not None else self._measured()
-        if decision.proof.chosen is None and not self._cancelled():
+        if decision.gate is None and self._cancelled():
+            return Decision(self._proof(stopped=True))
+        if decision.proof.chosen is None:
             self.job.notes.add(*self._why_exact(decision.proof))
-        if earlier is None and key is not None and not self._cancelled():
+        if earlier is None and key is not None:
             keep(key, decision, self.spent)
         return decision
 
@@ -206,11 +208,13 @@ class _Canary:
             for frame, start, end in zip(full.done, starts, ends, strict=True)
         }
 
-    def _proof(self, *, positives: int = 0, trials: tuple[Trial, ...] = (), reason: str = "") -> Proof:
+    def _proof(
+        self, *, positives: int = 0, trials: tuple[Trial, ...] = (), reason: str = "", stopped: bool = False
+    ) -> Proof:
         per_frame = self.seconds * 1e3 / self.detected if self.detected else None
         return Proof(
             self.job.source.name, self.accuracy, len(self.job.frames), len(self.frames), positives, self.needed, trials,
-            None, reason, tuple(self.remarks), per_frame, self.spent * 1e3,
+            None, reason, tuple(self.remarks), per_frame, self.spent * 1e3, stopped=stopped,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------------ looking

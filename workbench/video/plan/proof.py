@@ -40,6 +40,8 @@ class Proof:
         What the canary took on all workers, decoding included.
     work_ms : float or None
         What the detector and the tests took in the run.
+    stopped : bool
+        Whether the run was stopped before anything was chosen.
     """
 
     video: str
@@ -55,6 +57,7 @@ class Proof:
     frame_ms: float | None = None
     spent_ms: float = 0.0
     work_ms: float | None = None
+    stopped: bool = False
 
     @property
     def trial(self) -> Trial | None:
@@ -74,6 +77,10 @@ class Proof:
                 f"{self.video}: accuracy {self.accuracy:g} by {used.plan}: {_figures(used)} on {canary}; "
                 f"{100 * used.cost:.0f} % of the exact plan's detection."
             )
+        elif self.stopped:
+            looked = f"{self.looked:,} of {self.frames:,} frames"
+            yield f"{self.video}: stopped in the canary, after {looked}; nothing was chosen."
+            return
         elif self.looked:
             yield f"{self.video}: exact, after {canary}."
         for trial in self.trials:

@@ -30,7 +30,7 @@ def proof_table(proofs: Sequence[Proof]) -> pd.DataFrame:
     """
     rows: list[tuple[object, ...]] = []
     for proof in proofs:
-        exact = proof.trial is None
+        exact = proof.trial is None and not proof.stopped
         rows.append(
             (
                 proof.video, str(Cascade()), proof.looked, proof.positives, 1.0, 1.0, 1.0, 1.0, 1.0,
