@@ -320,7 +320,15 @@ def _jobs(source: Any, detector: Any, labels: Any, options: Options) -> tuple[li
 def _labels(labels: str | Iterable[str] | None) -> list[str] | None:
     if labels is None:
         return None
-    return [labels] if isinstance(labels, str) else [str(label) for label in labels]
+    if isinstance(labels, str):
+        return [labels]
+    try:
+        return [str(label) for label in labels]
+    except TypeError:
+        raise WorkbenchError(
+            f"labels must be a label or a list of labels, got {labels!r}.",
+            'Write labels="car" or labels=["car", "bus"].',
+        ) from None
 
 
 def _table(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from workbench.engine.errors import WorkbenchError, did_you_mean
 from workbench.engine.units import as_seconds, format_clock
 from workbench.video.source_array import ArraySource, from_array
-from workbench.video.source_base import Damage, Source, VideoInfo
+from workbench.video.source_base import Damage, Source, VideoInfo, checked_source
 from workbench.video.source_feed import LIVE
 from workbench.video.source_file import VideoSource
 
@@ -49,7 +49,7 @@ def open_sources(source: Any) -> list[Source]:
         If nothing matches, or the value names something that is not a source.
     """
     if isinstance(source, Source):
-        return [source]
+        return [checked_source(source)]
     as_source = getattr(source, "source", None)
     if callable(as_source):  # a Sample
         made = as_source()

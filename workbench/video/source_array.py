@@ -103,7 +103,13 @@ def from_array(frames: Any, *, fps: float | None = None, times: Any = None, name
     WorkbenchError
         For another shape or type, times that do not grow, or neither `fps` nor `times`.
     """
-    pictures = np.asarray(frames)
+    try:
+        pictures = np.asarray(frames)
+    except ValueError:
+        raise WorkbenchError(
+            "from_array needs pictures of one size.",
+            "Resize them, or cut them to the smallest: frame[:height, :width].",
+        ) from None
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape[1:]:
         raise WorkbenchError(
             f"from_array needs uint8 frames of shape (n, height, width, 3), got {pictures.dtype} {pictures.shape}.",

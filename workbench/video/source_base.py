@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.engine.errors import WorkbenchError
+from workbench.engine.errors import WorkbenchError, one_line
 
-__all__ = ["Damage", "Source", "VideoInfo", "checked_indices", "damage_ranges", "mean_rate", "uneven"]
+__all__ = [
+    "Damage", "Source", "VideoInfo", "checked_indices", "checked_source", "damage_ranges", "mean_rate", "uneven",
+]  # fmt: skip
 
 Image = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -127,7 +129,8 @@ class Source:
         for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > _READ_OVER) + 1) if len(wanted) else ():
             keep = {int(index) for index in run}
             missing = set(keep)
-            for index, _time, image in self.read(int(run[0]), int(run[-1]) + 1):
+            for given in self.read(int(run[0]), int(run[-1]) + 1):
+                index, _time, image = self._checked_frame(given)
                 if index in keep:
                     missing.discard(index)
                     yield index, float(times[index]), self._checked_image(image)
@@ -150,6 +153,15 @@ class Source:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    def _checked_frame(self, given: Any) -> tuple[int, float, Any]:
+        if isinstance(given, tuple) and len(given) == 3 and isinstance(given[0], (int, np.integer)):
+            return given
+        told = f"a tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        raise WorkbenchError(
+            f"{self.name or type(self).__name__}.read() gave {told}, not (frame, time, image).",
+            "Yield the frame's number from 0, its seconds, and a BGR image.",
+        )
+
     def _checked_image(self, image: Any) -> Image:
         info = self.info()
         if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == (info.height, info.width, 3):
@@ -159,6 +171,42 @@ class Source:
             f"{self.name or type(self).__name__}.read() gave {found}, not uint8 ({info.height}, {info.width}, 3).",
             "Yield (frame, time, image) with BGR images of the size that info() tells.",
         )
+
+
+def checked_source(source: Source) -> Source:
+    """Return a source of one's own that has what it takes.
+
+    Raises
+    ------
+    WorkbenchError
+        If it lacks `info` or `read`, or `info` fails or tells something else than a size, a rate and a length.
+    """
+    kind = type(source)
+    if kind.__module__.partition(".")[0] == "workbench":
+        return source
+    for name, told in (("info", "info() -> VideoInfo."), ("read", "read(start, stop) -> (frame, time, image) ...")):
+        if getattr(kind, name) is getattr(Source, name):
+            raise WorkbenchError(f"{kind.__name__} lacks {name}().", f"A source of one's own has {told}")
+    if not source.name:
+        source.name = kind.__name__
+    example = "Return VideoInfo(name, width, height, fps, frames, duration)."
+    try:
+        info = source.info()
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        raise WorkbenchError(f"{kind.__name__}.info() failed ({one_line(error)}).", example) from error
+    if not isinstance(info, VideoInfo):
+        raise WorkbenchError(f"{kind.__name__}.info() gave {type(info).__name__}, not VideoInfo.", example)
+    for name, least in (("width", 1), ("height", 1), ("frames", 0)):
+        value = getattr(info, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise WorkbenchError(
+                f"{kind.__name__}.info() gave {name} {value!r}, not a whole number of at least {least}.", example
+            )
+    if not isinstance(info.fps, (int, float, np.number)) or not np.isfinite(info.fps) or info.fps <= 0:
+        raise WorkbenchError(f"{kind.__name__}.info() gave fps {info.fps!r}, not a number above 0.", example)
+    return source
 
 
 def uneven(times: Floats) -> bool:

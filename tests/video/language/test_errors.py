@@ -12,6 +12,7 @@ import pytest
 from workbench.engine.errors import WorkbenchError
 from workbench.video.language.compile import compile_query
 from workbench.video.language.vocabulary import Line, Region, Scale
+from workbench.video.plan.logical import plan_query
 
 NOTEBOOK: dict[str, Any] = {
     "yard": Region((0, 0), (100, 0), (100, 100)),
@@ -512,6 +513,13 @@ def test_deep_nesting_ends_in_an_answer_or_two_lines(where: str) -> None:
     except WorkbenchError as error:
         message = error.message
     assert message in ("", "The query is nested too deeply.")
+
+
+def test_what_compiles_is_not_too_deep_for_what_follows() -> None:
+    for where in ("not " * 150 + "car.still", " + ".join(["car.id"] * 150) + " > 1"):
+        plan_query(compile_query(car(where)).__compiled__).to_plan()
+    with pytest.raises(WorkbenchError, match="nested too deeply"):
+        compile_query(car("not " * 400 + "car.still"))
 
 
 def test_long_flat_conditions_are_fine() -> None:

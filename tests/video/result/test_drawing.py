@@ -78,4 +78,12 @@ def test_mistakes() -> None:
     assert caught.value.lines() == ["'my yard' is no name of a variable.", 'Write name="yard".']
     with pytest.raises(WorkbenchError, match="region has 1 of 2 ends"):
         _ = wb.video.draw_region(frames(), 0, points=CORNERS[:1]).line
+    with pytest.raises(WorkbenchError, match="region has 2 of 3 corners"):
+        _ = wb.video.draw_region(frames(), 0, points=CORNERS[:2]).region
+    for points in ([1, 2], "abc", 5, [(1, "x")]):
+        with pytest.raises(WorkbenchError) as caught:
+            wb.video.draw_region(frames(), 0, points=points)  # type: ignore[arg-type]
+        assert caught.value.lines() == [
+            f"points are corners in px, got {points!r}.", "Write points=[(360, 367), (773, 267), (1143, 480)].",
+        ]  # fmt: skip
     assert repr(wb.video.draw_region(frames(), 0)) == "<DrawnShape region: 0 corners on 120x80>"

@@ -17,6 +17,7 @@ from workbench.video.models.given import read_mot
 from workbench.video.result.export import to_mot
 from workbench.video.result.result import VideoResult
 from workbench.video.result.timeline import MOST_BARS, Timeline
+from workbench.video.source import probe
 
 CARS = """
 class Cars(Query):
@@ -267,6 +268,23 @@ def test_to_mp4_writes_the_events_one_after_another(result, tmp_path, codec, nam
     assert found == {"h264": "h264", "vp9": "vp9"}[codec] or found.startswith("libvpx")
     counts = result.events["frame_end"] - result.events["frame_start"] + 1
     assert len(pictures) == counts[1] + counts[0]
+
+
+def test_one_event_is_a_choice_of_events_too(result, tmp_path):
+    one, same = (result.to_mp4(tmp_path / f"{kind}.mp4", events=kind) for kind in (0, [0]))
+    assert probe(one).frames == probe(same).frames
+    with pytest.raises(WorkbenchError, match=r"There is no event first\."):
+        result.to_mp4(tmp_path / "x.mp4", events="first")
+
+
+@pytest.mark.parametrize("write", ["to_mp4", "to_mot", "to_coco"])
+def test_what_cannot_be_written_says_where(result, tmp_path, write):
+    path = tmp_path / "nowhere" / "x.file.mp4"
+    with pytest.raises(WorkbenchError) as caught:
+        getattr(result, write)(path)
+    assert caught.value.lines() == [
+        f"{path} cannot be written (No such file or directory).", f"There is no folder {path.parent}; make it first.",
+    ]  # fmt: skip
 
 
 def test_to_mp4_of_nothing_is_an_error(result, nothing, tmp_path):

@@ -1,19 +1,21 @@
-"""How a person's own functions reach the workers."""
+"""How a person's own functions and sources reach the workers."""
 
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError, one_line
 
-__all__ = ["by_value", "own_modules"]
+__all__ = ["by_value", "own_modules", "sendable"]
 
 # cloudpickle's list of modules is global, and two runs may send functions of one module at the same time.
 _lock = threading.Lock()
@@ -57,6 +59,27 @@ def by_value(function: Callable[..., Any] | None) -> Iterator[None]:
                 _held[module.__name__] -= 1
                 if not _held[module.__name__]:
                     cloudpickle.unregister_pickle_by_value(module)
+
+
+def sendable(source: Any) -> None:
+    """Make sure that a source of one's own can travel.
+
+    Raises
+    ------
+    WorkbenchError
+        If it holds something that no other process can have: a lock, an open file or connection.
+    """
+    import cloudpickle
+
+    if type(source).__module__.partition(".")[0] == "workbench":
+        return
+    try:
+        cloudpickle.dumps(source)
+    except Exception as error:
+        raise WorkbenchError(
+            f"{type(source).__name__} cannot be sent to the workers ({one_line(error)}).",
+            "Open files and connections inside read(), or leave them out in __getstate__().",
+        ) from error
 
 
 def own_modules(function: Any) -> list[ModuleType]:
@@ -109,3 +132,16 @@ def _filled(cell: Any) -> bool:
     except ValueError:  # a name that is bound only later
         return False
     return True
+
+
+def _named_property(function: Callable[[Any], Any], name: str | None) -> cached_property[Any]:
+    made = cached_property(function)
+    if name is not None:
+        made.__set_name__(object, name)
+    return made
+
+
+if sys.version_info < (3, 12):
+    # Before 3.12 it holds a lock, so that no class of a notebook that has one could travel; its name is told only to
+    # what stands in the body of a class.
+    copyreg.pickle(cached_property, lambda known: (_named_property, (known.func, known.attrname)))

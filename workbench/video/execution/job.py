@@ -231,7 +231,9 @@ class VideoJob:
         if self._lost_chunks:
             raise WorkbenchError(
                 f"No part of {self.source.name} could be searched: {self._lost_chunks[0][1]}.",
-                f"Each worker must find the video and be able to run {self.spec.name}.",
+                f"Each worker must find the video and be able to run {self.spec.name}."
+                if type(self.source).__module__.partition(".")[0] == "workbench"
+                else f"read() of {type(self.source).__name__} runs on the workers; try wb.video.read_frame(source, 0).",
             )
 
     # ------------------------------------------------------------------------------------------------------ private

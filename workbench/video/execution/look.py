@@ -15,7 +15,7 @@ from workbench.engine import tasks
 from workbench.engine.errors import one_line
 from workbench.engine.run import Run
 from workbench.video.execution.cache import Detections
-from workbench.video.execution.functions import by_value
+from workbench.video.execution.functions import by_value, sendable
 from workbench.video.execution.wave import as_detections
 from workbench.video.models.base import DetectorSpec, Floats, Image
 from workbench.video.models.proxies import Proxy
@@ -105,6 +105,7 @@ def looks(
             }
             yield LookTask(source, part, asked, tuple(proxies), threads)
 
+    sendable(source)
     with contextlib.ExitStack() as sent:
         own = [function for spec in detectors.values() for function in spec.functions]
         for function in (*own, *(proxy.function for proxy in proxies)):

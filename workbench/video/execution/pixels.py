@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from workbench.engine import tasks
 from workbench.engine.errors import one_line
 from workbench.engine.run import Run
-from workbench.video.execution.functions import by_value
+from workbench.video.execution.functions import by_value, sendable
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.values import Entry, ValueCache, call_keys, values_key
 from workbench.video.language.tree import UserProperty
@@ -128,6 +128,7 @@ class PixelWave:
             self.on_stage(f"property {prop.name}")
         groups = _groups(self.tracks, calls, missing, prop.batch or 1)
         items = [_task(self.source, self.tracks, calls, arguments, group) for group in groups]
+        sendable(self.source)
         with by_value(prop.function if isinstance(prop, UserProperty) else None):
             for outcome in tasks.stream(_worker(prop), items, run=self.run):
                 group = groups[outcome.index]

@@ -15,7 +15,7 @@ from workbench.engine.errors import one_line
 from workbench.engine.run import Run
 from workbench.video.execution.cache import DetectionCache, Detections, no_detections
 from workbench.video.execution.chunks import Chunk
-from workbench.video.execution.functions import by_value
+from workbench.video.execution.functions import by_value, sendable
 from workbench.video.execution.timing import TimedSource
 from workbench.video.models.base import DetectorSpec
 from workbench.video.source import Source
@@ -121,6 +121,7 @@ def detections(
                 yield DetectTask(source, spec, left, threads)
 
     def arrivals() -> Iterator[tasks.Outcome[Any]]:
+        sendable(source)
         with contextlib.ExitStack() as sent:
             for function in spec.functions:
                 sent.enter_context(by_value(function))

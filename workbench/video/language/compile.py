@@ -20,6 +20,8 @@ from workbench.video.language.source import Origin
 from workbench.video.language.types import object_type
 from workbench.video.language.vocabulary import ObjectMeta, Prop, QueryMeta
 
+#: levels of a condition: planning and evaluation take a few calls for each, of the thousand that Python allows
+_DEEPEST = 200
 _WORD = re.compile(r"\w+")
 _NO_QUERY = ("The cell has no query.", "Add class Name(Query): with a where line.")
 
@@ -50,18 +52,27 @@ def compile_query(query: Any, namespace: Mapping[str, Any] | None = None, *, vid
     names = {} if namespace is None else namespace
     try:
         if isinstance(query, str):
-            return _Text(query, names, video or "The video").query()
+            return _shallow(_Text(query, names, video or "The video").query())
         if isinstance(query, QueryMeta):
             # a class is compiled anew each time: what its properties read may have been edited meanwhile
             if "__exports__" not in vars(query) and getattr(vars(query).get("__origin__"), "cell", None) is None:
                 query.__compiled__ = compile_class(query, names, video or "The video")
-            return query
+            return _shallow(query)
     except RecursionError as error:
         raise too_deep() from error
     raise WorkbenchError(
         f"A query is the text of a cell or a class, got {type(query).__name__}.",
         "Write class Name(Query): with a where line.",
     )
+
+
+def _shallow(query: QueryMeta) -> QueryMeta:
+    level, depth = [query.__compiled__.where], 0
+    while level:
+        level, depth = [child for node in level for child in node.children()], depth + 1
+        if depth > _DEEPEST:
+            raise too_deep()
+    return query
 
 
 # ------------------------------------------------------------------------------------------------------ text of a cell

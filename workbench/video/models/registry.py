@@ -74,6 +74,8 @@ def register_detector(
     WorkbenchError
         For a file that cannot be run or has another layout or number of classes, and for unknown options.
     """
+    if not isinstance(name, str) or not name:
+        raise WorkbenchError(f"A detector's name is text, got {name!r}.", 'Write register_detector("forklifts", ...).')
     if name in builtin_names():
         raise WorkbenchError(f"'{name}' is a built-in detector.", "Register yours under another name.")
     names = _label_list(labels)
@@ -82,6 +84,11 @@ def register_detector(
         name=name, labels=names, version="", build=load_callable, size=size, threshold=float(threshold),
         tracking=_tracking(tracking), batch=batch,
     )  # fmt: skip
+    if not callable(model) and not isinstance(model, (str, os.PathLike)):
+        raise WorkbenchError(
+            f"A detector is the path of an ONNX file or a callable, got {type(model).__name__}.",
+            "Write a function f(images) that returns a DataFrame of boxes for each.",
+        )
     if callable(model):
         spec = replace(spec, labels=tuple(dict.fromkeys(filter(None, names))))  # it gives labels, not indices
         told, notes = callable_version(model, version)

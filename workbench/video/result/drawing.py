@@ -34,13 +34,15 @@ class DrawnShape:
     """
 
     def __init__(self, name: str, image: NDArray[np.uint8], points: Sequence[tuple[float, float]]) -> None:
-        self.name, self.points = name, [(float(x), float(y)) for x, y in points]
+        self.name, self.points = name, list(points)
         self._image = image
         self._picture: bytes | None = None
 
     @property
     def region(self) -> Region:
         """The region that was drawn."""
+        if len(self.points) < 3:
+            raise WorkbenchError(f"{self.name} has {len(self.points)} of 3 corners.", "Set more on the picture.")
         return Region(*self.points)
 
     @property
@@ -138,4 +140,10 @@ def draw_region(
 
     if not isinstance(name, str) or not name.isidentifier():
         raise WorkbenchError(f"{name!r} is no name of a variable.", 'Write name="yard".')
-    return DrawnShape(name, read_frame(source, at), points)
+    try:
+        corners = [(float(x), float(y)) for x, y in points]
+    except (TypeError, ValueError):
+        raise WorkbenchError(
+            f"points are corners in px, got {points!r}.", "Write points=[(360, 367), (773, 267), (1143, 480)]."
+        ) from None
+    return DrawnShape(name, read_frame(source, at), corners)

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["to_coco", "to_mot"]
+from workbench.engine.errors import WorkbenchError
+
+__all__ = ["to_coco", "to_mot", "writing"]
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in two lines why a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        there = path.parent.is_dir()
+        raise WorkbenchError(
+            f"{path} cannot be written ({error.strerror or error}).",
+            "Choose another place, or make room." if there else f"There is no folder {path.parent}; make it first.",
+        ) from error
 
 
 def distinct_rows(frames: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +110,8 @@ def to_mot(frames: pd.DataFrame, videos: list[str], path: str | os.PathLike[str]
     if len(videos) <= 1:
         _write(target, _mot_text(rows))
         return target
-    target.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
     used: set[str] = set()
     for video in videos:
         stem = name = Path(video).stem or "video"
@@ -117,8 +134,9 @@ def _mot_text(rows: pd.DataFrame) -> str:
 def _write(path: Path, text: str) -> None:
     # A temporary name, then a rename: no half file where another tool looks for a whole one.
     partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from workbench.engine.units import as_seconds, format_clock
 from workbench.video.language.nouns import counted
 from workbench.video.language.tree import CompiledQuery
 from workbench.video.result.clip import Clip, Stretch, cut, title_of, write_stretches
-from workbench.video.result.export import to_coco, to_mot
+from workbench.video.result.export import to_coco, to_mot, writing
 from workbench.video.result.facts import PartialFlag, VideoFacts
 from workbench.video.result.proof import accuracy_word, proof_lines, proof_table
 from workbench.video.result.stretches import best_picture, first_hit, stretch_of
@@ -323,7 +323,7 @@ class VideoResult(Result):
         self,
         path: str | os.PathLike[str],
         *,
-        events: Sequence[int] | None = None,
+        events: int | Sequence[int] | None = None,
         pad: str = "0.5s",
         boxes: bool = True,
         codec: str = "h264",
@@ -333,7 +333,7 @@ class VideoResult(Result):
         Parameters
         ----------
         path : path
-        events : sequence of int, optional
+        events : int or sequence of int, optional
             Numbers of events, in the order wanted; all by default.
         pad : str
             Time before and after each.
@@ -343,13 +343,14 @@ class VideoResult(Result):
             `h264`, `vp9` or `av1`.
         """
         seconds = as_seconds(pad, "pad", clock=False)
-        numbers = list(self.events["event"]) if events is None else [int(number) for number in events]
+        numbers = list(self.events["event"]) if events is None else list(np.atleast_1d(events))
         if not numbers:
             raise WorkbenchError("There is no event to write.", "Check len(result), or pass events=[...].")
         stretches = [self._stretch(self._event(number), seconds, boxes) for number in numbers]
         info = stretches[0].source.info()
         size = max(2, info.width // 2 * 2), max(2, info.height // 2 * 2)
-        return write_stretches(Path(path), stretches, width=size[0], height=size[1], codec=codec)
+        with writing(Path(path)):
+            return write_stretches(Path(path), stretches, width=size[0], height=size[1], codec=codec)
 
     def to_coco(self, path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Return (and write) the rows of `.frames` as COCO annotations."""
