@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -10,11 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-
-
-def test_binder_builds_the_environment_of_the_project() -> None:
-    assert (ROOT / "binder/environment.yml").read_text() == (ROOT / "environment.yml").read_text()
-    assert os.access(ROOT / "binder/postBuild", os.X_OK)
 
 
 def test_every_dependency_is_pinned() -> None:
