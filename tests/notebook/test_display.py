@@ -243,6 +243,9 @@ def test_n17_large_states_stay_out_of_the_notebook() -> None:
     bars = [{"lane": "0", "start": 0, "end": 1, "kind": "event", "label": "x" * 2000}] * 2000
     bundle: Any = mimebundle(Blocks({"kind": "timeline", "state": {**TIMELINE, "bars": bars}}))
     assert VIEW_MIME not in bundle and "<svg" in bundle["text/html"]
+    note = "are more than a notebook should hold (2 MiB). All of it is in the result's tables."
+    assert note in bundle["text/plain"] and display.escape(note) in bundle["text/html"], "what, and the way out"
+    assert len(bundle["text/html"]) < 8 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -297,7 +297,11 @@ class Page:
     def _slot(self, module: str, state: dict[str, Any], static: str) -> str:
         """Return the static form in an element that the module may take over."""
         clean = plain(state)
-        if len(json.dumps(clean)) >= _VIEW_BYTES:
+        if (size := len(json.dumps(clean))) >= _VIEW_BYTES:
+            self._say(
+                f"Drawn, but not interactive: its data ({format_bytes(size)}) are more than a notebook should hold "
+                f"({format_bytes(_VIEW_BYTES)}). All of it is in the result's tables."
+            )
             return f"<div>{static}</div>"
         name = f"v{len(self.views)}"
         self.views.append({"module": module, "id": name, "state": clean})
