@@ -118,10 +118,13 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         "rows": [{"name": "a", "found": True, "required": True, "detail": "1"},
                  {"name": "b", "found": False, "required": False, "detail": "no b"}],
     }  # fmt: skip
+    assert cli.main(["doctor"]) == 0
+    assert capsys.readouterr().out.endswith("\nNothing that is required is missing.\n")
     rows.append(doctor.Row("c", False, True, "missing.\npip install c"))
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr()
     assert "NO" in told.out
+    assert told.out.endswith("\n1 required part is missing.\n")
     assert told.err == "c: missing.\npip install c\n"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from workbench import doctor
+from workbench.engine import fetch
 
 
 def row(name: str) -> doctor.Row:
@@ -21,8 +22,8 @@ def test_required_rows_come_first_in_their_order() -> None:
     required = [row.required for row in rows]
     assert required == sorted(required, reverse=True)
     names = [row.name for row in rows]
-    wanted = ["Python", "workbench", "numpy", "JupyterLab extension", "store", "free disk", "mirror", "torch", "GPU",
-              "triton", "Node.js", "Chromium", "scheduler"]  # fmt: skip
+    wanted = ["Python", "workbench", "numpy", "JupyterLab extension", "store", "free disk", "mirror", "detector", "torch",
+              "GPU", "triton", "Node.js", "Chromium", "scheduler"]  # fmt: skip
     assert [name for name in names if name in wanted] == wanted
 
 
@@ -48,6 +49,16 @@ def test_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not row("mirror").found
     monkeypatch.setenv("WORKBENCH_MIRROR", "https://user:secret@example.org/data?token=1")
     assert row("mirror").detail == "https://example.org/data"
+
+
+def test_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORKBENCH_MIRROR", raising=False)
+    assert not row("detector").found
+    assert row("detector").detail.endswith("workbench fetch yolox-nano")
+    (tmp_path / fetch.asset("yolox-nano").path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / fetch.asset("yolox-nano").path).write_bytes(b"")
+    monkeypatch.setenv("WORKBENCH_MIRROR", str(tmp_path))
+    assert row("detector") == doctor.Row("detector", True, False, "yolox-nano")
 
 
 def test_scheduler_is_shown_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,9 +234,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print("Required" if required else "\nOptional")
         print(_table([[row.name, "yes" if row.found else "NO" if required else "no", row.detail]
                       for row in found if row.required is required]))  # fmt: skip
-    for row in found:
-        if row.required and not row.found:
-            print(f"{row.name}: {row.detail}", file=sys.stderr)
+    missing = [row for row in found if row.required and not row.found]
+    counted = "1 required part is" if len(missing) == 1 else f"{len(missing)} required parts are"
+    print(f"\n{counted} missing." if missing else "\nNothing that is required is missing.")
+    for row in missing:
+        print(f"{row.name}: {row.detail}", file=sys.stderr)
     return 0 if good else 1
 
 

@@ -144,6 +144,7 @@ def _mirror() -> Row:
 
 
 def _optional() -> Iterator[Row]:
+    yield _detector()
     yield _package("torch", 'pip install "workbench[train]"')
     yield _gpu()
     yield _package("triton", "comes with torch for CUDA")
@@ -156,6 +157,15 @@ def _optional() -> Iterator[Row]:
     scheduler = os.environ.get("WORKBENCH_SCHEDULER", "").strip()
     local = "not set; local processes start on first use"
     yield Row("scheduler", bool(scheduler), False, without_credentials(scheduler) if scheduler else local)
+
+
+def _detector() -> Row:
+    from workbench.engine.fetch import available
+
+    name = "yolox-nano"
+    if available(name):
+        return Row("detector", True, False, name)
+    return Row("detector", False, False, f"without weights only what moves is found: workbench fetch {name}")
 
 
 def _package(name: str, hint: str) -> Row:
