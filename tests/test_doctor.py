@@ -22,8 +22,8 @@ def test_required_rows_come_first_in_their_order() -> None:
     required = [row.required for row in rows]
     assert required == sorted(required, reverse=True)
     names = [row.name for row in rows]
-    wanted = ["Python", "workbench", "numpy", "JupyterLab extension", "store", "free disk", "mirror", "detector", "torch",
-              "GPU", "triton", "Node.js", "Chromium", "scheduler"]  # fmt: skip
+    wanted = ["Python", "workbench", "numpy", "JupyterLab extension", "store", "free disk", "mirror", "detector",
+              "torch", "GPU", "triton", "Node.js", "Chromium", "scheduler"]  # fmt: skip
     assert [name for name in names if name in wanted] == wanted
 
 
