@@ -60,6 +60,17 @@ def test_a_saved_notebook_shows_a_still_with_the_corners() -> None:
     assert drawn.code in render.plain_bundle(drawn)["text/html"]
 
 
+def test_where_nobody_draws_it_the_frame_is_shown_and_how_to_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "_hook", None)
+    drawn = wb.video.draw_region(frames(), 2, name="yard", points=CORNERS)
+    page = drawn._repr_mimebundle_()["text/html"]
+    assert page.count("data:image/jpeg;base64,") == 1
+    assert f"<pre>{drawn.code}</pre>" in page
+    assert "run <code>%load_ext workbench</code>" in page
+    monkeypatch.setattr(render, "_hook", mimebundle)
+    assert "%load_ext" not in drawn._repr_mimebundle_()["text/html"]
+
+
 def test_python_follows_the_widget() -> None:
     pytest.importorskip("anywidget")
     drawn = wb.video.draw_region(frames(), 0)

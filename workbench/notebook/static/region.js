@@ -2,7 +2,8 @@
 // An anywidget module: no imports, cleans up after itself. Corners are px of the source.
 
 const STYLE = `
-.wb-region { font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, inherit); }
+.wb-region { font: 13px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, inherit);
+  padding: 3px; } /* room for the ring of what has the focus, which an output cuts off */
 .wb-region svg { display: block; width: 100%; height: auto; touch-action: none; cursor: crosshair; user-select: none; }
 .wb-region svg:focus { outline: none; }
 .wb-region svg:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 1px; }
@@ -13,7 +14,7 @@ const STYLE = `
 .wb-region-line { stroke: #fff; stroke-width: 2; }
 .wb-region-corner { fill: #fff; stroke: #000; stroke-width: 1.5; vector-effect: non-scaling-stroke; cursor: move; }
 .wb-region-corner[data-chosen] { fill: #ffd54f; stroke-width: 3; }
-.wb-region svg:not(:focus) .wb-region-cross { display: none; }
+.wb-region svg:not(:focus) .wb-region-cross, .wb-region svg:not([data-keys]) .wb-region-cross { display: none; }
 .wb-region-bar { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; margin-top: 6px; }
 .wb-region-bar input { width: 10em; }
 .wb-region-bar input, .wb-region-bar button { font: inherit; color: inherit; border-radius: 3px; padding: 2px 8px;
@@ -26,6 +27,7 @@ const STYLE = `
 `;
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
+const MOUSE = 'Click to set corners, drag one to move it: two are a line, more a region';
 const KEYS = 'Arrows move the cross, with Shift by one pixel; Enter sets a corner; [ and ] choose one; Delete removes it';
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -70,7 +72,7 @@ function render({ model, el }) {
   svg.style.maxWidth = `${Math.min(width, 960)}px`;
   svg.setAttribute('tabindex', '0');
   svg.setAttribute('role', 'application');
-  svg.setAttribute('aria-label', `Draw ${model.get('name')} on the frame. ${KEYS}.`);
+  svg.setAttribute('aria-label', `Draw ${model.get('name')} on the frame. ${MOUSE}. ${KEYS}.`);
   const picture = shape('image', '', svg);
   picture.setAttribute('width', String(width));
   picture.setAttribute('height', String(height));
@@ -108,7 +110,9 @@ function render({ model, el }) {
     });
     const [x, y] = cursor;
     const reach = 12 * unit;
-    arms.forEach(arm => arm.setAttribute('d', `M${x - reach} ${y}H${x + reach}M${x} ${y - reach}V${y + reach}`));
+    // a corner that is chosen shows where it is: the cross would hide it
+    const arrow = chosen === null ? `M${x - reach} ${y}H${x + reach}M${x} ${y - reach}V${y + reach}` : '';
+    arms.forEach(arm => arm.setAttribute('d', arrow));
     code.textContent = codeOf(model.get('name'), all);
     [undo, clear].forEach(button => { button.disabled = all.length === 0; });
     copy.disabled = all.length < 2;
@@ -161,6 +165,7 @@ function render({ model, el }) {
 
   function pressed(event) {
     const count = points().length;
+    svg.toggleAttribute('data-keys', true);
     if (event.ctrlKey || event.metaKey || event.altKey) {
       return;
     }
@@ -192,6 +197,7 @@ function render({ model, el }) {
     if (event.button !== 0) {
       return;
     }
+    svg.toggleAttribute('data-keys', false); // who points needs no cross
     const index = [...corners.children].indexOf(event.target);
     if (index >= 0) {
       choose(index);
@@ -212,7 +218,8 @@ function render({ model, el }) {
   function up() {
     if (drag) {
       drag = false;
-      choose(null);
+      chosen = null;
+      drawAll(); // what was said of the corner stays
     }
   }
 
@@ -237,19 +244,23 @@ function render({ model, el }) {
     }
   }
 
+  const focused = () => {
+    svg.toggleAttribute('data-keys', svg.matches(':focus-visible'));
+    drawAll();
+  };
   const emptied = () => {
     chosen = null;
     change([], 'Cleared.');
   };
   const listeners = [
     [svg, 'keydown', pressed], [svg, 'pointerdown', down], [svg, 'pointermove', move], [svg, 'pointerup', up],
-    [svg, 'pointercancel', up], [svg, 'focus', drawAll], [field, 'input', renamed], [copy, 'click', copied],
+    [svg, 'pointercancel', up], [svg, 'focus', focused], [field, 'input', renamed], [copy, 'click', copied],
     [clear, 'click', emptied], [undo, 'click', () => remove(points().length - 1)]
   ];
   listeners.forEach(([on, name, listener]) => on.addEventListener(name, listener));
   model.on('change:points', drawAll);
   drawAll();
-  status.textContent = `${KEYS}.`;
+  status.textContent = `${MOUSE}. ${KEYS}.`;
   return () => {
     listeners.forEach(([on, name, listener]) => on.removeEventListener(name, listener));
     model.off('change:points', drawAll);

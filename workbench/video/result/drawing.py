@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +19,7 @@ __all__ = ["DrawnShape", "draw_region"]
 
 #: the still picture that is kept in a notebook: at most this wide, px
 _WIDTH, _QUALITY = 960, 80
+_HOW = "To draw on it, run <code>%load_ext workbench</code>, then this cell again."
 
 
 class DrawnShape:
@@ -94,7 +97,15 @@ class DrawnShape:
         return {"blocks": [{"kind": "region", "state": self.state()}]}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return render.mimebundle(self, include, exclude)
+        bundle = render.mimebundle(self, include, exclude)
+        if "text/html" in bundle and bundle["text/html"] == render.plain_bundle(self)["text/html"]:
+            # Nobody draws it: the frame, and what lets one draw on it.
+            picture = base64.b64encode(self.picture()).decode()
+            bundle["text/html"] = (
+                f'<div class="wb-result"><img alt="The frame" src="data:image/jpeg;base64,{picture}">'
+                f"<pre>{html.escape(self.code)}</pre><p>{_HOW}</p></div>"
+            )
+        return bundle
 
     def __repr__(self) -> str:
         height, width = self._image.shape[:2]
