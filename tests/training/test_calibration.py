@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import workbench as wb
 from tests.training.plans import plan_of
@@ -18,7 +19,7 @@ from workbench.training.programs import program
 from workbench.training.simulate.interpreter import Durations, interpret
 from workbench.training.simulate.workload import PlanWork
 
-TOGETHER = Together(((1, 1.0), (2, 1.25)), ((1, 1.0), (2, 1.5)), 3e-9, 1e-3)
+TOGETHER = Together(((1, 1.0), (2, 1.25)), ((1, 1.0), (2, 1.5)), 3e-9, 1e-3, 4e-4)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_what_was_measured_is_kept_for_a_day(monkeypatch: pytest.MonkeyPatch) ->
     two = ["tcp://h1:1", "tcp://h2:1"]
     first, second = (calibrated(Pace(1.0), None, two, 1e9) for _ in range(2))
     # two machines exchange what a reduce has at 1e9 bytes/s, which took 2e-9 s of the 3e-9 s for a byte
-    assert first == second and (first.update, first.message) == (1.0, 1e-3)
+    assert first == second and (first.update, first.message, first.post) == (1.0, 1e-3, 4e-4)
     assert first.collective == pytest.approx(1e-9) and first.compute == TOGETHER.compute
     calibrated(Pace(), None, two, 2e9)
     calibrated(Pace(), None, [f"tcp://h:{port}" for port in range(20)], 1e9)
@@ -64,7 +65,7 @@ def test_a_session_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
             break
     assert [number for number, _ in found.compute] == [number for number, _ in found.memory] == [1, 2]
     assert found.compute[0][1] == 1.0 and all(times >= 1.0 for _, times in (*found.compute, *found.memory))
-    assert found.message > 0 and found.collective >= 0
+    assert found.message >= found.post > 0 and found.collective >= 0
 
 
 def _work(*counts: int) -> dict[int, list[Op]]:
@@ -155,6 +156,31 @@ def test_what_a_step_takes_beside_computing(profile: Profile) -> None:
     parallel = PlanWork(plan, "ddp", 2, None).durations(1)
     assert parallel.reduce(0, 2) == pytest.approx(sum(held) * (2e-8 + 16e-8), rel=1e-3)
     assert flushing.lag["send_act"][0] == pytest.approx(0.5 + plan.stages[0].output_bytes / 1e12)
+
+
+@pytest.mark.parametrize(("schedule", "count"), [("1f1b", 4), ("pipedream", 1)])
+def test_who_sends_does_nothing_else_meanwhile(profile: Profile, schedule: str, count: int) -> None:
+    def made(pace: Pace) -> PlanWork:
+        return PlanWork(partition(profile, Cluster([2], [1e12]).paced(pace), straight=True), schedule, count, None)
+
+    took = 5e-3  # of the 60 ms that a stage computes
+    plain, later, busy = made(Pace()), made(Pace(message=took)), made(Pace(message=took, post=took))
+    found, before = busy.durations(1), plain.durations(1)
+    assert found.busy["forward"][0] == pytest.approx(before.busy["forward"][0] + took)
+    assert found.busy["backward"][1] == pytest.approx(before.busy["backward"][1] + took)
+    assert found.busy["forward"][1] == pytest.approx(before.busy["forward"][1])  # nobody is after it
+    assert later.durations(1).lag["send_act"][0] == pytest.approx(took) and not found.lag
+    seconds = [work.unit((frozenset(),)).seconds for work in (plain, later, busy)]
+    # each microbatch takes so much more of either stage, where a pipe that is full would hide a message on its way
+    assert seconds[2] >= seconds[0] + 0.9 * count * took and seconds[2] >= seconds[1]
+
+
+def test_a_net_leaves_nothing_behind() -> None:
+    work = calibration._net()
+    state = torch.random.get_rng_state()
+    work()
+    work()
+    assert torch.equal(state, torch.random.get_rng_state())
 
 
 @pytest.mark.parametrize(("ranks", "times"), [(1, 1.0), (2, 1.2), (3, 1.6), (4, 2.0), (6, 2.8)])

@@ -200,7 +200,8 @@ def test_what_no_survivor_has_comes_from_the_checkpoint(monkeypatch: pytest.Monk
     found = kinds(ran.run)
     assert found[:4] == ["lost", "failover", "join", "reconfigure"] and "restore" in found
     row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
-    assert row.step % 4 == 0 and row.step > 0
+    # the first checkpoint is of any step, where the ranks were too far to write an earlier one
+    assert row.step in [int(step) for step in ran.run.incidents[ran.run.incidents.kind == "checkpoint"].step]
     assert row.lost_steps == ran.run.incidents[ran.run.incidents.kind == "reconfigure"].step.max() - row.step
 
 

@@ -21,11 +21,11 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "store", lambda: kept)
 
 
-def test_a_pace_is_that_of_the_shortest_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter([0.0, 5.0, 5.0, 8.0, 8.0, 12.0, 12.0, 16.0, 16.0, 20.0])
+def test_a_pace_is_that_of_the_run_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 5.0, 5.0, 8.0, 8.0, 12.0, 12.0, 19.0, 19.0, 20.0])
     monkeypatch.setattr(pace, "time", SimpleNamespace(perf_counter=lambda: next(moments)))
     calls: list[int] = []
-    assert pace._shortest(lambda: calls.append(1)) == 3.0
+    assert pace._middle(lambda: calls.append(1)) == 4.0
     assert len(calls) == pace.REPEATS + 1  # the first is not counted
 
 

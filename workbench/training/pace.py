@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 __all__ = ["Pace", "pace", "work_on"]
 
 #: changes when something else is measured
-VERSION = 2
+VERSION = 3
 
 #: bytes of parameters that are updated to measure it: more than caches hold, as nets are whose updates take long
 AMOUNT = 32 * 2**20
@@ -44,7 +45,9 @@ class Pace:
     one_way : float
         Share of a link's bytes per second that one message has for itself: what a link carries counts both directions.
     compute, memory : tuple of (int, float)
-        (machines at work, times as long as for one), of what stays in caches and of what does not.
+        (machines at work, times as long as for one), of a net's forwards and backwards, and of what no cache holds.
+    post : float
+        Seconds of a message in which its sender does nothing else; they are a part of `message`.
     """
 
     update: float = 0.0
@@ -56,6 +59,7 @@ class Pace:
     one_way: float = 1.0
     compute: tuple[tuple[int, float], ...] = ()
     memory: tuple[tuple[int, float], ...] = ()
+    post: float = 0.0
 
 
 def pace() -> Pace:
@@ -121,19 +125,19 @@ def _measured() -> Pace:
     count = AMOUNT // 4
     with kept_blocks():  # as training has it
         work = work_on(count)
-        return _paced({name: _shortest(work[name]) / AMOUNT for name in _ALONE})
+        return _paced({name: _middle(work[name]) / AMOUNT for name in _ALONE})
 
 
 def _paced(taken: Mapping[str, float]) -> Pace:
     return Pace(taken["update"], taken["reduce"], taken["kept"], taken["add"])
 
 
-def _shortest(task: Callable[[], None]) -> float:
-    """Return the seconds of the shortest of some runs: what else runs here only ever adds to them."""
+def _middle(task: Callable[[], None]) -> float:
+    """Return the median seconds of some runs, as a profile has it: what disturbs them disturbs training too."""
     task()  # has its memory from here on
     found = []
     for _ in range(REPEATS):
         begin = time.perf_counter()
         task()
         found.append(time.perf_counter() - begin)
-    return min(found)
+    return statistics.median(found)

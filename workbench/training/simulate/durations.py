@@ -49,6 +49,11 @@ def durations_of(
         own = max(1.0, microbatches / len(members))
         backward[stage] += pace.add * weights[stage] * (1 - 1 / own)
 
+    # who sends does nothing else meanwhile
+    for stage in range(count - 1):
+        forward[stage] += pace.post
+        backward[stage + 1] += pace.post
+
     def rate(stage: int) -> float:
         """Bytes per second between a stage and the one before it."""
         return bandwidth[levels[stage - 1]] if stage else bandwidth[-1]
@@ -93,10 +98,12 @@ def durations_of(
 
 def _lag(pace: Pace, transfer: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
     """Return by how much a message is later than its share of the channel: the other direction's share, and its own."""
-    if pace.one_way == 1.0 and not pace.message:
+    # what its sender spends on it is over before it has the channel
+    message = max(pace.message - pace.post, 0.0)
+    if pace.one_way == 1.0 and not message:
         return {}
     return {
-        kind: {stage: seconds * (1 / pace.one_way - 1) + pace.message for stage, seconds in sizes.items()}
+        kind: {stage: seconds * (1 / pace.one_way - 1) + message for stage, seconds in sizes.items()}
         for kind, sizes in transfer.items()
     }
 
