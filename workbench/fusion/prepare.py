@@ -125,7 +125,7 @@ class _Preparing:
     def costed(self, step: Any, inside: list[Expr], group: Group) -> Any:
         """Give a step what it costs, and its other form if it has one."""
         model = device_model()
-        step.work.append((group.space, work(inside, model)))
+        step.work.append((group.space, work(inside, model, group.space)))
         step.pattern = group.pattern
         step.branch = branch_of(step.lowered.program, model)
         return step

@@ -10,6 +10,8 @@ import pytest
 
 from tests.fusion.cpu.programs import Maker
 from workbench.fusion import cpu, interpret
+from workbench.fusion.cpu import machine
+from workbench.fusion.cpu.emit import emit
 from workbench.fusion.loop import Program
 
 LENGTHS = [1, 7, 8, 9, 31, 32, 33, 255, 8191, 8193, 16_384, 65_535, 65_537, 200_001]
@@ -444,6 +446,34 @@ def test_a_branch_is_taken_for_those_who_ask() -> None:
     maker.loop([], end)
     for length in (3, 100, 70_000):
         run_all(maker.program(), {"a": numbers("float64", length)}, {"n": length}, rtol=1e-12)
+
+
+def test_what_is_the_same_for_all_points_is_computed_before_their_loop() -> None:
+    """A power of a single value, as in Adam's correction; a value of the row; one that a row decides on."""
+    maker = Maker()
+    n, m = maker.size("n"), maker.size("m")
+    maker.buffer("s", "float64", ())
+    maker.buffer("w", "float64", (n,))
+    maker.buffer("a", "float64", (n, m))
+    maker.buffer("o", "float64", (n, m), "out")
+    maker.buffer("t", "float64", (), "out")
+    body, end = maker.body(), maker.body()
+    made = body.builder("merge", ops=("+",), dtypes=("float64",))
+    value = body.load("a", "i", "j")
+    once = body.add("power", (body.const(0.9, "float64"), body.load("s")))
+    row = body.add("exp", (body.load("w", "i"),))
+    x = body.add("multiply", (body.add("multiply", (value, once)), row))
+    body.store("o", ("i", "j"), x)
+    body.merge(made, [x])
+    maker.loop([("i", n), ("j", m)], body)
+    end.store("t", (), end.add("result", builder=made))
+    maker.loop([], end)
+    program = maker.program()
+    for rows, length in ((1, 1), (3, 70), (5, 9000)):
+        buffers = {"s": np.array(3.0), "w": numbers("float64", rows), "a": numbers("float64", rows * length)}
+        run_all(program, {**buffers, "a": buffers["a"].reshape(rows, length)}, {"n": rows, "m": length}, rtol=1e-11)
+    text = emit(program, machine.host())[0].partition("define void @loop0")[2]
+    assert text.index("@vm.power") < text.index("@vm.exp") < text.index("@llvm.prefetch")
 
 
 def test_results_are_used_by_later_loops() -> None:

@@ -187,6 +187,18 @@ ERF = {
     ),
 }
 
+#: log(erfc(x)) for 1 <= x <= 4, beyond which erf is 1 in single precision; this one is fitted, by Lawson's weighted
+#: least squares, the weight of an error being erfc(x): in erf it is 1e-9 at most
+LOG_TAIL = (
+    -0.00035370892146602273,
+    -1.1270400285720825,
+    -0.6382256150245667,
+    -0.10303743183612823,
+    0.021805351600050926,
+    -0.0029396156314760447,
+    0.0001855748996604234,
+)
+
 #: (1 + 2 x) exp(x^2) erfc(x) in t = (x - c) / (x + c), x >= 0; c is TAIL_CENTRE
 TAIL = {
     "f64": (

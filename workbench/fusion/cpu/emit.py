@@ -18,11 +18,14 @@ from workbench.fusion.cpu.ir import BITS, Code, Value, llvm_type
 from workbench.fusion.cpu.layout import LANES, Layout, LoopPlan, Row, plan_loops
 from workbench.fusion.cpu.machine import Host
 from workbench.fusion.cpu.module import Module
-from workbench.fusion.cpu.tables import COPIES, Append, Table
+from workbench.fusion.cpu.tables import COPIES, PLACED, Append, Table
 from workbench.fusion.cpu.walk import Walk
 from workbench.fusion.loop import Builder, For, If, Instr, Merge, Program, Statement, Store, statements
 
 __all__ = ["Emitter", "emit"]
+
+#: what a function of vmath counts as, beside an addition
+_DEAR = 16
 
 _HEAD = "define void @{name}(ptr %t, ptr %p, ptr %s, i64 %lo, i64 %hi, i64 %from, i64 %to) nounwind {{"
 
@@ -79,6 +82,7 @@ class Emitter(Walk):
         self.instrs: dict[int, Instr] = {}
         self.scalars: dict[str, Value] = {}  # dimension -> its value, or of the vector's dimension that of lane 0
         self.sizes: dict[str, Value] = {}
+        self.done: set[int] = set()
         self.along: str | None = None  # the dimension that vectors run along
         self.live: Value | None = None  # lanes that are there; None: all
         self.states: dict[int, State | ExactState] = {}
@@ -92,17 +96,38 @@ class Emitter(Walk):
         self.safe_keys: dict[int, tuple[int, Value | None, Value]] = {}
 
     def _lanes(self) -> int:
-        """Return how many elements a vector has: as many as registers hold of the widest type."""
+        """Return how many elements a vector has: as many as registers hold of the widest type.
+
+        Where sums of narrow floats are all that is wide, of the narrow type: a sum takes two registers then, and what
+        is summed is computed in full ones.
+        """
+        registers = self._registers()
         widest = 8
         bits: dict[int, int] = {}
+        narrow = wide = 0
         for each in statements(self.plan.loop.body):
             if isinstance(each, Instr):
                 bits[each.id] = BITS[operations.kind_of(each.dtype)]
-                if each.op not in ("index", "size"):
-                    widest = max(widest, bits[each.id])
+                if each.op in ("index", "size"):
+                    continue
+                widest = max(widest, bits[each.id])
+                if each.op not in ("const", "cast", "result"):
+                    work = _DEAR if each.op in vmath.NAMES else 1
+                    narrow += work if bits[each.id] <= 32 else 0
+                    wide += work if bits[each.id] > 32 else 0
             elif isinstance(each, Merge):
                 widest = max(widest, 64 if each.keys else 32, *[bits.get(value, 8) for value in each.values])
-        return min(LANES, self.host.bits // max(16, widest) * self._registers())
+                wide += 1 if self._adds(each) else _DEAR * _DEAR
+        if widest == 64 and registers == 1 and narrow > wide:
+            widest = 32
+        return min(LANES, self.host.bits // max(16, widest) * registers)
+
+    def _adds(self, merge: Merge) -> bool:
+        """Whether a merge takes whole vectors, without positions."""
+        loops = [self.plan.loop, *[each for each in statements(self.plan.loop.body) if isinstance(each, For)]]
+        builder = next(b for each in loops for b in each.builders if b.id == merge.builder)
+        whole = not merge.keys or builder.id in self.plan.columns
+        return whole and not self.plan.exact and not PLACED & set(builder.ops)
 
     def _registers(self) -> int:
         """Return how many registers a vector takes: several hide how long an operation takes, and share constants.
@@ -290,7 +315,7 @@ class Emitter(Walk):
                 self.store(each)
             elif isinstance(each, Merge):
                 self.merge(each)
-            else:
+            elif each.id not in self.done:
                 self.values[each.id] = self.instr(each)
                 self.dtypes[each.id] = each.dtype
                 self.instrs[each.id] = each

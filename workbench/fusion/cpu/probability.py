@@ -13,6 +13,8 @@ __all__ = ["erf", "erfc", "expit", "ndtr"]
 TAIL_CENTRE = {"f64": 3.75, "f32": 2.5}
 #: beyond, erfc is 0
 TAIL_END = {"f64": 28.0, "f32": 11.0}
+#: where erf is 1 in single precision
+ONE_FROM = 4.0
 SQRT_HALF = (0.7071067811865476, -4.833646656726457e-17)
 
 
@@ -44,9 +46,15 @@ def erfc(x: Value) -> Value:
 
 def erf(x: Value) -> Value:
     """Return the error function."""
-    a = _bounded(x.abs())
-    # The argument needs no second part: here the tail is added to 1.
-    far = 1.0 - _tail(a, -(a * a), a.like(0.0))
+    a = x.abs()
+    if x.kind == "f32":  # without a division
+        end = x.like(ONE_FROM)
+        a = end.lt(a).where(end, a)
+        far = 1.0 - exp_of_sum(a.poly(table.LOG_TAIL, 2))
+    else:
+        a = _bounded(a)
+        # The argument needs no second part: here the tail is added to 1.
+        far = 1.0 - _tail(a, -(a * a), a.like(0.0))
     z = a * a
     near = a.fma(z.poly(table.ERF[x.kind], 2), a)
     return a.lt(1.0).where(near, far).intrinsic("copysign", x)

@@ -13,7 +13,7 @@ from workbench.fusion.loop import Builder, Merge
 if TYPE_CHECKING:
     from workbench.fusion.cpu.emit import Emitter
 
-__all__ = ["COPIES", "Append", "Table"]
+__all__ = ["COPIES", "PLACED", "Append", "Table"]
 
 #: interleaved copies of a table, so that neighbours with the same key do not wait for one another
 COPIES = 4
@@ -104,7 +104,7 @@ class Table(Recorded):
         for lane in range(1 if emitter.along is None else emitter.lanes):
             part = 0
             for k, op in enumerate(self.builder.ops):
-                place = emitter.lane(position, emitter.int64(lane)) if op in _PLACED else offsets[lane]
+                place = emitter.lane(position, emitter.int64(lane)) if op in PLACED else offsets[lane]
                 new = alone(op, xs[k][lane], place)
                 self.update(op, self.builder.dtypes[k], part, (offsets[lane], lane), new)
                 part += len(new)
@@ -209,4 +209,5 @@ class Table(Recorded):
 
 
 _SIMPLE = ("+", "*", "min", "max", "and", "or")
-_PLACED = ("first", "last", "argmin", "argmax")
+#: what keeps positions
+PLACED = frozenset({"first", "last", "argmin", "argmax"})

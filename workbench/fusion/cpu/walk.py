@@ -12,6 +12,8 @@ from workbench.fusion.loop import Dim, For, Instr, Merge, Statement, statements
 
 __all__ = ["Walk"]
 
+#: operations that are not worth a register for as long as a loop runs
+_FREE = frozenset({"const", "size", "index", "load", "result", "cast"})
 #: statements of a loop that does little but wait for memory
 PAIRED = 4
 
@@ -24,6 +26,8 @@ class Walk(Access):
     vectors: dict[tuple[int, int], Vectors | ExactLanes]
     safe_keys: dict[int, tuple[int, Value | None, Value]]
     lanes_of: dict[tuple[str, int], list[Value]]
+    #: values that were written before the loop that they are in
+    done: set[int]
 
     def block(self, body: tuple[Statement, ...]) -> None:
         raise NotImplementedError
@@ -77,6 +81,8 @@ class Walk(Access):
 
     def line(self, loop: For, last: Dim, start: Value, end: Value) -> None:
         """Write the vectors of one line: in blocks where lanes are folded."""
+        before = dict(self.values)
+        self.once(loop, last)
         self.vectors = self.accumulators(loop)
         if any(v.blocked for v in self.vectors.values()):
             if self._pairs(loop):
@@ -87,7 +93,35 @@ class Walk(Access):
                 self.lines(loop, last, begin, stop)
         else:
             self.lines(loop, last, start, end)
-        self.vectors = {}
+        self.vectors, self.values, self.done = {}, before, set()
+
+    def once(self, loop: For, last: Dim) -> None:
+        """Write what is the same for all points of a line before its loop, and note what that is.
+
+        Constants cost nothing, and loads little: only computing is worth a register, and what it needs.
+        """
+        own = {each.id for each in loop.body if isinstance(each, Instr)}
+        same: dict[int, Instr] = {}
+        needed: set[int] = set()
+        for each in loop.body:
+            if (
+                not isinstance(each, Instr)
+                or each.op == "scan"
+                or not all(a in same or a not in own for a in each.args)
+            ):
+                continue
+            places = [index for index in each.index if not isinstance(index, int)]
+            moves = len(places) < len(each.index) or any(name == last.name for at in places for name, _ in at.terms)
+            if moves or (each.op == "index" and each.name == last.name):
+                continue
+            same[each.id] = each
+            if each.op not in _FREE:
+                needed.add(each.id)
+        for each in reversed(list(same.values())):
+            if each.id in needed:
+                needed.update(arg for arg in each.args if arg in same)
+        self.block(tuple(each for key, each in same.items() if key in needed))
+        self.done = needed
 
     def _pairs(self, loop: For) -> bool:
         """Whether a loop waits for memory alone: then two blocks at a time, as two streams come faster than one."""

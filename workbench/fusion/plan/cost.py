@@ -26,6 +26,8 @@ REGISTERS, SPILL_NS = 60, 0.05
 KEPT_NS = 0.3
 #: registers that every loop takes
 LEAST_REGISTERS = 16
+#: kinds of nodes with a value for each point of their shape, and no other work
+_ELEMENTWISE = ("Map", "Cast", "Select")
 #: vertices of kernels that are looked at for one set of stored values, so that large graphs are planned in time
 MOST_LOOKED = 2_000
 
@@ -344,7 +346,15 @@ def _length(d: Dim, other: float) -> float:
     return float(d) if isinstance(d, int) and d <= SMALL else other
 
 
-def work(nodes: Collection[Expr], model: DeviceModel) -> float:
-    """Return the nanoseconds an element that computing nodes in one loop takes on one core."""
-    ns = sum(model.op_ns.get(node.name, own_cost(node)) if node.kind == "Map" else own_cost(node) for node in nodes)
+def work(nodes: Collection[Expr], model: DeviceModel, space: Shape = ()) -> float:
+    """Return the nanoseconds an element that computing nodes in one loop over a space takes on one core.
+
+    What is the same along the loop is computed before it.
+    """
+    along = bool(space) and space[-1] != 1
+    ns = 0.0
+    for node in nodes:
+        if along and node.kind in _ELEMENTWISE and (not node.shape or node.shape[-1] == 1):
+            continue
+        ns += model.op_ns.get(node.name, own_cost(node)) if node.kind == "Map" else own_cost(node)
     return ns + SPILL_NS * max(0, len(nodes) - REGISTERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,16 +21,23 @@ from workbench.fusion.capture.fx.regions import (
 from workbench.fusion.graph import walk
 from workbench.fusion.passes.cost import own_cost
 from workbench.fusion.plan.model import DeviceModel, device_model, predicted_ms
-from workbench.fusion.result import FusionPlan
+
+if TYPE_CHECKING:
+    from workbench.fusion.capture.fx.execution import RegionCall
 
 __all__ = ["FASTER_IN_INDUCTOR", "SLOWER_FUSED", "Choice", "choose", "eager_ms"]
 
+aten = torch.ops.aten
 SLOWER_FUSED, FASTER_IN_INDUCTOR = "predicted slower fused", "predicted faster in Inductor"
 
 #: milliseconds of calling a region's code, and of starting each of its kernels, besides the work
 CALL_MS, START_MS = 0.015, 0.004
 #: milliseconds of dispatching an operator of torch
 DISPATCH_MS = 0.004
+#: nanoseconds an element of what is copied into another order of memory before a kernel or after it
+COPY_NS = 0.75
+#: and of operators of torch that take longer than their work
+SLOW_NS = {aten.var_mean.correction: 6.0, aten.var.correction: 6.0, aten.std.correction: 6.0}
 #: as of ours, of Inductor's code
 INDUCTOR_CALL_MS, INDUCTOR_START_MS = 0.012, 0.0015
 #: who else is to compute a region has to be so much better; and Inductor by so many milliseconds a call, as its
@@ -66,19 +73,19 @@ class Choice:
         return f"{text} ({1e3 * self.ours:.0f} against {1e3 * other:.0f} us)"
 
 
-def choose(region: Region, plan: FusionPlan) -> Choice:
+def choose(region: Region, call: RegionCall) -> Choice:
     """Return who is to compute a region.
 
     Parameters
     ----------
     region : Region
-    plan : FusionPlan
-        Of our kernels.
+    call : RegionCall
+        Our kernels.
     """
-    model = device_model()
+    model, plan = device_model(), call.plan()
     start = model.launch_us / 1e3
     work = [max(0.0, kernel.predicted_ms - start) for kernel in plan.kernels]
-    ours = CALL_MS + sum(START_MS + each for each in work)
+    ours = CALL_MS + sum(START_MS + each for each in work) + COPY_NS * call.copied() / 1e6
     # Inductor's loops are those of ours, and move at the least what is read and written by all
     moved = sum(map(bytes_of, region.inputs)) + sum(map(bytes_of, region.outputs))
     least = predicted_ms(model, moved, 0.0) - start
@@ -120,6 +127,8 @@ def eager_ms(region: Region, model: DeviceModel, as_written: bool = False) -> fl
                     space = each.inputs[0].shape if each.kind == "Reduce" else each.shape
                     cost = model.op_ns.get(each.name, own_cost(each)) if each.kind == "Map" else own_cost(each)
                     ns += cost * _volume(space)
+            if node.target in SLOW_NS:
+                ns += SLOW_NS[node.target] * _volume(value_of(node.all_input_nodes[0]).shape)
         total += DISPATCH_MS + predicted_ms(model, traffic_of(call), ns) - start
     return total
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -49,19 +50,29 @@ class RegionCall:
         self.region, self.exact = region, exact
         self.forms: dict[Any, _Formed] = {}
         self.last: _Formed | None = None
+        self.example: _Formed | None = None
         #: why torch computed it, once it did
         self.reasons: list[ReasonRow] = []
 
     def plan(self) -> FusionPlan:
         """Return the plan of the form that ran last, with its times, or of the example's without any."""
-        found = self.last
-        if found is None:
-            values = [value_of(each) for each in self.region.inputs]
-            shown = [stand_in(each) if isinstance(each, torch.Tensor) else hint(each) for each in values]
-            found = _Formed(self.region, shown, self.exact)
-        plan = found.shown()
+        plan = self._formed().shown()
         plan.reason_rows += self.reasons
         return plan
+
+    def copied(self) -> int:
+        """Return how many elements are copied into another order of memory, before kernels and after them."""
+        return self._formed().copied()
+
+    def _formed(self) -> _Formed:
+        """Return the form that ran last, else that of the example."""
+        if self.last is not None:
+            return self.last
+        if self.example is None:
+            values = [value_of(each) for each in self.region.inputs]
+            shown = [stand_in(each) if isinstance(each, torch.Tensor) else hint(each) for each in values]
+            self.example = _Formed(self.region, shown, self.exact)
+        return self.example
 
     def __call__(self, *values: Any) -> list[torch.Tensor]:
         """Return the outputs, given tensors and numbers."""
@@ -188,6 +199,19 @@ class _Formed:
             )
         except Unfit:
             return None
+
+    def copied(self) -> int:
+        """Return how many elements are copied because they lie in another order than they are asked for."""
+        known = zip(self.plan.results, self.shapes, strict=True)
+        total = sum(math.prod(shape) for reference, shape in known if reference[0] == "slot" and reference[2])
+        for step in self.plan.steps:
+            for each, _, _ in step.bindings if isinstance(step, KernelStep) else ():
+                turned = [k for k, (how, _, _) in enumerate(each.views) if how == "transpose"]
+                last = len(each.views) if any(len(axes) > 1 for axes in each.merge) else 0
+                last = max([last, *[k for k, (how, _, _) in enumerate(each.views) if how == "reshape"]])
+                if turned and turned[0] < last:
+                    total += math.prod([self.plan.length(d, self.form.lengths) for d in each.views[-1][2]])
+        return total
 
     def shown(self) -> FusionPlan:
         """Return the plan as people see it."""

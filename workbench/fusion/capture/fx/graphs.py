@@ -15,6 +15,7 @@ from workbench.fusion.capture.fx.checking import CheckedCall, LeftCall
 from workbench.fusion.capture.fx.choosing import choose
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.inductor import InductorCall
+from workbench.fusion.capture.fx.joined import MADE
 from workbench.fusion.capture.fx.program import program
 from workbench.fusion.capture.fx.regions import (
     VIEWS,
@@ -69,7 +70,7 @@ class Graph:
         ours = RegionCall(region, self.exact)
         if self.inductor == "never" or self.exact:
             return ours
-        choice = choose(region, ours.plan())
+        choice = choose(region, ours)
         if choice.who == "inductor":
             try:
                 return InductorCall(region, choice.reason, choice.inductor)
@@ -292,7 +293,7 @@ def _before(found: Cut) -> tuple[int, int]:
     groups = called_together(
         node
         for node in found.gm.graph.nodes
-        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+        if node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload) and MADE not in node.meta
         and node.target not in VIEWS and bytes_of(node) and node.target.overloadpacket.__name__ not in _FREE
     )  # fmt: skip
     return len(groups), sum(map(traffic_of, groups))

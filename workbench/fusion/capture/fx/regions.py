@@ -18,6 +18,7 @@ import torch
 from workbench.fusion import expr as ir
 from workbench.fusion.capture.fx import elementwise, lists, randoms, reductions, shapes
 from workbench.fusion.capture.fx.calls import TABLE, Call, Unknown, dtype_of, value_of
+from workbench.fusion.capture.fx.joined import joined, live
 from workbench.fusion.capture.fx.writing import absorb
 from workbench.fusion.expr import Expr
 from workbench.fusion.plan.inline import compiles
@@ -184,13 +185,15 @@ def _supposed(node: Any) -> Any:
 
 def cut(gm: Any) -> Cut:
     """Return a functional graph of ATen operators, cut into regions and calls."""
+    joined(gm)
     return _Cutting(gm).run()
 
 
 class _Cutting:
     def __init__(self, gm: Any) -> None:
         self.found = Cut(gm)
-        self.nodes = [node for node in gm.graph.nodes if node.op not in ("placeholder", "output")]
+        self.nodes = live(gm)
+        self.alive = {*self.nodes, *[node for node in gm.graph.nodes if node.op == "output"]}
         #: what our kernels can compute, views among it
         self.ours: set[Any] = set()
         self.level: dict[Any, int] = {}
@@ -294,8 +297,8 @@ class _Cutting:
                 if all(each.op == "placeholder" or each in free for each in needs):
                     free.add(node)
         for node in reversed(self.nodes):
-            users = [each for each in node.users if each in self.level]
-            if node in free and users and len(users) == len(node.users):
+            users = [each for each in node.users if each in self.alive]
+            if node in free and users and all(each in self.level for each in users):
                 self.level[node] = max(self.level[node], min(self.level[each] for each in users))
 
     def asked(self, outside: Sequence[Any]) -> set[Any]:

@@ -59,7 +59,7 @@ def checked(cuts: Sequence[Cut], training: bool) -> None:
     eager = sum(eager_ms(each, model, as_written=True) for each in regions)
     if eager > SURELY * entry:
         return
-    ours = entry + sum(choose(each, RegionCall(each).plan()).ms for each in regions)
+    ours = entry + sum(choose(each, RegionCall(each)).ms for each in regions)
     if ours > eager:
         raise Small(cuts, f"{SLOWER_FUSED} ({1e3 * ours:.0f} against {1e3 * eager:.0f} us with the way into the graph)")
 
