@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from workbench.engine import session
+from workbench.engine.run import stop_all
+
+PATIENCE = 60.0  # seconds that a run has to end
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,13 @@ def stores() -> Iterator[Callable[[], Any]]:
     minute = datetime.timedelta(seconds=60)
     yield lambda: distributed.TCPStore("127.0.0.1", server.port, None, False, timeout=minute)
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _runs_end() -> Iterator[None]:
+    """Leave no run behind: after a failed test one may go on, and hold the workers that the next test trains on."""
+    yield
+    stop_all(PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

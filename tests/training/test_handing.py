@@ -270,6 +270,11 @@ def test_hardly_anything_passes_through_the_client(workers: Any, monkeypatch: py
     run.result(timeout=600)
     watcher.join(60)
     assert run.plan.config == "1"
+    row = run.incidents[run.incidents.kind == "reconfigure"].iloc[0]
+    again = run.timeline[run.timeline.generation == run.timeline.generation.max()].start.min()
+    before = run.timeline[run.timeline.generation < run.timeline.generation.max()].end.max()
+    # all that training stood for it: what was asked for, seats, and the way of the weights
+    assert 0.9 * (again - before) <= row.pause_seconds
     assert run.losses.loss.tolist() == nets.plain(reference, nets.adam, 4, epochs=40)
     assert nets.same(model, reference)
     assert size > 4e6
@@ -289,7 +294,7 @@ def test_a_worker_that_is_silent_or_has_gone_is_no_answer(workers: Any) -> None:
         async def never() -> None:
             import asyncio
 
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
         before, module.PATIENCE = module.PATIENCE, patience
         try:
@@ -302,8 +307,8 @@ def test_a_worker_that_is_silent_or_has_gone_is_no_answer(workers: Any) -> None:
 
     one, two = sorted(workers.scheduler_info(n_workers=-1)["workers"])
     for arguments, expected in (
-        ((two, 0.5), "gone"), ((two, 60.0, True), "left"), (("tcp://127.0.0.1:9", 60.0), "gone"),
+        ((two, 0.5), "gone"), ((two, 600.0, True), "left"), (("tcp://127.0.0.1:9", 600.0), "gone"),
     ):  # fmt: skip
         begun = time.monotonic()
         assert workers.submit(asks, *arguments, workers=[one], pure=False).result(timeout=240) == expected
-        assert time.monotonic() - begun < 59  # not when the other one has come to an end
+        assert time.monotonic() - begun < 300  # not when the other one has come to an end

@@ -86,7 +86,7 @@ def test_no_workers() -> None:
 
 def test_a_session_is_measured() -> None:
     client = wb.session(workers=2)
-    client.wait_for_workers(2, timeout=60)
+    client.wait_for_workers(2, timeout=300)
     cluster = Cluster.detect()
     assert cluster.machines == (len(client.scheduler_info(n_workers=-1)["workers"]),)
     assert cluster.bandwidth[0] > 1e6 and cluster.memory

@@ -31,10 +31,14 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Gr
     processes = [spawn.Process(target=oracle.run, args=(rank, stages, EDGES, CASES, folder)) for rank in range(stages)]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(120)
-        process.kill()
-        assert process.exitcode == 0
+    try:
+        for process in processes:
+            process.join(240)
+    finally:
+        for process in processes:  # one that failed leaves another waiting for it
+            process.kill()
+            process.join()
+    assert [process.exitcode for process in processes] == [0] * stages
     parts = [torch.load(folder / f"{rank}.pt") for rank in range(stages)]
     return {
         case: {name: kept for part in parts for name, kept in part[number].items()} for number, case in enumerate(CASES)

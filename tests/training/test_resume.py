@@ -64,7 +64,7 @@ def test_asked_for_while_it_runs_and_gone_on_with_another_cut(workers: Any) -> N
     until(lambda: run.steps > 3)
     path = run.checkpoint()
     run.cancel()
-    run.result(timeout=120)
+    run.result(timeout=240)
     step = checkpoint.read(path).step
     assert 3 < step <= run.steps and run.incidents.kind.tolist() == ["checkpoint"]
     second = train(again, 5, steps=run.steps, resume=path, wait=True)
@@ -81,7 +81,7 @@ def test_where_the_pipe_was_drained(workers: Any, schedule: str, microbatches: i
     until(lambda: run.steps > 4)
     path = run.checkpoint()
     run.cancel()
-    run.result(timeout=120)
+    run.result(timeout=240)
     step = checkpoint.read(path).step
     assert step % 4 == 0
     second = train(again, 3, steps=run.steps, resume=path, wait=True, **options)  # as often drained as it was

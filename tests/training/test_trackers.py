@@ -39,7 +39,7 @@ def test_a_tracker_that_stops_leaves_its_block_after_a_good_end(workers: Any, tm
 def test_in_the_background_the_run_ends_well(workers: Any, tmp_path: Path) -> None:
     with watched(tmp_path) as tracker:
         run = start(tracker)
-        assert run.result(timeout=120) is run
+        assert run.result(timeout=240) is run
     assert run.state == "finished" and run.steps == 6
 
 
@@ -51,5 +51,5 @@ def test_errors_and_interrupts_stay_what_they_are(workers: Any, raised: type[Bas
 
     run = start(Tracker())
     with pytest.raises(raised):
-        run.result(timeout=120)
+        run.result(timeout=240)
     assert run.state == "failed" and run.steps == 3

@@ -37,9 +37,10 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(240)
     if errors:
         raise errors[0]
+    assert not any(thread.is_alive() for thread in threads)
     return found
 
 

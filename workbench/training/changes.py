@@ -116,10 +116,11 @@ class Changes:
                 self._run.add_incident(
                     "join", f"worker {rank} (stage {stage}) has joined", worker=rank, stage=stage, step=at
                 )
-        self._run.add_incident(
+        number = self._run.add_incident(
             "reconfigure", f"{before.plan.config} became {plan.config} at step {at}; nothing is replayed", step=at,
             pause=time.time() - begun,
         )  # fmt: skip
+        driver.goes_on(number, begun)
         return at
 
     def restore(self, loss: Loss) -> Seating | None:

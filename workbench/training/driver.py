@@ -98,7 +98,7 @@ class Driver:
         self._wanted = 0
         self._tries = 0
         self._pause: _Pause | None = None
-        #: (incident, since when) of going back, up to its first operation
+        #: (incident, since when) of going back, or of another seating, up to its first operation
         self._back: tuple[int, float] | None = None
 
     # the life of a run
@@ -184,6 +184,10 @@ class Driver:
         if self._saver is not None:
             self._saver.drop()
         self._seat(seating)
+
+    def goes_on(self, incident: int, since: float) -> None:
+        """Have an incident, since a Unix time, last until the first operation of the next training."""
+        self._back = incident, since
 
     def gone_addresses(self) -> set[str]:
         """Return the workers that are lost, or have said that they will go."""

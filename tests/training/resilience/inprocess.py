@@ -241,7 +241,7 @@ class ThreadCrew:
 
     def close(self) -> None:
         for thread in self.threads:
-            thread.join(30)
+            thread.join(240)
             assert not thread.is_alive()
 
     def rank_of(self, address: str) -> int | None:

@@ -49,12 +49,12 @@ def trained(chaos: str, **options: Any) -> tuple[Any, Any]:
 @pytest.mark.slow
 def test_a_killed_worker_is_made_up_for_by_its_neighbour(four: Any) -> None:
     pids = dict(four.run(os.getpid))
-    _, incidents = trained("kill=2@step3")
+    run, incidents = trained("kill=2@step3")
     assert incidents.kind.tolist() == ["lost", "failover"] and incidents.worker.tolist() == [2, 2]
     row = incidents.iloc[1]
     assert row.message.startswith(f"worker 2 (stage 2) lost at step {row.step}; worker 1 has its copy; resumed in ")
     assert "1 step replayed, nothing lost." in row.message and row.replayed_steps == 1
-    assert 0 < row.pause_seconds < 60
+    assert 0 < row.pause_seconds < run.seconds
     kept = [pid for pid in pids.values() if os.path.exists(f"/proc/{pid}")]
     assert len(kept) == 3  # the others went on
 
@@ -85,7 +85,7 @@ def test_a_notice_hands_over_without_replay(four: Any) -> None:
     assert incidents.kind.tolist() == ["notice", "notice"] and incidents.replayed_steps.sum() == 0
     forwards = run.timeline[run.timeline.op == "forward"]
     assert len(forwards) == len(forwards.drop_duplicates(["stage", "microbatch"]))
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240
     while sum(os.path.exists(f"/proc/{one}") for one in pid.values()) > 3:  # now it went
         assert time.monotonic() < until
         time.sleep(0.05)
