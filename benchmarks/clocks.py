@@ -15,6 +15,8 @@ def clock_parts() -> None:
     from workbench.video.source_file import VideoSource
 
     read, run = VideoSource.frames_at, OnnxDetector._run
+    if getattr(read, "clocked", False):  # a worker that was asked before
+        return
 
     def frames_at(self: VideoSource, *arguments: Any, **options: Any) -> Iterator[Any]:
         began = time.thread_time()
@@ -32,6 +34,7 @@ def clock_parts() -> None:
         _add("feeding", time.thread_time() - began - (_CLOCKS["network"] - network))
         return found
 
+    frames_at.clocked = True  # type: ignore[attr-defined]
     VideoSource.frames_at, OnnxDetector._run = frames_at, clocked  # type: ignore[method-assign]
 
 

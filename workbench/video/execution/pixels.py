@@ -14,6 +14,7 @@ from workbench.engine import tasks
 from workbench.engine.errors import one_line
 from workbench.engine.run import Run
 from workbench.video.execution.functions import by_value, sendable
+from workbench.video.execution.kept_crops import LARGEST, KeptCrops
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.values import Entry, ValueCache, call_keys, values_key
 from workbench.video.language.tree import UserProperty
@@ -23,6 +24,12 @@ from workbench.video.source import Source
 from workbench.video.tracks import Tracks
 
 __all__ = ["CropTask", "PixelWave", "Tally"]
+
+Image = NDArray[np.uint8]
+#: crops that were decoded: frames and boxes of the task, and pictures by position
+New = tuple[NDArray[np.int64], NDArray[np.float64], dict[int, Image]]
+#: values, failures (position, error, traceback), crops
+Answers = tuple[list[Any], list[tuple[int, str, str]], New]
 
 #: crops in one task: some tenths of a second of decoding, and small enough to spread over the workers
 _CROPS = 64
@@ -37,6 +44,10 @@ class CropTask:
     boxes: NDArray[np.float64]
     calls: list[list[int]]
     arguments: dict[str, list[Any]]
+    #: crops that are known already, by position
+    known: dict[int, Image] = field(default_factory=dict)
+    #: whether new ones are wanted back
+    give: bool = False
 
 
 @dataclass
@@ -63,6 +74,8 @@ class PixelWave:
         Whether kept values of earlier runs are left aside.
     run : Run, optional
         Whose cancelling stops the calls; the values not yet there stay unknown and are not kept.
+    crops : KeptCrops, optional
+        Where crops wait for the next property that is asked about the same boxes.
     """
 
     source: Source
@@ -77,6 +90,7 @@ class PixelWave:
     on_stage: Callable[[str], object] | None = None
     tallies: dict[str, Tally] = field(default_factory=dict)
     notes: Notes = field(default_factory=Notes)
+    crops: KeptCrops | None = None
     _caches: dict[tuple[str, str], ValueCache] = field(default_factory=dict)
 
     def __call__(
@@ -127,7 +141,8 @@ class PixelWave:
         if self.on_stage is not None:
             self.on_stage(f"property {prop.name}")
         groups = _groups(self.tracks, calls, missing, prop.batch or 1)
-        items = [_task(self.source, self.tracks, calls, arguments, group) for group in groups]
+        # Made one by one, as workers come free: crops that are known travel with them.
+        items = (_task(self.source, self.tracks, calls, arguments, group, self.crops) for group in groups)
         sendable(self.source)
         with by_value(prop.function if isinstance(prop, UserProperty) else None):
             for outcome in tasks.stream(_worker(prop), items, run=self.run):
@@ -138,7 +153,9 @@ class PixelWave:
                     for index in group:
                         entries[index] = Entry(None, text, "")
                     continue
-                values, failed = outcome.unwrap()
+                values, failed, (frames, boxes, images) = outcome.unwrap()
+                if self.crops is not None:
+                    self.crops.keep(frames, boxes, images)
                 tally.seconds += outcome.seconds
                 cache.seconds += outcome.seconds
                 for index, value in zip(group, values, strict=True):
@@ -170,17 +187,17 @@ class PixelWave:
         return f"{prop.name}:{prop.type_name}:{model.version}"
 
 
-def run_calls(prop: UserProperty, item: CropTask) -> tuple[list[Any], list[tuple[int, str, str]]]:
+def run_calls(prop: UserProperty, item: CropTask) -> Answers:
     """Decode the crops of a task and make its calls; on a worker.
 
     Returns
     -------
-    list of values, list of (position, error, traceback)
+    list of values, list of (position, error, traceback), New
         A call whose only crop cannot be decoded is not made; its value is None.
     """
     from workbench.video.operators.calls import call_property, crops_as_argument
 
-    seen = _crops(item)
+    seen, new = _crops(item)
     name = "images" if "images" in prop.arguments else "image"
     pictures = [crops_as_argument(prop, [seen[at] for at in call]) for call in item.calls]
     made = [index for index, picture in enumerate(pictures) if picture is not None]
@@ -189,31 +206,46 @@ def run_calls(prop: UserProperty, item: CropTask) -> tuple[list[Any], list[tuple
     values: list[Any] = [None] * len(item.calls)
     for index, value in zip(made, results.values, strict=True):
         values[index] = value
-    return values, [(made[position], error, trace) for position, error, trace in results.failed]
+    return values, [(made[position], error, trace) for position, error, trace in results.failed], new
 
 
-def run_model(name: str, type_name: str, item: CropTask) -> tuple[list[Any], list[tuple[int, str, str]]]:
+def run_model(name: str, type_name: str, item: CropTask) -> Answers:
     """Decode the crops of a task and ask a property model of ours; on a worker."""
     from workbench.video.models.attributes import pixel_property
 
-    seen = _crops(item)
+    seen, new = _crops(item)
     pictures = [seen[call[0]] for call in item.calls]
     made = [index for index, picture in enumerate(pictures) if picture is not None]
     answers = pixel_property(name, type_name)([pictures[index] for index in made]) if made else []
     values: list[Any] = [None] * len(pictures)
     for index, value in zip(made, answers, strict=True):
         values[index] = value
-    return values, []
+    return values, [], new
 
 
-def _crops(item: CropTask) -> list[Any]:
-    """Return the crops, None where a frame cannot be decoded; a -1 among the calls finds the None at the end."""
+def _crops(item: CropTask) -> tuple[list[Any], New]:
+    """Return the crops, and those that are new and wanted back.
+
+    None stands where a frame cannot be decoded; a -1 among the calls finds the None at the end.
+    """
     from workbench.video.operators.crops import crop_images
 
-    return [crop if crop.size else None for crop in crop_images(item.source, item.frames, item.boxes)] + [None]
+    # Copies, of what came and of what goes: a function may write into what it is given.
+    crops: list[Any] = [item.known[at].copy() if at in item.known else None for at in range(len(item.frames))]
+    unknown = np.array([at for at, crop in enumerate(crops) if crop is None], np.int64)
+    for at, crop in zip(
+        unknown.tolist(), crop_images(item.source, item.frames[unknown], item.boxes[unknown]), strict=True
+    ):
+        crops[at] = crop if crop.size else None
+    new = {
+        at: crops[at].copy()
+        for at in (unknown.tolist() if item.give else ())
+        if crops[at] is not None and crops[at].nbytes <= LARGEST
+    }
+    return [*crops, None], (item.frames, item.boxes, new)
 
 
-def _worker(prop: UserProperty | PixelProperty) -> Callable[[CropTask], tuple[Any, Any]]:
+def _worker(prop: UserProperty | PixelProperty) -> Callable[[CropTask], Answers]:
     if isinstance(prop, PixelProperty):
         return partial(run_model, prop.name, prop.type_name)
     return partial(run_calls, prop)
@@ -253,6 +285,7 @@ def _task(
     calls: list[NDArray[np.int64]],
     arguments: dict[str, list[Any]],
     group: list[int],
+    kept: KeptCrops | None,
 ) -> CropTask:
     rows = np.unique(np.concatenate([calls[index] for index in group]))
     rows = rows[rows >= 0]
@@ -264,4 +297,6 @@ def _task(
         tracks.box[rows],
         [[place[int(row)] for row in calls[index]] for index in group],
         {name: [column[index] for index in group] for name, column in arguments.items()},
+        {} if kept is None else kept.known(tracks.frame[rows], tracks.box[rows]),
+        kept is not None,
     )

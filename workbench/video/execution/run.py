@@ -24,6 +24,7 @@ from workbench.video.execution.choices import Decision
 from workbench.video.execution.columns import ColumnCache
 from workbench.video.execution.figures import learn, replanned
 from workbench.video.execution.job import VideoJob
+from workbench.video.execution.kept_crops import KeptCrops
 from workbench.video.execution.live import LiveJob
 from workbench.video.execution.notes import Notes
 from workbench.video.execution.options import Options
@@ -116,7 +117,14 @@ class QueryWork:
             for source in self.sources
         ]
         self._waves = {
-            index: PixelWave(job.source, job.video_id, self.options.fresh, run, notes=self.notes)
+            index: PixelWave(
+                job.source,
+                job.video_id,
+                self.options.fresh,
+                run,
+                notes=self.notes,
+                crops=KeptCrops() if self.plan.shares_crops else None,
+            )
             for index, job in enumerate(self.jobs)
         }
         total = None if any(job.live for job in self.jobs) else sum(len(job.frames) for job in self.jobs)
@@ -130,6 +138,7 @@ class QueryWork:
                     job.check()
                     stopped = run.cancelled.is_set()
                     self._answer(index, run)
+                    self._waves[index].crops = None  # of no use to the videos that follow
                 if stopped or run.cancelled.is_set() or self._enough():
                     break
         finally:

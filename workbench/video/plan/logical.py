@@ -88,6 +88,11 @@ class QueryPlan:
         """Whether any property needs crops."""
         return any(self.costs.reads_pixels(var, name) for var, name in self.properties)
 
+    @property
+    def shares_crops(self) -> bool:
+        """Whether several properties need crops, often of the same boxes."""
+        return sum(self.costs.reads_pixels(var, name) for var, name in self.properties) > 1
+
     def filters(self) -> dict[str, Node]:
         """Return the detail of each `filter` operator of `to_plan`, with the node of the condition that it tests."""
         return {show(node): node for node in _tests(self.conjuncts)}
