@@ -94,6 +94,21 @@ def test_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "Did you mean" in capsys.readouterr().err
 
 
+def test_fetch_without_a_network_does_not_advise_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError
+
+    monkeypatch.delenv("WORKBENCH_MIRROR", raising=False)
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+    assert cli.main(["fetch", "yolox-nano"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "yolox-nano cannot be had: upstream does not answer, and no mirror is set.",
+        "Try again with a network, or set WORKBENCH_MIRROR to what holds models/yolox_nano_416.onnx.",
+    ]
+
+
 def test_fetch_with_a_wrong_hash_is_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -243,7 +243,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from workbench.engine.fetch import assets, available, fetch
+    from workbench.engine.fetch import asset, assets, available, fetch
     from workbench.engine.units import format_bytes
 
     if arguments.list or not arguments.names:
@@ -255,7 +255,14 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return 0
     for name in arguments.names:
         started = time.perf_counter()
-        path = fetch(name)
+        try:
+            path = fetch(name)
+        except WorkbenchError as error:
+            if f"workbench fetch {name}" not in error.hint:
+                raise
+            # Elsewhere that is the way out; here it is what has just been tried.
+            where = f"Try again with a network, or set WORKBENCH_MIRROR to what holds {asset(name).path}."
+            raise WorkbenchError(error.message, where) from error
         print(f"{name}: {path} ({format_bytes(path.stat().st_size)}, {time.perf_counter() - started:.1f} s)")
     return 0
 

@@ -127,6 +127,16 @@ def command(page: Any, name: str, **arguments: Any) -> None:
     page.evaluate("([name, given]) => window.jupyterapp.commands.execute(name, given)", [name, arguments])
 
 
+def themed(page: Any, name: str) -> None:
+    """Change JupyterLab's theme, to "Dark" or "Light", and wait until the last colour has faded over."""
+    command(page, "apputils:change-theme", theme=f"JupyterLab {name}")
+    page.wait_for_function(
+        "light => document.body.dataset.jpThemeLight === light &&"
+        " !document.getAnimations().some(each => each instanceof CSSTransition)",
+        arg=str(name == "Light").lower(), timeout=PATIENCE,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def lab(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Return a JupyterLab with settings, data and notebooks of its own."""

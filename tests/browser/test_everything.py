@@ -10,7 +10,7 @@ import pytest
 
 import workbench as wb
 from tests.browser import everything
-from tests.browser.conftest import PATIENCE, Lab, Told, command
+from tests.browser.conftest import PATIENCE, Lab, Told, command, themed
 from tests.browser.readable import faults
 from tests.browser.test_lab import SPEC
 from tests.browser.test_modules import SETUP, STATIC
@@ -98,10 +98,8 @@ def test_jupyterlab_runs_nothing_and_axe_finds_nothing(notebook: Path, lab: Lab,
     for module in MODULES:
         page.locator(f".wb-{module}").first.wait_for(state="attached", timeout=PATIENCE)
     page.evaluate(OPEN)
-    for theme, light in (("Dark", "false"), ("Light", "true")):
-        command(page, "apputils:change-theme", theme=f"JupyterLab {theme}")
-        page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'", timeout=PATIENCE)
-        page.wait_for_timeout(300)  # colours fade over
+    for theme in ("Dark", "Light"):
+        themed(page, theme)
         assert faults(page, ".wb", ".wb-view-part") == []
     assert page.evaluate("window.taken") is None
     page.context.close()

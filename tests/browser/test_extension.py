@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import PATIENCE, Lab, command, wait_idle
+from tests.browser.conftest import PATIENCE, Lab, command, themed, wait_idle
 from tests.browser.readable import faults, poor
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
@@ -208,10 +208,8 @@ def test_panel_and_dialog_are_readable_in_both_themes(lab: Lab, page: Any) -> No
     page.locator(".wb-runs-item[data-state='lost']").wait_for()
     page.get_by_role("button", name="Report", exact=True).click()
     page.get_by_role("dialog").get_by_text("About ").wait_for(timeout=PATIENCE)
-    for theme, light in (("Dark", "false"), ("Light", "true")):
-        command(page, "apputils:change-theme", theme=f"JupyterLab {theme}")
-        page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'", timeout=PATIENCE)
-        page.wait_for_timeout(300)  # colours fade over
+    for theme in ("Dark", "Light"):
+        themed(page, theme)
         page.screenshot(path=SHOTS / f"extension-{theme.lower()}.png")
         assert poor(page, ".wb-runs :is(span, .wb-runs-text, .wb-runs-message, button, h2)") == []
         assert poor(page, ".wb-report-dialog :is(label, div)") == []

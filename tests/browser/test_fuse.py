@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import workbench as wb
-from tests.browser.conftest import PATIENCE, Lab, Told, command, wait_idle
+from tests.browser.conftest import PATIENCE, Lab, Told, command, themed, wait_idle
 from tests.browser.readable import poor
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
@@ -89,13 +89,11 @@ def test_explained_in_the_lab_and_the_same_without_a_kernel(lab: Lab, browser: A
     again = page.evaluate(SEEN)
     assert again["pictures"] == seen["pictures"] and again["words"] == seen["words"]
     switched(page)
-    command(page, "apputils:change-theme", theme="JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=PATIENCE)
-    page.wait_for_timeout(300)
+    themed(page, "Dark")
     page.locator(".wb svg:visible").first.scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / "fuse-dark.png")
     assert poor(page, TEXT) == []
-    command(page, "apputils:change-theme", theme="JupyterLab Light")
+    themed(page, "Light")
     page.context.close()
 
 

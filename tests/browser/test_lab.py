@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import PATIENCE, Lab, command, wait_idle
+from tests.browser.conftest import PATIENCE, Lab, command, themed, wait_idle
 from tests.browser.counted import READ_FRAME, write_counted
 from tests.browser.test_modules import LEFT_EDGE
 from tests.notebook.report import notebooks as nb
@@ -49,6 +49,14 @@ WATCH = """() => {
 }"""
 
 
+#: another frame is shown than before, and it is the one that the player went to
+ARRIVED = """before => {
+  const root = document.querySelector('.wb-player'), video = root.querySelector('video');
+  const away = Math.abs(Number(root.dataset.frame) - video.currentTime * 25);
+  return root.dataset.frame !== before && !video.seeking && away <= 1;
+}"""
+
+
 @pytest.fixture(scope="module")
 def notebook(lab: Lab) -> Path:
     """Return a notebook with one query on a clip whose frames carry their number."""
@@ -66,8 +74,7 @@ def seek_and_check(page: Any) -> None:
     for part in (0.2, 0.55):
         before = root.get_attribute("data-frame")
         page.mouse.click(bar["x"] + bar["width"] * part, bar["y"] + bar["height"] / 2)
-        page.wait_for_function(f"document.querySelector('.wb-player').dataset.frame !== '{before}'", timeout=10_000)
-        page.wait_for_timeout(300)
+        page.wait_for_function(ARRIVED, arg=before, timeout=30_000)
         number = root.evaluate(READ_FRAME)
         # The clip begins before its event; the picture's own number is that of the source.
         assert number == pytest.approx(41 + (240 - 41) * part, abs=6)
@@ -105,11 +112,9 @@ def test_n33_the_answer_outlives_its_kernel(lab: Lab, browser: Any, notebook: Pa
     assert page.get_by_text("1 event").first.is_visible()
     seek_and_check(page)
     assert told == []
-    command(page, "apputils:change-theme", theme="JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=PATIENCE)
-    page.wait_for_timeout(300)
+    themed(page, "Dark")
     page.screenshot(path=SHOTS / "dark.png")
-    command(page, "apputils:change-theme", theme="JupyterLab Light")
+    themed(page, "Light")
     page.context.close()
 
 

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 import workbench as wb
-from tests.browser.conftest import PATIENCE, Lab, Told, command, wait_idle
+from tests.browser.conftest import PATIENCE, Lab, Told, command, themed, wait_idle
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.browser.test_ranked import texts
 from tests.notebook.report import notebooks as nb
@@ -131,11 +131,9 @@ def test_c41_flights_from_the_question_to_a_saved_answer(lab: Lab, browser: Any,
     page.wait_for_timeout(500)
     assert page.get_by_role("button", name="Exclude and rerun").count() == 0, "a new kernel does not hold the answer"
     assert told == []
-    command(page, "apputils:change-theme", theme="JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=PATIENCE)
-    page.wait_for_timeout(300)
+    themed(page, "Dark")
     page.screenshot(path=SHOTS / "outliers-dark.png")
-    command(page, "apputils:change-theme", theme="JupyterLab Light")
+    themed(page, "Light")
     page.context.close()
 
 

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import workbench as wb
-from tests.browser.conftest import PATIENCE, Lab, Told, command
+from tests.browser.conftest import PATIENCE, Lab, Told, command, themed
 from tests.browser.readable import poor
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
@@ -75,12 +75,6 @@ def trains(page: Any) -> None:
     begun = page.evaluate(STEP)
     page.wait_for_function(f"window.drawn > 2 && ({STEP}) > {begun} + 2", timeout=PATIENCE)
     assert 0 < page.evaluate("window.most") <= 2000
-
-
-def themed(page: Any, name: str) -> None:
-    command(page, "apputils:change-theme", theme=f"JupyterLab {name}")
-    page.wait_for_function(f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}'", timeout=PATIENCE)
-    page.wait_for_timeout(300)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 import workbench as wb
@@ -89,3 +90,27 @@ def test_trusted_scripts_run(tmp_path: Path, offline: tuple[Any, Any]) -> None:
         page.wait_for_selector("html[data-ready='1']")
         assert page.locator("#x").inner_text() == text
     assert told.errors == []
+
+
+def every(selector: str) -> str:
+    """Return the expression for all elements of a selector."""
+    return f"[...document.querySelectorAll('{selector}')]"
+
+
+def test_code_and_outputs_begin_at_one_line_and_narrow_pages_hold_them(
+    tmp_path: Path, offline: tuple[Any, Any]
+) -> None:
+    page, _ = offline
+    html = {"text/html": "<p>x</p>"}
+    numbered = nbformat.v4.new_output("execute_result", html, execution_count=123)
+    cells = [nb.code("1", [nb.display(html)], 4), nb.code("2", [numbered], 123), nb.code("wide = " + "1 + " * 60 + "1")]
+    page.goto(wb.report(nb.write(tmp_path / "n.ipynb", cells)).path.as_uri())
+    found = page.evaluate(
+        f"{every('.jp-InputArea-editor, .jp-OutputArea-output')}.map(e => e.getBoundingClientRect().x)"
+    )
+    assert len(found) == 5
+    assert max(found) - min(found) < 1
+    cut = page.evaluate(f"{every('.jp-InputPrompt, .jp-OutputPrompt')}.map(e => e.scrollWidth - e.clientWidth)")
+    assert max(cut) <= 0, "no number is cut"
+    page.set_viewport_size({"width": 600, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600

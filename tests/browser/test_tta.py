@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 import workbench as wb
-from tests.browser.conftest import PATIENCE, Lab, Told, command, wait_idle
+from tests.browser.conftest import PATIENCE, Lab, Told, command, themed, wait_idle
 from tests.browser.test_lab import SHOTS, SPEC
 from tests.notebook.report import notebooks as nb
 
@@ -79,7 +79,7 @@ def test_c57_live_while_it_runs_and_the_same_facts_without_a_kernel(lab: Lab, br
     page.evaluate(WATCH)
     page.evaluate(RUN)
     page.locator(".wb-curve[data-running='true']").wait_for(timeout=PATIENCE)
-    page.wait_for_timeout(3000)
+    page.wait_for_function("window.seen.now.length >= 5", timeout=PATIENCE)
     page.screenshot(path=SHOTS / "tta-live-light.png")
     page.get_by_text("curve: top1 >= 97 reached at").first.wait_for(timeout=PATIENCE)
     wait_idle(page)
@@ -114,11 +114,9 @@ def test_c57_live_while_it_runs_and_the_same_facts_without_a_kernel(lab: Lab, br
     page.keyboard.press("End")
     assert page.locator(".wb-c-read").inner_text().startswith("top1 98.")
     assert told == []
-    command(page, "apputils:change-theme", theme="JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=PATIENCE)
-    page.wait_for_timeout(300)
+    themed(page, "Dark")
     page.screenshot(path=SHOTS / "tta-dark.png")
-    command(page, "apputils:change-theme", theme="JupyterLab Light")
+    themed(page, "Light")
     page.context.close()
 
 

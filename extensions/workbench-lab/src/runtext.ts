@@ -76,7 +76,7 @@ export function line(run: IRun): string {
   if (!ended && known(run.eta_s)) {
     parts.push(`${duration(run.eta_s)} left`);
   } else if (ended && known(run.ended) && known(run.started)) {
-    parts.push(duration(run.ended - run.started));
+    parts.push(run.ended - run.started < 0.5 ? 'under 1 s' : duration(run.ended - run.started));
   }
   if (!ended && run.workers > 0) {
     parts.push(run.workers === 1 ? '1 worker' : `${run.workers} workers`);

@@ -31,6 +31,7 @@ test('100 % means done, and what has ended has a time instead', () => {
   const ended = run({ state: 'finished', done: 5, total: 9, started: 100, ended: 3825.4, eta_s: 3, workers: 4 });
   assert.equal(said(ended), 'finished · 5 of 9 · 1:02:05 h');
   assert.equal(said(run({ state: 'finished', done: 1900, total: 1900, unit: 'rows' })), 'finished · 1,900 rows');
+  assert.equal(said(run({ state: 'finished', started: 100, ended: 100.2 })), 'finished · under 1 s');
   assert.equal(said(run({ state: 'lost', started: 1 })), 'lost');
 });
 
