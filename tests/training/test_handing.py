@@ -149,6 +149,7 @@ def test_another_worker_gives_what_one_that_dies_meanwhile_would_have(monkeypatc
     assert kinds(ran.run) == ["join", "reconfigure", "lost", "failover"]
     assert ran.run.incidents.lost_steps.max() == 0
     assert asked.index("worker0", asked.index("worker1")) > 0
+    assert asked.count("worker1") <= handing.ROUNDS  # not asked again once it is known to be lost
 
 
 def test_a_newcomer_that_dies_while_it_is_given_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:

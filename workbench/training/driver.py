@@ -275,8 +275,9 @@ class Driver:
                 known.batches = first
         if join:
             host, port = self._crew.store()
+            gone = frozenset(roster.seating.addresses[rank] for rank in roster.lost())
             found = worker.Join(
-                roster.generation, roster.stages(), host, port, roster.groups(), first, self._rate, self._half
+                roster.generation, roster.stages(), host, port, roster.groups(), first, self._rate, self._half, gone
             )
             orders = {rank: [found] for rank in living}
         if last is not None:

@@ -11,7 +11,8 @@ import asyncio
 import copy
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,8 @@ __all__ = ["Kept", "Origin", "Taken", "fetched", "filled", "gather", "give", "ho
 
 #: bytes that one answer holds, but for a tensor that is larger; what is behind it may go on meanwhile
 PIECE = 2**24
-#: seconds that an answer may take, after which another worker is asked
-PATIENCE = 30.0
+#: seconds that a connection, and an answer, may take, after which another worker is asked
+CONNECT, PATIENCE = 5.0, 30.0
 #: how often all are asked, and seconds between: who has just been lost is known to be a moment later
 ROUNDS, NAP = 3, 0.3
 
@@ -53,6 +54,10 @@ class Origin:
     stage: int
     names: frozenset[str]
     addresses: tuple[str, ...]
+
+    def without(self, gone: Collection[str]) -> Origin:
+        """Return it without workers that are lost."""
+        return dataclasses.replace(self, addresses=tuple(each for each in self.addresses if each not in gone))
 
 
 @dataclass(frozen=True)
@@ -247,19 +252,27 @@ def ask(
         If it has gone, or does not answer.
     Interrupted
     """
-    from distributed.core import clean_exception
+    from distributed.core import clean_exception, send_recv
     from distributed.protocol.pickle import dumps
 
     async def called() -> Any:
-        asked = worker.rpc(address).run(function=dumps(function), args=dumps(arguments), kwargs=dumps({}))
-        return await asyncio.wait_for(asked, PATIENCE)
+        # Dask would try for half a minute to reach one that has gone.
+        comm = await worker.rpc.connect(address, timeout=CONNECT)
+        try:
+            message = {"op": "run", "function": dumps(function), "args": dumps(arguments), "kwargs": dumps({})}
+            return await asyncio.wait_for(send_recv(comm, **message), PATIENCE)
+        finally:
+            worker.rpc.reuse(address, comm)
 
     future = asyncio.run_coroutine_threadsafe(called(), worker.loop.asyncio_loop)
     try:
         poll(future.done, stopped)
     finally:
         future.cancel()
-    answer = future.result()
+    try:
+        answer = future.result()
+    except (RuntimeError, futures.CancelledError) as error:  # this worker is closing itself
+        raise ConnectionError(str(error) or "closed") from error
     if answer["status"] != "OK":
         raise OSError(str(clean_exception(**answer)[1]))
     return answer["result"]

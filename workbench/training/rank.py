@@ -6,7 +6,7 @@ import datetime
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import one_line
@@ -81,7 +81,7 @@ class Rank:
             for part in (*setup.parts, *setup.copies)
         }
 
-    def _take_over(self) -> None:
+    def _take_over(self, gone: Collection[str]) -> None:
         """Get what the stages of this rank have come to from the workers that ran them.
 
         Raises
@@ -94,7 +94,14 @@ class Rank:
         seat = self._seat
         trees = [part.spec.tree for part in (*seat.setup.parts, *seat.setup.copies)]
         wanted = {name: tensor for tree in trees for name, tensor in (*tree.named_parameters(), *tree.named_buffers())}
-        taken = handing.gather(seat.run, seat.setup.batches, wanted, seat.setup.origins, seat.worker, seat.stopped)
+        taken = handing.gather(
+            seat.run,
+            seat.setup.batches,
+            wanted,
+            [origin.without(gone) for origin in seat.setup.origins],
+            seat.worker,
+            seat.stopped,
+        )
         self._prepare(handing.filled(seat.setup, taken))
 
     def _join(self, order: Join) -> None:
@@ -111,7 +118,7 @@ class Rank:
         if seat.stopped():
             raise Interrupted
         if not seat.states:
-            self._take_over()
+            self._take_over(order.gone)
         transport = self._connect(order) if len(order.ranks) > 1 else None
         if setup.origins:  # all who have come this far have what they need
             forget(seat.run, seat.worker)

@@ -98,6 +98,8 @@ class Join:
         Bytes per second of the emulated link.
     half : bool
         Whether float32 travels as float16.
+    gone : frozenset of str
+        Addresses of workers that are lost: nobody asks them for anything.
     """
 
     generation: int
@@ -108,6 +110,7 @@ class Join:
     batches: int
     rate: float | None = None
     half: bool = False
+    gone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
