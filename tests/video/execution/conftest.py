@@ -1,4 +1,4 @@
-"""The fixtures that tests of `accuracy` share."""
+"""The fixtures that tests of `accuracy` and of streams share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import workbench as wb
+from tests.video import scenes
 from tests.video.execution.streets import Detector
 from workbench.video.models import proxies, registry
 
@@ -42,3 +43,18 @@ def sees(tmp_path: Path) -> Iterator[Any]:
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no proxies but those that the test registers."""
     monkeypatch.setattr(proxies, "_PROXIES", {})
+
+
+@pytest.fixture(scope="session")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the scene as an MPEG transport stream, which can be read while it grows."""
+    import av
+
+    path = tmp_path_factory.mktemp("live") / "scene.ts"
+    with av.open(str(path), "w", format="mpegts") as container:
+        made: Any = container.add_stream("libx264", rate=10, options={"g": "10", "bf": "0", "crf": "18"})
+        made.width, made.height, made.pix_fmt = 128, 96, "yuv420p"
+        for picture in scenes.frames(200):
+            container.mux(made.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(made.encode(None))
+    return path

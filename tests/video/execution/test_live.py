@@ -40,21 +40,6 @@ class Shades(Query):
 FRAMES = 200
 
 
-@pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the scene as an MPEG transport stream, which can be read while it grows."""
-    import av
-
-    path = tmp_path_factory.mktemp("live") / "scene.ts"
-    with av.open(str(path), "w", format="mpegts") as container:
-        made: Any = container.add_stream("libx264", rate=10, options={"g": "10", "bf": "0", "crf": "18"})
-        made.width, made.height, made.pix_fmt = 128, 96, "yuv420p"
-        for picture in scenes.frames(FRAMES):
-            container.mux(made.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(made.encode(None))
-    return path
-
-
 def without_video(result: Any, name: str = "events") -> pd.DataFrame:
     return result.table(name).drop(columns="video")
 
