@@ -20,6 +20,7 @@ from workbench.engine import session
 from workbench.training import changes, checkpoint, driver, errors, handing, listening, prepare
 from workbench.training.changes import Changes
 from workbench.training.resilience import Loss
+from workbench.training.run import TrainRun
 from workbench.training.units import Interval
 
 
@@ -35,6 +36,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.set_num_threads(threads)
 
 
+def saved(run: TrainRun) -> set[int]:
+    """Return the steps of checkpoints; the first may be of any, where ranks were too far to write an earlier one."""
+    return set(run.incidents[run.incidents.kind == "checkpoint"].step)
+
+
 def test_a_loss_goes_back_to_the_checkpoint_with_fewer_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines(monkeypatch, 2)
     plan = nets.cut_after(nets.mlp(), 3)
@@ -44,7 +50,7 @@ def test_a_loss_goes_back_to_the_checkpoint_with_fewer_stages(monkeypatch: pytes
     assert kinds(ran.run) == ["lost", "restore"]
     row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
     lost = ran.run.incidents[ran.run.incidents.kind == "lost"].iloc[0]
-    assert ran.run.plan.config == "1" and row.step % 4 == 0 and row.step >= 0
+    assert ran.run.plan.config == "1" and row.step in saved(ran.run)
     assert row.lost_steps == lost.step - row.step
     assert row.lost_samples == sum(ran.run.losses.samples[row.step : lost.step])
     assert row.message.startswith(f"worker 1 (stage 1) lost at step {lost.step}")
@@ -80,7 +86,7 @@ def test_neighbours_that_are_lost_go_back_to_the_checkpoint(monkeypatch: pytest.
     row = ran.run.incidents[ran.run.incidents.kind == "restore"].iloc[0]
     # What is said to be lost is what the survivors had committed beyond the checkpoint, with its samples.
     before = max(row.step, *(ran.run.incidents[ran.run.incidents.kind == "lost"].step))
-    assert row.step % 4 == 0 and row.lost_steps == before - row.step
+    assert row.step in saved(ran.run) and row.lost_steps == before - row.step
     assert row.lost_samples == sum(ran.run.losses.samples[row.step : before])
     steps = f"{row.lost_steps} step{'s' if row.lost_steps != 1 else ''}"
     assert re.search(rf"no copy of stage \d\. Restored checkpoint step {row.step}; {steps} \(.+\) lost\.", row.message)

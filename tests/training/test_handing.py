@@ -18,7 +18,7 @@ from tests.training import nets
 from tests.training.resilience import inprocess
 from tests.training.resilience.inprocess import Kill, Killed
 from tests.training.seatings import Machines, Ran, kinds
-from workbench.training import changes, handing
+from workbench.training import changes, handing, worker
 from workbench.training.changes import Changes, places
 from workbench.training.state import Snapshot
 from workbench.training.transport import Interrupted, PeerError
@@ -108,6 +108,16 @@ def test_a_setup_for_a_newcomer_holds_no_weights() -> None:
         name for name, _ in tree.named_buffers()
     }
     assert all(parameter.device.type == "cpu" for parameter in tree.parameters())
+
+
+def test_who_was_told_to_go_waits_until_others_have_its_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, ended = Host(), list[Any]()
+    monkeypatch.setattr(worker, "_heed_no_more", ended.append)
+    kept_of(host)["run"] = handing.Kept(4, {})
+    worker.leave("run", host)
+    assert not ended
+    worker.forget("run", host)
+    assert ended == [host] and not kept_of(host)
 
 
 # runs whose ranks are threads
