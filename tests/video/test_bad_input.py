@@ -176,9 +176,11 @@ def test_a_detector_that_fails_everywhere_is_an_error_that_names_why(clip: Path)
         (lambda images: None, "The detector returned NoneType for 1 images"),
         (lambda images: [], "The detector returned 0 tables for 1 images"),
         (lambda images: [pd.DataFrame({"x1": [1.0]}) for _ in images], "The detector's boxes lack 'y1'"),
+        (lambda images: [pd.DataFrame({"x1": [60.0], "y1": [20.0], "x2": [24.0], "y2": [12.0]}) for _ in images],
+         "The detector's box (60, 20, 24, 12) ends before it begins"),
         (lambda images: exit(3), "SystemExit: 3"),
     ],
-)
+)  # fmt: skip
 def test_a_detector_that_gives_no_boxes(clip: Path, give: Any, why: str) -> None:
     assert f"({why})." in error(clip, CARS, detector=give, end="1s")[0]
 

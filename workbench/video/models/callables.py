@@ -56,6 +56,13 @@ class CallableDetector:
                 f"The detector's boxes lack '{missing[0]}'.", "Columns: x1, y1, x2, y2[, label, score]."
             )
         box = np.column_stack([np.asarray(table[column], dtype=np.float64) for column in _COLUMNS])
+        turned = (box[:, 2] < box[:, 0]) | (box[:, 3] < box[:, 1])
+        if turned.any():
+            x1, y1, x2, y2 = (f"{side:g}" for side in box[turned][0])
+            raise WorkbenchError(
+                f"The detector's box ({x1}, {y1}, {x2}, {y2}) ends before it begins.",
+                "Give corners x1, y1, x2, y2, not a corner, a width and a height.",
+            )
         score = np.asarray(table["score"], dtype=np.float64) if "score" in table else np.ones(len(box))
         names = [str(name) for name in table["label"]] if "label" in table else ["object"] * len(box)
         if self._open_vocabulary:
