@@ -276,9 +276,11 @@ def _sizes(node: Any) -> int:
 
 
 def _tell_before(plan: FusionPlan, nodes: Iterable[Any]) -> None:
-    """Note what a graph moves if each of its nodes is a kernel."""
+    """Note what a graph moves if each of its nodes, as it was given, is a kernel."""
+    from workbench.fusion.capture.fx.joined import MADE
+
     for node in nodes:
-        if node.op != "call_function":
+        if node.op != "call_function" or MADE in node.meta:
             continue
         read, written = _traffic(node)
         if read or written:
