@@ -65,8 +65,8 @@ SEEDS, GOAL, EPOCHS = 3, 97.0, 12
 KEPT = RESULTS / "training_links.json"
 #: modules of `workbench.training` on which the figures do not depend
 ELSEWHERE = (
-    "bill", "changes", "chaos", "checkpoint", "drawing", "errors", "failover", "kept_cuts", "kept_profiles", "labels",
-    "resilience", "saver", "shelf", "told", "traces", "view",
+    "bill", "changes", "chaos", "checkpoint", "drawing", "errors", "failover", "handing", "kept_cuts", "kept_profiles",
+    "labels", "resilience", "saver", "shelf", "told", "traces", "view",
 )  # fmt: skip
 
 
