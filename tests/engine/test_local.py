@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from dask import system
 
 from workbench.engine import local, session
 from workbench.engine.errors import WorkbenchError
@@ -16,9 +17,12 @@ from workbench.engine.tasks import stream
 
 def test_default_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORKBENCH_WORKERS", raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert 1 <= local.default_workers() <= min(8, os.cpu_count() or 8)
+    monkeypatch.setattr(system, "_try_extract_cgroup_cpu_quota", lambda: (50_000, 100_000))  # half a core of many
+    assert local.default_workers() == 1
+    monkeypatch.setattr(system, "cpu_count", lambda: 64)
     assert local.default_workers() == 8
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5, 6})
+    monkeypatch.setattr(system, "cpu_count", lambda: 3)
     assert local.default_workers() == 3
     monkeypatch.setenv("WORKBENCH_WORKERS", " 12 ")
     assert local.default_workers() == 12

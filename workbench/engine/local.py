@@ -45,7 +45,10 @@ KEPT_MEMORY = 64 * 2**20
 
 
 def default_workers() -> int:
-    """Return `WORKBENCH_WORKERS`, else the number of cores that this process may use, at most 8."""
+    """Return `WORKBENCH_WORKERS`, else the number of cores that this process may use, at most 8.
+
+    A container's share of CPU time counts as so many cores.
+    """
     text = os.environ.get("WORKBENCH_WORKERS", "").strip()
     if text:
         if not text.isdecimal() or int(text) < 1:
@@ -53,11 +56,9 @@ def default_workers() -> int:
                 f"WORKBENCH_WORKERS is a whole number of at least 1; got {text!r}.", "Unset it to use all cores."
             )
         return int(text)
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        cores = os.cpu_count() or 1
-    return max(1, min(8, cores))
+    from dask.system import cpu_count
+
+    return max(1, min(8, cpu_count()))
 
 
 def start(workers: int) -> Any:
