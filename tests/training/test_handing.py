@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def gathered(found: Snapshot, monkeypatch: pytest.MonkeyPatch, answers: Callable
         called.append(address)
         if not answers(address):
             raise ConnectionError("gone")
-        return asyncio.run(function(*arguments, dask_worker=host))
+        with futures.ThreadPoolExecutor(1) as pool:  # a browser that tests share keeps this thread's event loop
+            return pool.submit(asyncio.run, function(*arguments, dask_worker=host)).result()
 
     monkeypatch.setattr(handing, "ask", ask)
     monkeypatch.setattr(handing, "NAP", 0.01)
