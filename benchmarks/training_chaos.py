@@ -194,6 +194,18 @@ def several(
     return rows
 
 
+def _whole(client: Any, workers: int) -> None:
+    """Wait until who was killed is replaced, however long that takes: the next run has as many again."""
+    from workbench.engine import session
+
+    until = time.monotonic() + 900.0
+    while len(session.members(client)) < workers:
+        session.heal()  # Dask gives up who dies again while it starts
+        if time.monotonic() > until:
+            raise TimeoutError(f"{len(session.members(client))} of {workers} workers came back")
+        time.sleep(0.1)
+
+
 def _append(log: Path, line: str) -> None:
     log.parent.mkdir(exist_ok=True)
     with log.open("a+b") as file:
@@ -255,14 +267,13 @@ def main(arguments: list[str]) -> None:
     if chosen.processes:
         seeds = range(chosen.seed, chosen.seed + chosen.processes)
         with session.local_workers(4) as client:
-            # Who was killed is replaced: the next run has four again, however long that takes.
-            rows = several("processes", in_processes, seeds, log, lambda: client.wait_for_workers(4, timeout=900))
+            rows = several("processes", in_processes, seeds, log, lambda: _whole(client, 4))
         figures += told("processes", rows)
         failover = next((figure.value for figure in figures if figure.name == "processes: pause, median"), 0.0)
     if chosen.restarts:
         seeds = range(chosen.seed, chosen.seed + chosen.restarts)
         with session.local_workers(4) as client:
-            rows = several("restarts", restarted, seeds, log, lambda: client.wait_for_workers(4, timeout=900))
+            rows = several("restarts", restarted, seeds, log, lambda: _whole(client, 4))
         figures += told("restarts", rows, failover)
     if log is not None:
         write("training_chaos", figures, ("torch", "distributed"))
