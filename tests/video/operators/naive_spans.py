@@ -40,15 +40,7 @@ def intersect(left: list[Span], right: list[Span]) -> list[Span]:
 
 
 def unite(spans: list[Span]) -> list[Span]:
-    result: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.start):
-        if result and span.start <= result[-1].end + EPS:
-            before = result[-1]
-            last = max(before.last, span.last)
-            result[-1] = Span(before.start, max(before.end, span.end), min(before.first, span.first), last)
-        else:
-            result.append(span)
-    return result
+    return join(sorted(spans, key=lambda span: span.start), 0.0)
 
 
 def chain(steps: list[list[Span]], within: float | None) -> list[Span]:
