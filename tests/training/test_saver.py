@@ -10,6 +10,7 @@ import pytest
 
 from workbench.training import CheckpointError
 from workbench.training.saver import Saver
+from workbench.training.units import Interval
 
 
 @pytest.fixture
@@ -38,13 +39,32 @@ def test_a_late_word_of_what_was_given_up_says_nothing_of_what_came_after(saver:
     again, after = _ordered(saver)
     assert after != before and after.exists()
     # the worker that was writing finds its folder gone
-    saver.hear({"kind": "unsaved", "folder": str(before), "stage": 0, "error": "No such file or directory"})
+    saver.hear({"kind": "unsaved", "rank": 0, "folder": str(before), "stage": 0, "error": "No such file or directory"})
     assert not asked.done.is_set() and not again.done.is_set() and after.exists()
     assert saver.pending(8)
-    saver.hear({"kind": "unsaved", "folder": str(after), "stage": 0, "error": "No space left on device"})
+    saver.hear({"kind": "unsaved", "rank": 0, "folder": str(after), "stage": 0, "error": "No space left on device"})
     for each in (asked, again):  # both were still waiting
         assert isinstance(each.found, CheckpointError) and "No space left" in each.found.message
     assert not saver.pending(8)
+    saver.close()
+
+
+def test_a_part_that_was_not_written_names_who_was_to_write_it(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    run: Any = SimpleNamespace(
+        add_incident=lambda kind, message, **place: rows.append({"message": message, **place}),
+        saved_tables=lambda step: None,
+    )
+    saver, folders = Saver(run, tmp_path / "one", Interval(steps=4), lambda step: {}), list[str]()
+
+    def order(step: int, folder: str) -> list[int]:
+        folders.append(folder)
+        return [0, 1]
+
+    saver.tick(order, [8], 7)
+    with pytest.warns(UserWarning, match="No space left"):
+        saver.hear({"kind": "unsaved", "rank": 3, "folder": folders[0], "stage": 1, "error": "No space left on device"})
+    assert [(row["worker"], row["stage"], row["step"]) for row in rows] == [(3, 1, 8)]
     saver.close()
 
 

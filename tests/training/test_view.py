@@ -77,6 +77,22 @@ def test_checkpoints_are_noted_where_there_is_none() -> None:
     assert not any("has step 1" in text for text in notes) and any("could not be written" in text for text in notes)
 
 
+def test_what_is_of_the_whole_run_names_no_worker() -> None:
+    run = run_of()
+    run.add_incident("checkpoint", "folder has step 1, 1 kB.", step=1)
+    run.add_incident("lost", "worker 0 (stage 0) lost.", worker=0, stage=0, step=2)
+    assert run.incidents[["worker", "stage", "step"]].to_numpy().tolist() == [[-1, -1, 1], [0, 0, 2]]
+    (shown,) = [block["frame"] for block in run.view_data()["blocks"] if block.get("name") == "incidents"]
+    assert shown.worker.isna().tolist() == shown.stage.isna().tolist() == [True, False]
+    assert shown.step.tolist() == [1, 2] and shown.worker[1] == shown.stage[1] == 0
+    page = run._repr_mimebundle_({}, {})["text/html"]
+    assert "<td>checkpoint</td><td></td><td></td><td>1</td>" in page
+    assert "<td>lost</td><td>0</td><td>0</td><td>2</td>" in page
+    one, other = [event.data for event in run.events() if event.kind in ("checkpoint", "lost")]
+    assert "worker" not in one and "stage" not in one and one["step"] == 1
+    assert (other["worker"], other["stage"], other["step"]) == (0, 0, 2)
+
+
 def test_incidents_are_flags_on_the_row_of_their_worker() -> None:
     state = view.gantt_state(lost_and_recovered())
     (flag,) = [bar for bar in state["bars"] if bar["kind"] == "incident"]

@@ -185,7 +185,10 @@ class TrainRun(Run["TrainRun"]):
 
     @property
     def incidents(self) -> pd.DataFrame:
-        """One row for each loss, failover, restore, stall, join, checkpoint or notice."""
+        """One row for each loss, failover, restore, stall, join, reconfigure, checkpoint or notice.
+
+        Worker and stage are -1 where it is of the whole run: a checkpoint, another plan, too few workers.
+        """
         return self._table("incidents")
 
     @property
@@ -415,14 +418,15 @@ class TrainRun(Run["TrainRun"]):
         self, kind: str, message: str, *, worker: int = -1, stage: int = -1, step: int = -1, pause: float = 0.0,
         replayed: int = 0, lost_steps: int = 0, lost_samples: int = 0,
     ) -> int:  # fmt: skip
-        """Note that something happened to a worker; return the number of the incident."""
+        """Note that something happened, to a worker or (-1) to the whole run; return the number of the incident."""
         row = (
             time.time() - self._since, kind, worker, stage, step, pause, replayed, lost_steps, lost_samples, message,
         )  # fmt: skip
         with self._table_lock:
             self._rows["incidents"].append(row)
             number = len(self._rows["incidents"]) - 1
-        self.event(kind, worker=worker, stage=stage, step=step, message=message)
+        places = {"worker": worker, "stage": stage, "step": step}
+        self.event(kind, **{name: place for name, place in places.items() if place >= 0}, message=message)
         return number
 
     def prolong(self, incident: int, pause: float) -> None:

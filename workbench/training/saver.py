@@ -170,7 +170,7 @@ class Saver:
         if save is None:
             return
         if message["kind"] == "unsaved":
-            self._failed(save, message["error"])
+            self._failed(save, message["error"], worker=message["rank"], stage=message["stage"])
             return
         save.shards[message["stage"]] = pickle.loads(message["shard"])
         save.missing.discard(message["stage"])
@@ -273,7 +273,8 @@ class Saver:
         self._own = shelf.surplus(self._own)
         self._complete = [path for path in self._complete if (path / shelf.MANIFEST).exists()]
 
-    def _failed(self, save: _Save, why: str) -> None:
+    def _failed(self, save: _Save, why: str, *, worker: int = -1, stage: int = -1) -> None:
+        """Tell that it was not written; of its part that was not, who was to write it."""
         self._forget(save)
         error = _unwritten(save.step, why)
         for asked in save.asked:
@@ -282,7 +283,7 @@ class Saver:
             return
         self._begun = True
         self._plan_next(save.step)
-        self._run.add_incident("checkpoint", error.message, step=save.step)
+        self._run.add_incident("checkpoint", error.message, worker=worker, stage=stage, step=save.step)
         if not self._warned:
             self._warned = True
             warn(error.message, error.hint)

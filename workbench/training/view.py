@@ -99,8 +99,7 @@ def run_view(run: TrainRun) -> dict[str, Any]:
     if run.steps > 1:
         blocks.append({"kind": "curve", "state": loss_state(run), "text": "", "alt": "loss against steps"})
     blocks += _costs(run)
-    for name in ("incidents", "metrics"):
-        frame = getattr(run, name)
+    for name, frame in (("incidents", _incidents(run)), ("metrics", run.metrics)):
         if len(frame):
             blocks.append({"kind": "table", "name": name, "frame": frame})
     blocks.append({"kind": "table", "name": "run", "frame": _table(_facts(run)), "text": False})
@@ -320,6 +319,14 @@ def _notes(run: TrainRun) -> list[dict[str, Any]]:
     if run.reached:
         notes.append({"kind": "note", "level": "info", "text": f"target reached at step {run.steps:,}"})
     return notes
+
+
+def _incidents(run: TrainRun) -> Any:
+    """Return the incidents with empty cells where one is of the whole run, and has no worker and no stage."""
+    frame = run.incidents
+    return frame.assign(
+        **{name: frame[name].astype("Int64").mask(frame[name] < 0) for name in ("worker", "stage", "step")}
+    )
 
 
 def _table(facts: Sequence[tuple[str, str]]) -> Any:
