@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from workbench.fusion.cpu import machine, objects
+from workbench.fusion.cpu.team import Team
 from workbench.fusion.cpu.watch import watching
 
 __all__ = ["Driver"]
@@ -124,4 +125,19 @@ class Driver:
                 self.step *= 2
             if self.watch is not None:
                 self.watch.passed(stop - begin)
+            begin = stop
+
+    def share(self, team: Team, end: int, many: int, scratches: Sequence[int]) -> None:
+        """Run chunks 0 to `end` on the threads of a team, of which each takes `many` at a time.
+
+        It comes back for interrupts as `run` does.
+        """
+        begin, records = 0, (self.records, self.width)
+        while begin < end:
+            turn = many * max(1, self.step * len(scratches) // many)
+            stop = min(begin + turn, end)
+            start = time.perf_counter()
+            team.run(self.function, self.table, records, self.bounds, (begin, stop, many), scratches)
+            if stop - begin == turn and time.perf_counter() - start < PROMPT / 2:
+                self.step *= 2
             begin = stop

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.fusion.cpu import combine, rooms, threads
+from workbench.fusion.cpu import combine, rooms, team, threads
 from workbench.fusion.cpu.address import address
 from workbench.fusion.cpu.driver import Driver
 from workbench.fusion.cpu.execution import SMALL, Execution, Facts
@@ -214,6 +214,9 @@ class _Chunks:
             taken = tables.taken
         if workers == 1 and tables is None:
             driver.run(0, many, run.scratch(0))
+        elif workers > 1 and taken < many and (found := team.here()) is not None:
+            # always all threads: OpenMP ends those that are left out, and starts them anew for who comes next
+            driver.share(found, many, taken, [run.scratch(k) for k in range(workers)])
         else:
 
             def work(task: int, worker: int) -> None:
