@@ -20,7 +20,8 @@ import pytest
 import workbench as wb
 from workbench.engine.errors import WorkbenchError
 from workbench.tta.problems import TTAWarning
-from workbench.tta.repeat import _Driver, repeat
+from workbench.tta.repeat import repeat
+from workbench.tta.repeat_driver import Driver
 from workbench.tta.runs import Runs
 from workbench.tta.store import open_store
 from workbench.tta.worker import Recipe
@@ -370,9 +371,9 @@ def operations(run: str, seed: int, state: str = "finished") -> list[Any]:
     return [("start", row), *evals, ("points", [("loss", 0, 5, 0.5, 0)]), ("end", state, {"notes": []})]
 
 
-def driver(name: str = "told") -> _Driver:
+def driver(name: str = "told") -> Driver:
     recipe = Recipe(curve, name, TARGET, {}, None, "group", None, 2)
-    return _Driver(recipe, [1, 2], None, open_store(None))
+    return Driver(recipe, [1, 2], None, open_store(None))
 
 
 def test_c52_a_worker_that_comes_back_doubles_no_rows() -> None:
