@@ -472,6 +472,37 @@ def test_columns_that_hold_no_plain_values() -> None:
         ]
 
 
+def test_whole_numbers_and_text_that_arrow_cannot_hold() -> None:
+    data = frames.read(pd.DataFrame({"big": pd.Series([10**30, 1]), "cut": pd.Series(["a", "\ud800"], dtype=object)}))
+    lines = {
+        "big": [
+            '"big" holds whole numbers of more than 64 bits.',
+            'Convert it first, such as df["big"].astype(float), or .astype(str) for names.',
+        ],
+        "cut": [
+            "\"cut\" holds text that is not valid Unicode: '\\ud800'.",
+            'Replace it first, such as df["cut"].str.encode("utf-8", "replace").str.decode("utf-8").',
+        ],
+    }
+    for name, expected in lines.items():
+        with pytest.raises(WorkbenchError) as error:
+            data.column(name)
+        assert error.value.lines() == expected
+
+
+@pytest.mark.parametrize("kind", ["uint64", "float16"])
+@pytest.mark.parametrize("form", [lambda df: df, pl.from_pandas, pa.Table.from_pandas])
+def test_numbers_at_the_ends_of_their_kinds_are_filtered(kind: str, form: Any) -> None:
+    values = [2**64 - 1, 2**64 - 3, 2**64 - 1] if kind == "uint64" else [0.5, 2.0, 0.5]
+    table = form(pd.DataFrame({"x": np.array(values, dtype=kind)}))
+    data = frames.read(table)
+    for value, count in ((values[0], 2), (values[1], 1)):
+        conditions = (("x", value),)
+        assert mask(data, conditions).sum() == count
+        native = data.native(conditions)
+        assert len(table[native] if isinstance(table, pd.DataFrame) else table.filter(native)) == count
+
+
 def test_columns_of_the_types_of_duckdb() -> None:
     made = duckdb.sql(
         """SELECT (i % 3)::HUGEINT AS huge, (i % 3 * 1.5)::DECIMAL(9, 2) AS dec, (i % 3)::FLOAT AS single,

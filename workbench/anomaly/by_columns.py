@@ -37,7 +37,7 @@ def given_by(data: Data, by: Any) -> By:
         raise WorkbenchError("by names no column.", f'Give a list of columns, or "*". {columns_hint("", data.schema)}')
     found: dict[str, int | None] = {}
     for item in items:
-        name, bins = item if _is_pair(item) else (item, None)
+        name, bins = item if _is_pair(item) or _is_meant_as_pair(item, data) else (item, None)
         if not isinstance(name, str):
             name = str(name)
         data.check(name)
@@ -130,6 +130,12 @@ def _quoted(names: list[str]) -> list[str]:
 
 def _is_pair(item: Any) -> bool:
     return isinstance(item, (tuple, list)) and len(item) == 2 and not isinstance(item[1], (str, tuple, list))
+
+
+def _is_meant_as_pair(item: Any, data: Data) -> bool:
+    """Return whether `("distance", "10")` is a column with its number of ranges, and no name of two parts."""
+    two = isinstance(item, (tuple, list)) and len(item) == 2
+    return two and str(item) not in data.schema and item[0] in list(data.schema)
 
 
 def _bins(name: str, bins: Any, kind: pa.DataType) -> int | None:

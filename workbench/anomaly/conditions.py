@@ -156,6 +156,8 @@ def to_arrow(
 def _compared(kind: pa.DataType, value: Any) -> pa.DataType:
     """Return the type that a column is compared in: decimals as the numbers that codes are made of."""
     kind = standard(kind)
+    if pa.types.is_float16(kind):  # Arrow compares none of them
+        return pa.float32()
     if pa.types.is_decimal(kind):
         return pa.int64() if isinstance(value, int) and kind.scale <= 0 else pa.float64()
     return kind
@@ -177,7 +179,8 @@ def _arrow(column: pc.Expression, value: Any, nan: bool) -> pc.Expression:
         return column == pa.scalar(
             value.as_unit("ns").value, pa.timestamp("ns", None if value.tzinfo is None else "UTC")
         )
-    return column == pa.scalar(value)
+    unsigned = isinstance(value, int) and value >= 1 << 63  # Arrow takes Python's integers for signed ones
+    return column == (pa.scalar(value, pa.uint64()) if unsigned else pa.scalar(value))
 
 
 def to_series(df: Any, conditions: Conditions) -> Any:

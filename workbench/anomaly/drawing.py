@@ -104,8 +104,9 @@ def _picture(
     shapes.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "grid"))
 
     def place(value: float) -> float:
-        # In halves, as the two ends of all floats are further apart than any float.
-        return _LEFT + wide * (min(max(value, low), high) / 2 - low / 2) / (high / 2 - low / 2)
+        # Halved only where the ends are further apart than any float: half of the least float is nothing.
+        part = 1.0 if math.isfinite(high - low) else 0.5
+        return _LEFT + wide * (min(max(value, low), high) * part - low * part) / (high * part - low * part)
 
     for value, words in lines:
         shapes += _cutoff_mark(place(value), words, beyond=not low <= value <= high, base=base)

@@ -19,6 +19,7 @@ BINS = 60
 NONE = 255
 #: between these points the bins are of equal width
 _POINTS = (0.001, 0.999)
+_LARGEST = float(np.finfo(np.float64).max)
 #: rows worked on at a time, so that a long table costs no second copy of itself
 _CHUNK = 1 << 20
 
@@ -46,7 +47,9 @@ def edges_of(values: NDArray[np.float64], weights: NDArray[np.float64] | None = 
 def between(low: float, high: float) -> NDArray[np.float64]:
     """Return the 61 edges of bins from `low` to `high`."""
     if not high > low:
-        low, high = low - 0.5, high + 0.5
+        # At least as far apart as the bins need, where the floats themselves are further apart than one.
+        pad = max(0.5, BINS * float(np.spacing(np.nextafter(abs(low), 0.0))))
+        low, high = max(low - pad, -_LARGEST), min(high + pad, _LARGEST)
     with np.errstate(over="ignore", invalid="ignore"):
         edges = np.linspace(low, high, BINS + 1)
     if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):

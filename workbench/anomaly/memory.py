@@ -242,6 +242,16 @@ def series_to_arrow(values: pd.Series, name: str) -> pa.ChunkedArray:
         values = pd.Series(values.array.to_dense())
     try:
         array = pa.array(values, from_pandas=True)
+    except OverflowError as error:
+        raise WorkbenchError(
+            f'"{name}" holds whole numbers of more than 64 bits.',
+            f'Convert it first, such as df["{name}"].astype(float), or .astype(str) for names.',
+        ) from error
+    except UnicodeEncodeError as error:
+        raise WorkbenchError(
+            f'"{name}" holds text that is not valid Unicode: {error.object[error.start : error.end]!r}.',
+            f'Replace it first, such as df["{name}"].str.encode("utf-8", "replace").str.decode("utf-8").',
+        ) from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise _not_plain(values, name) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])

@@ -98,6 +98,8 @@ def number(value: Any) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     rounded = float(f"{value:.4g}")
+    if math.isinf(rounded):  # the largest floats have no rounder one above them
+        return f"{value:.4g}"
     exponent = math.floor(math.log10(abs(rounded)))
     if not -5 <= exponent <= 14:
         return f"{value:.4g}"
