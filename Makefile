@@ -50,6 +50,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.tta
 	$(BIN)/python -m benchmarks.fusion
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.notebook
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Workbench needs Python 3.11 or newer; set PYTHON=python3.x")'

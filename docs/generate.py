@@ -38,6 +38,7 @@ RESULTS = {
     "tta": "Tracking",
     "tta_backtest": "Projections",
     "tta_mnist": "MNIST",
+    "notebook": "The front: magics, reports, JupyterLab",
 }
 
 #: how a fact of the machine is written; others stand as they are

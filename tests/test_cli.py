@@ -43,6 +43,15 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "<title>T</title>" in (tmp_path / "out.html").read_text("utf-8")
 
 
+def test_the_program_writes_a_report_without_loading_what_it_does_not_need(tmp_path: Path) -> None:
+    path = nb.write(tmp_path / "n.ipynb", [nb.code("1 + 1")])
+    program = f"import sys; sys.argv[1:] = ['report', {str(path)!r}]; from workbench.cli import main; code = main(); "
+    program += "print([name for name in ('pandas', 'lark', 'dask', 'torch') if name in sys.modules]); sys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert path.with_suffix(".html").is_file()
+
+
 def test_errors_are_two_lines_and_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nb.write(tmp_path / "00_tour.ipynb", [])
     assert cli.main(["report", str(tmp_path / "00_tou.ipynb")]) == 1

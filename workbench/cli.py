@@ -29,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The arguments; by default those of the process.
     """
+    if argv is None:
+        # A process of our own: jsonschema, which nbformat loads, takes a second and a half to compile a grammar of IRIs
+        # where it finds this package; notebooks hold none.
+        sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     words = list(sys.argv[1:] if argv is None else argv)
     # What follows "--" is JupyterLab's, whatever it looks like.
     cut = words.index("--") if "--" in words else len(words)

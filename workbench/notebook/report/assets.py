@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape, unescape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["MODULES", "Asset", "Bundle", "Clip", "Parts", "choose", "frame", "read_bundle"]
 
@@ -189,6 +190,8 @@ def choose(clips: Iterable[Clip], limit: int) -> list[Clip]:
 
 def frame(rows: Iterable[Asset]) -> pd.DataFrame:
     """Return the table of assets."""
+    import pandas as pd
+
     listed = list(rows)
     return pd.DataFrame(
         {

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import WorkbenchError, suggest
 from workbench.engine.units import as_bytes
 from workbench.notebook.report.assets import Asset, frame
 from workbench.notebook.report.outputs import BASIC_TRACES, Outputs, filters, traces
 from workbench.notebook.report.security import data_script, inline_script, policy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Report", "check_folder", "estimate", "read", "render", "report", "save"]
 
@@ -44,14 +47,19 @@ class Report:
 
     path: Path
     bytes: int
-    assets: pd.DataFrame
+    rows: Sequence[Asset] = field(repr=False)
     warnings: list[str] = field(default_factory=list)
+
+    @cached_property
+    def assets(self) -> pd.DataFrame:
+        """The table of assets, made when it is asked for: the command writes reports without pandas."""
+        return frame(self.rows)
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
 
     def __repr__(self) -> str:
-        return f"<Report {self.path}, {self.bytes:,} bytes, {len(self.assets)} assets>"
+        return f"<Report {self.path}, {self.bytes:,} bytes, {len(self.rows)} assets>"
 
 
 def report(
@@ -106,13 +114,17 @@ def report(
     check_folder(target)
     size = as_bytes(_configured(limit), "limit")
     content = read(source)
-    if parameters is not None or execute:
-        from workbench.notebook.report import execute as running
+    with ThreadPoolExecutor(1) as aside:
+        # nbconvert takes a second to load and to compile its templates; a kernel that runs the cells does not need it.
+        made = aside.submit(_exporter, hide_code)
+        if parameters is not None or execute:
+            from workbench.notebook.report import execute as running
 
-        if parameters:
-            running.inject(content, parameters)
-        running.execute(content, source.absolute().parent, timeout=timeout, allow_errors=allow_errors)
-    return save(content, source, target, limit=size, hide_code=hide_code, title=title, trust_outputs=trust_outputs)
+            if parameters:
+                running.inject(content, parameters)
+            running.execute(content, source.absolute().parent, timeout=timeout, allow_errors=allow_errors)
+        exporter = made.result()
+    return save(content, source, target, limit=size, exporter=exporter, title=title, trust_outputs=trust_outputs)
 
 
 def _configured(limit: str) -> str:
@@ -126,7 +138,7 @@ def save(content: Any, source: Path, target: Path, *, limit: int, **options: Any
     """Write the report of a notebook in memory; `source` says where it lies, `options` are those of `render`."""
     page, rows, warnings = render(content, source, limit=limit, **options)
     _write(target, page)
-    return Report(target, len(page), frame(rows), warnings)
+    return Report(target, len(page), rows, warnings)
 
 
 def estimate(
@@ -167,12 +179,17 @@ def render(
     title: str | None = None,
     trust_outputs: bool = False,
     roots: list[Path] | None = None,
+    exporter: Any = None,
 ) -> tuple[bytes, list[Asset], list[str]]:
-    """Return the page, its assets and the warnings; the same notebook gives the same bytes."""
+    """Return the page, its assets and the warnings; the same notebook gives the same bytes.
+
+    `exporter` is one that `_exporter` has made already; `hide_code` is a matter of its own then.
+    """
     outputs = Outputs(content, source.absolute().parent, trust=trust_outputs, roots=roots)
     outputs.convert()
     outputs.fit(limit)
-    body = _body(content, outputs, source, hide_code, title or content.metadata.get("title") or source.stem)
+    title = title or content.metadata.get("title") or source.stem
+    body = _body(exporter or _exporter(hide_code), content, outputs, source, title)
     scripts, hashes, rows = _scripts(outputs)
     # After nbconvert, which parses the whole page: what is large never goes through its parser.
     body = re.sub(r"(<head>)", rf"\1\n{policy([*hashes, *outputs.hashes])}", body, count=1)
@@ -181,15 +198,12 @@ def render(
     return page.encode("utf-8", "replace"), [*outputs.assets, *rows], outputs.warnings
 
 
-def _body(content: Any, outputs: Outputs, source: Path, hide_code: bool, title: str) -> str:
+def _exporter(hide_code: bool) -> Any:
+    """Return nbconvert's exporter with our template, compiled."""
+    import nbformat.v4
     from nbconvert import HTMLExporter
-    from nbconvert.filters.highlight import Highlight2HTML
     from traitlets.config import Config
 
-    from workbench.notebook.report.highlight import highlight_cell
-
-    language = content.metadata.get("language_info", {})
-    plain = Highlight2HTML(pygments_lexer=language.get("pygments_lexer", language.get("name")) or "ipython3")
     offline = dict.fromkeys(
         ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url", "mermaid_layout_elk_js_url"), ""
     )
@@ -201,10 +215,28 @@ def _body(content: Any, outputs: Outputs, source: Path, hide_code: bool, title: 
         exclude_input=hide_code,
         exclude_input_prompt=hide_code,
         exclude_output_prompt=hide_code,
-        filters={**filters(outputs), "highlight_code": highlight_cell(plain)},
         **offline,
     )
     exporter.log.setLevel("ERROR")
+    cells = [nbformat.v4.new_markdown_cell("x", id="0"), nbformat.v4.new_code_cell("1", id="1")]
+    first = nbformat.v4.new_notebook(cells=cells)
+    _body(
+        exporter, first, Outputs(first, Path(), trust=False), Path("first.ipynb"), ""
+    )  # compiles what every page needs
+    return exporter
+
+
+def _body(exporter: Any, content: Any, outputs: Outputs, source: Path, title: str) -> str:
+    from nbconvert.filters.highlight import Highlight2HTML
+
+    from workbench.notebook.report.highlight import highlight_cell
+
+    language = content.metadata.get("language_info", {})
+    plain = Highlight2HTML(pygments_lexer=language.get("pygments_lexer", language.get("name")) or "ipython3")
+    ours = {**filters(outputs), "highlight_code": highlight_cell(plain)}
+    exporter.filters.update(ours)  # in place: a new dict would have every template compiled again
+    for name, each in ours.items():
+        exporter.register_filter(name, each)
     content.metadata["title"] = title
     resources = {
         "metadata": {"name": source.stem, "path": os.fspath(source.absolute().parent)},
