@@ -12,6 +12,7 @@ import torch
 from workbench.fusion.capture.fx.calls import value_of
 from workbench.fusion.capture.fx.checking import EagerCall
 from workbench.fusion.capture.fx.regions import Region, where_of
+from workbench.fusion.gpu.driver import capturing
 from workbench.fusion.gpu.graphs import planned_region, region_plan
 from workbench.fusion.gpu.planning import Planned, device_of, program_of_plan
 from workbench.fusion.gpu.recording import Recorded
@@ -74,20 +75,26 @@ class StitchedCall:
             while len(self.forms) >= MOST_FORMS:
                 del self.forms[next(iter(self.forms))]
             found = self.forms[key] = self.formed(values)
-        if isinstance(found, EagerCall):
-            return found(*values)
+        if isinstance(found, EagerCall) or not found.records(values):
+            return self.eager(*values)
         self.last = found
         try:
             return found.run(values)
         except torch.OutOfMemoryError:  # torch needs less at a time
             self.tell("out of memory")
-            return self.eager(*values)
+        except Unsupported as reason:  # no kernel has been started
+            self.tell(str(reason))
+            self.forms[key] = self.eager
+        return self.eager(*values)
 
     def formed(self, values: Sequence[Any]) -> _Formed | EagerCall:
         """Return what computes inputs of a form."""
         tensors = [each for each in values if isinstance(each, torch.Tensor)]
         if any(not each.numel() or each.is_neg() for each in tensors):  # nothing to gain there
             self.tell("unsupported operation")
+            return self.eager
+        if len({each.device for each in tensors}) > 1:  # as numbers that are kept on the CPU: kernels cannot read them
+            self.tell("tensors on several devices")
             return self.eager
         try:
             return _Formed(self, values)
@@ -136,13 +143,19 @@ class _Formed:
         self.measured: list[float] = []
         self.runs = 0
 
+    def records(self, values: Sequence[Any]) -> bool:
+        """Whether nothing forbids its launches now: a graph that somebody records takes no waiting, and no sending."""
+        device = next((each.device for each in values if isinstance(each, torch.Tensor)), torch.device("cpu"))
+        return not capturing(device) or self.program.records(device)
+
     def run(self, values: Sequence[Any]) -> list[torch.Tensor]:
         """Return the outputs."""
         tensors = [each for each in values if isinstance(each, torch.Tensor)]
         direct = self.apart(tensors)
         into = {place: tensors[slot] for place, slot in direct.items()}
-        self.runs += 1
-        if self.runs == MEASURED:
+        waits = not capturing(tensors[0].device) if tensors else True
+        self.runs += waits
+        if waits and self.runs == MEASURED:
             self.measured = []
             made = self.program(*tensors, into=into, measured=self.measured)
         else:
@@ -167,4 +180,4 @@ class _Formed:
 
 
 def _form(tensor: torch.Tensor) -> Any:
-    return tensor.shape, tensor.stride(), tensor.data_ptr() & 15 == 0, tensor.is_neg()
+    return tensor.shape, tensor.stride(), tensor.data_ptr() & 15 == 0, tensor.is_neg(), tensor.device

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from workbench.fusion.expr import Expr, reduce_
+from workbench.fusion.gpu.driver import available
 from workbench.fusion.gpu.forms import formed
-from workbench.fusion.gpu.launch import Program, available
+from workbench.fusion.gpu.launch import Program
 from workbench.fusion.gpu.memory import storage_of
 from workbench.fusion.gpu.tasks import Unsupported
 from workbench.fusion.gpu.triton_gen import Source, emit

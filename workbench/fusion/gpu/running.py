@@ -9,9 +9,10 @@ from typing import Any
 
 from workbench.fusion.capture.storage import owned
 from workbench.fusion.expr import Expr
+from workbench.fusion.gpu.driver import available, interpreting
 from workbench.fusion.gpu.graphs import add_launches
-from workbench.fusion.gpu.launch import available, interpreting
 from workbench.fusion.gpu.planning import Planned, device_of, planned, program_of_plan
+from workbench.fusion.gpu.tasks import Unsupported
 from workbench.fusion.plan.inline import base_of
 from workbench.fusion.plan.model import DeviceModel, device_model
 from workbench.fusion.result import FusionPlan, ReasonRow, merged
@@ -32,10 +33,15 @@ def computed(exprs: Sequence[Expr], on_cpu: OnCPU) -> tuple[list[Any], FusionPla
     parts = _divided(exprs, device_of())
     values: list[Any] = [None] * len(exprs)
     plans = []
+    begin = time.perf_counter()
+    measured: list[float] = []
+    try:
+        tensors = program_of_plan(parts.found, [])(measured=measured) if parts.found is not None else []
+    except Unsupported as reason:  # the device refuses a kernel
+        node = exprs[parts.ours[-1]]
+        parts.reasons.append(ReasonRow(node.name, str(reason), where_text(node.where)))
+        parts.found, parts.ours, parts.rest = None, [], list(range(len(exprs)))
     if parts.found is not None:
-        begin = time.perf_counter()
-        measured: list[float] = []
-        tensors = program_of_plan(parts.found, [])(measured=measured)
         leaves = [node for node in parts.found.captured if node.kind == "Leaf"]
         arrays = [each.cpu().numpy()[()] for each in tensors]
         ours = owned([exprs[k] for k in parts.ours], arrays, leaves)
