@@ -151,18 +151,28 @@ def replayed(run: TrainRun, by: str = "time") -> Simulation:
             microbatches=MICROBATCHES, redundancy="lazy", checkpoint=1e6, costs=costs,
         )  # fmt: skip
 
+    def formed() -> float:
+        """Return when the simulator is in the midst of the first step of those who are at work in the end."""
+        timeline = simulated(1e3).timeline
+        newest = timeline[timeline["generation"] == timeline["generation"].max()]
+        return float(newest[newest["op"] == "backward"]["start"].min())
+
     def begins(step: int) -> float:
         """Return when the simulator is in the midst of a step, with all that has happened until then."""
         timeline = simulated(1e3).timeline
         return float(timeline[(timeline["step"] == step) & (timeline["op"] == "backward")]["start"].min())
 
+    earliest = 0.0
     for row in sorted((*taken.itertuples(), *joined.itertuples()), key=lambda row: row.since):
-        when = row.since if by == "time" else begins(row.step)
+        when = max(earliest, row.since if by == "time" else begins(row.step))
         if row.kind == "reconfigure":  # who is left stays in order, and newcomers come behind
             names = [name for name in names if name not in gone]
             fresh = [f"newcomer{len(events) + number}" for number in range(STAGES - len(names))]
             events += [(when, "add", name) for name in fresh]
             names, gone = [*names, *fresh], []
+            # Who is lost before the first operation of newcomers is lost among them, and is taken over as one of them;
+            # the simulator would have pipelines formed that have too few, and wait.
+            earliest = formed()
         else:
             gone.append(names[row.worker])
             events.append((when, "remove", names[row.worker]))
@@ -210,10 +220,12 @@ def compare(run: TrainRun, simulation: Simulation) -> Compared:
     real, predicted = _trained(run.timeline), _trained(simulation.timeline)
     mine, theirs = _events(real), _events(predicted)
     apart = [abs(one[1] - other[1]) for one, other in zip(mine, theirs, strict=False)]
+    cut_off = _last_of_lost(run)
     same = [
         (real[step], predicted[step])
         for step in sorted(real.keys() & predicted.keys())
         if set(real[step]["worker"]) == set(predicted[step]["worker"])
+        and not (step in cut_off and len(real[step]) < len(predicted[step]))
     ]
     return Compared(
         run.samples / (end - begin), simulation.throughput, [event[0] for event in mine] == [e[0] for e in theirs],
@@ -228,6 +240,12 @@ def compare(run: TrainRun, simulation: Simulation) -> Compared:
 def _span(timeline: pd.DataFrame) -> tuple[float, float]:
     """Return when training began and ended."""
     return float(timeline["start"].min()), float(timeline["end"].max())
+
+
+def _last_of_lost(run: TrainRun) -> set[int]:
+    """Return the last steps of workers that were killed: the end of what they did there may have died with them."""
+    incidents = run.incidents
+    return {int(step) - 1 for step in incidents[incidents["kind"] == "failover"]["step"]}
 
 
 def _trained(timeline: pd.DataFrame) -> dict[int, pd.DataFrame]:

@@ -160,6 +160,10 @@ def test_another_worker_gives_what_one_that_dies_meanwhile_would_have(monkeypatc
     ran.check()
     assert kinds(ran.run) == ["join", "reconfigure", "lost", "failover"]
     assert ran.run.incidents.lost_steps.max() == 0
+    _, begun, _, taken = ran.run.incidents.itertuples()
+    # nothing had begun: one pause ends where the other one begins
+    assert begun.pause_seconds > 0
+    assert begun.time - 1e-6 <= taken.time - taken.pause_seconds < begun.time + 0.1
     assert asked.index("worker0", asked.index("worker1")) > 0
     assert asked.count("worker1") <= handing.ROUNDS  # not asked again once it is known to be lost
 

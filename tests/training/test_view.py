@@ -62,10 +62,11 @@ def test_what_a_restore_does_again_is_a_replay() -> None:
     run = run_of()
     take(run, 0, 0, [(0, "forward", 0, 0, -0.5, -0.4, 0), (0, "forward", 1, 1, -0.4, -0.3, 0)])
     run.add_incident("restore", "Restored checkpoint step 1; 1 step lost.", worker=0, step=1, replayed=1, lost_steps=1)
-    noted = run.rows("incidents")[-1][0]
-    take(run, 0, 1, [(0, "forward", 1, 1, noted + 0.1, noted + 0.2, 0), (0, "forward", 2, 2, noted + 0.2, 99.0, 0)])
+    run.add_pause({0: (0,)}, run._since - 0.3, run._since + 0.1, 1, 1)
+    take(run, 0, 1, [(0, "forward", 1, 1, 0.1, 0.2, 0), (0, "forward", 2, 2, 0.2, 99.0, 0)])
     state = view.gantt_state(run)
     assert kinds(state, "replay") == ["replayed forward, stage 0, step 1, microbatch 1"]
+    assert kinds(state, "rebuild") == ["rebuild, stage 0, step 1"]
     assert len(kinds(state, "forward")) == 3
 
 

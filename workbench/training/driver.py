@@ -98,8 +98,9 @@ class Driver:
         self._wanted = 0
         self._tries = 0
         self._pause: _Pause | None = None
-        #: (incident, since when) of going back, or of another seating, up to its first operation
-        self._back: tuple[int, float] | None = None
+        #: (incident, since when, step from which is replayed or None) of going back, or of another seating, up to its
+        #: first operation
+        self._back: tuple[int, float, int | None] | None = None
 
     # the life of a run
 
@@ -187,7 +188,7 @@ class Driver:
 
     def goes_on(self, incident: int, since: float) -> None:
         """Have an incident, since a Unix time, last until the first operation of the next training."""
-        self._back = incident, since
+        self._back = incident, since, None
 
     def gone_addresses(self) -> set[str]:
         """Return the workers that are lost, or have said that they will go."""
@@ -364,6 +365,7 @@ class Driver:
         recovery = decide(self._resilience, seating.programs(1), seating.plan, loss)
         if not living and recovery.kind == "failover":
             recovery = Recovery("restore", 0, error=recovery.error)
+        self._end_back(self._listener.since or time.time())  # what it was to begin with has not come to its start
         place = seating.layout.place
         for rank in sorted(loss.fresh):
             stage = place(rank)[0]
@@ -412,15 +414,15 @@ class Driver:
             "restore", f"{message} {told.hint}", worker=lost[0], stage=stage, step=seating.batches,
             pause=time.time() - since, replayed=steps, lost_steps=steps, lost_samples=samples,
         )  # fmt: skip
-        self._back = number, since
+        self._back = number, since, seating.batches
         return seating.batches
 
     def _resumed(self, when: float) -> None:
         """Note that a recovery has come to its first operation."""
         pause, self._pause = self._pause, None
-        back, self._back = self._back, None
-        if back is not None:
-            self._run.prolong(back[0], max(when - back[1], 0.0))
+        back = self._end_back(when)
+        if back is not None and back[2] is not None:
+            self._run.add_pause(self._roster.stages(), back[1], when, back[2], self._roster.generation)
         if pause is None:
             return
         place, seconds = self._roster.seating.layout.place, max(when - pause.since, 0.0)
@@ -436,6 +438,13 @@ class Driver:
                 step=pause.recovery.start, pause=seconds, replayed=pause.replayed,
             )  # fmt: skip
         self._run.add_pause(self._roster.stages(), pause.since, when, pause.recovery.start, self._roster.generation)
+
+    def _end_back(self, when: float) -> tuple[int, float, int | None] | None:
+        """Note when the pause of going back, or of another seating, was over; return what it was of."""
+        back, self._back = self._back, None
+        if back is not None:
+            self._run.prolong(back[0], back[1], max(when, back[1]))
+        return back
 
     def _stand(self) -> None:
         """End what all ranks are doing, and wait until they have; who says nothing is lost in the end."""

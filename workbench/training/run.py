@@ -429,11 +429,11 @@ class TrainRun(Run["TrainRun"]):
         self.event(kind, **{name: place for name, place in places.items() if place >= 0}, message=message)
         return number
 
-    def prolong(self, incident: int, pause: float) -> None:
-        """Note how long the pause of an incident was in the end."""
+    def prolong(self, incident: int, begin: float, end: float) -> None:
+        """Note between which Unix times the pause of an incident was in the end; as of all, it is noted at its end."""
         with self._table_lock:
             row = self._rows["incidents"][incident]
-            self._rows["incidents"][incident] = (*row[:5], pause, *row[6:])
+            self._rows["incidents"][incident] = (end - self._since, *row[1:5], end - begin, *row[6:])
 
     def seconds_since(self, batches: int) -> float:
         """Return the seconds since so many batches were committed."""

@@ -181,7 +181,7 @@ def gantt_state(run: TrainRun, bars: int = BARS) -> dict[str, Any]:
         label = f"{_WORDS.get(op, op)}, stage {stage}, step {step}"
         label += f", microbatch {microbatch}" if microbatch >= 0 else ""
         label += f": {show_seconds(stop - start)}" + (f", {show_bytes(size)}" if size else "")
-        if kind in _REPLAYED and any(one.has(step, start, generation) for one in again):
+        if kind in _REPLAYED and any(one.has(step, generation) for one in again):
             kind, label = "replay", f"replayed {label}"
         drawn.append(_bar(worker, start - begin, stop - begin, kind, label))
         end[worker] = max(stop, free or 0.0)
@@ -199,29 +199,25 @@ def gantt_state(run: TrainRun, bars: int = BARS) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Replay:
-    """Steps that were run again after a loss: from a moment on, and from a generation on."""
+    """Steps that were run again after a loss, from a generation on."""
 
     steps: range
-    begin: float
     generation: int
 
-    def has(self, step: int, start: float, generation: int) -> bool:
-        return step in self.steps and start >= self.begin and generation >= self.generation
+    def has(self, step: int, generation: int) -> bool:
+        return step in self.steps and generation >= self.generation
 
 
 def _replays(run: TrainRun) -> list[_Replay]:
-    """Return what was run again. A failover has a generation of its own; a restore is noted before it goes on."""
+    """Return what was run again: each failover and restore has a generation of its own."""
     found: list[_Replay] = []
     rebuilt: dict[int, int] = {}
     for row in run.newest("timeline", 4 * BARS):
         if row[2] == "rebuild":
             rebuilt[row[3]] = min(row[7], rebuilt.get(row[3], row[7]))
-    for time, kind, _, _, step, _, replayed, *_ in run.rows("incidents"):
-        steps = range(step, step + replayed)
-        if kind == "failover" and step in rebuilt:
-            found.append(_Replay(steps, 0.0, rebuilt[step]))
-        elif kind == "restore":
-            found.append(_Replay(steps, time, 0))
+    for _, kind, _, _, step, _, replayed, *_ in run.rows("incidents"):
+        if kind in ("failover", "restore") and step in rebuilt:
+            found.append(_Replay(range(step, step + replayed), rebuilt[step]))
     return found
 
 
