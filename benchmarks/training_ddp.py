@@ -1,7 +1,7 @@
 """torch's own DistributedDataParallel, one rank: told by lines on its input, it answers by lines of JSON.
 
-`start BATCH`: a fresh net of the recipe, two steps that do not count. `go STEPS`: the end of each step, by this host's
-monotonic clock, and its loss. Run by `benchmarks.training_links` on each emulated host.
+`start BATCH`: a fresh net of the recipe, three steps that do not count. `go STEPS`: the end of each step, by this
+host's monotonic clock, and its loss. Run by `benchmarks.training_links` on each emulated host.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
             net = DistributedDataParallel(plain)
             optimizer = recipe.optimizer(plain)
             inputs, targets = recipe.data()
-            at, count = 0, 2
+            at, count = 0, 3
         else:
             count = int(number)
         ends, losses = [], []

@@ -52,8 +52,8 @@ SCHEDULES = {
 ORDER = ((PEER, "ddp", "1f1b", "pipedream"), ("gpipe", "2bw"))
 #: samples/s of pipelines and of DDP, about: how many steps a first run has
 GUESS = {"100 Mbit": (200.0, 20.0), "1 Gbit": (200.0, 120.0), "no limit": (200.0, 200.0)}
-#: seconds that a run is measured for, about
-SECONDS = 2.5
+#: seconds that a run is measured for, about; steps before that, in which memory is had for the first time
+SECONDS, WARM = 2.5, 3
 #: cores that others may take while a run is measured
 OTHERS = 0.4
 #: targets: link -> schedule -> samples/s over those of DDP
@@ -263,16 +263,16 @@ def _ours(hosts: Hosts, plan: PipelinePlan, schedule: str, rate: str | None, ste
     recipe = RECIPES["vgg"]
     net = recipe.net(0)
     span = Span(hosts, rate)
-    # the first step fills the pipe, or finds out what messages look like
+    # the first steps fill the pipe, find out what messages look like, and have their memory from the system
     run = wb.training.train(
         net, recipe.data(), torch.nn.functional.cross_entropy, recipe.optimizer(net), plan=plan, schedule=schedule,
-        microbatches=micro, batch_size=batch, steps=steps + 1, shuffle=False, tracker=span, wait=True,
+        microbatches=micro, batch_size=batch, steps=steps + WARM, shuffle=False, tracker=span, wait=True,
     )  # fmt: skip
     losses = run.losses
-    seconds = losses["seconds"].iloc[-1] - losses["seconds"].iloc[0]
+    seconds = losses["seconds"].iloc[-1] - losses["seconds"].iloc[WARM - 1]
     return {
-        "pace": float(batch * steps / seconds), "bytes": span.bytes / batch / (steps + 1),
-        "sent": run.bytes_sent / batch / (steps + 1), "config": run.config, "busy": _busy(run),
+        "pace": float(batch * steps / seconds), "bytes": span.bytes / batch / (steps + WARM),
+        "sent": run.bytes_sent / batch / (steps + WARM), "config": run.config, "busy": _busy(run),
         "losses": losses["loss"].tolist(),
     }  # fmt: skip
 
@@ -305,9 +305,9 @@ def of_this_code(kept: dict[str, Any], made_by: str) -> dict[str, Any]:
 
 
 def _busy(run: Any) -> dict[str, float]:
-    """Return the mean milliseconds of each kind of operation at each stage, without the first batch."""
+    """Return the median milliseconds of each kind of operation at each stage, without the first batches."""
     timeline = run.timeline
-    timeline = timeline[timeline["step"] > 0]
+    timeline = timeline[timeline["step"] >= WARM]
     spent = (timeline["end"] - timeline["start"]).groupby([timeline["stage"], timeline["op"]]).median()
     return {f"{kind} {stage}": round(1000 * seconds, 2) for (stage, kind), seconds in spent.items()}
 
@@ -381,14 +381,15 @@ def _predicted(plan: PipelinePlan, name: str) -> float:
 def _picked(profiles: dict[int, Any], cluster: Any) -> dict[str, Any]:
     """Return what `auto` picks: of each size of microbatches the best, and the best of these."""
     from workbench.training import auto
+    from workbench.training.auto import Choice
 
     choices = []
     for micro, samples in sorted({*SCHEDULES.values()}):
         names = [name for name, made in SCHEDULES.items() if made == (micro, samples)]
         choices.append(auto(profiles[samples // micro], cluster, schedules=names, microbatches=micro))
-    best = max(choices, key=lambda choice: choice.simulation.throughput)
-    paces = {row.schedule: row.throughput for choice in choices for row in choice.table.itertuples()}
-    return {"schedule": best.schedule, "config": best.plan.config, "samples/s": paces}
+    best = Choice.of(choices)
+    paces = {row.schedule: row.throughput for row in best.table.itertuples()}
+    return {"schedule": best.schedule, "config": best.plan.config, "why": best.why, "samples/s": paces}
 
 
 def _samples(name: str) -> int:

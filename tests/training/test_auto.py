@@ -55,6 +55,41 @@ def test_what_an_update_takes_decides() -> None:
     assert after["pipedream"] == before["pipedream"]
 
 
+def test_a_pipeline_is_simulated_where_its_plan_has_copies() -> None:
+    # Two stages of 90 and 60 ms against two copies; a reduce takes long, which the partitioner does not count.
+    net, cluster = chain(outputs=0.0, layers=5), Cluster([2], ["100gbit"]).paced(Pace(reduce=300e-9))
+    assert partition(net, cluster, schedule="pipedream").config == "2"
+    found = auto(net, cluster, schedules=["pipedream", "ddp"])
+    assert (found.schedule, found.plan.config) == ("pipedream", "1-1")
+    assert dict(zip(found.table["schedule"], found.table["config"], strict=True)) == {"pipedream": "1-1", "ddp": "2"}
+
+
+@pytest.mark.parametrize(("reduce", "tie"), [(0.0, True), (300e-9, False)])
+def test_a_tie_goes_to_what_sends_less(reduce: float, tie: bool) -> None:
+    # for two microbatches, ddp's two machines take 180 ms and a reduce, and a pipeline of two stages 180 ms
+    net, measured = chain(outputs=0.0), Cluster([2], ["100gbit"]).paced(Pace(reduce=reduce, message=1e-6))
+    found = auto(net, measured, schedules=["ddp", "pipedream"], microbatches=2)
+    assert found.schedule == "pipedream" and found.table["chosen"].tolist() == [True, False]
+    paces = found.table["throughput"]
+    assert found.table["schedule"].tolist() == ["pipedream", "ddp"] and (paces[0] < 1.05 * paces[1]) == tie
+    assert ("within 5 %" in found.explain()) == ("sends the fewest bytes" in found.why) == tie
+    assert found.margin == paces[0] / paces[1]
+
+
+def test_what_was_not_measured_has_no_error() -> None:
+    found = auto(chain(outputs=0.0), Cluster([2], ["100gbit"]), schedules=["ddp", "pipedream"], microbatches=2)
+    paces = found.table["throughput"]
+    assert paces.iloc[0] > paces.iloc[1] > 0.95 * paces.iloc[0] and found.why.endswith("is the fastest that fits.")
+    assert "within" not in found.explain()
+
+
+def test_choices_are_put_together() -> None:
+    net, cluster = chain(), Cluster([2], ["1mbit"])
+    apart = [auto(net, cluster, schedules=[name]) for name in ("ddp", "1f1b", "pipedream")]
+    whole = auto(net, cluster, schedules=["ddp", "1f1b", "pipedream"])
+    assert type(whole).of(apart).table.equals(whole.table)
+
+
 def test_the_table() -> None:
     found = auto(chain(), Cluster([3], ["100mbit"]), policies=("none", "redundant"), batches=20)
     table = found.table

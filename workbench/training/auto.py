@@ -1,7 +1,13 @@
-"""`auto`: every schedule is simulated, and the fastest that fits is chosen."""
+"""`auto`: every schedule is simulated, and the fastest that fits is chosen.
+
+Where machines were measured, two predictions that differ by less than such predictions err by are a tie. It goes to
+what sends fewer bytes for a sample, as of all that is predicted, what a link takes is the least certain; then to
+schedules without stale weights, then in the order of their names here.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 from workbench.engine.result import Result
 from workbench.training.cluster import Cluster
 from workbench.training.errors import (
+    PartitionError,
     StageMemoryError,
     TrainingError,
     unknown,
     unknown_schedule,
 )
 from workbench.training.graph import Profile
+from workbench.training.pace import Pace
 from workbench.training.partition import partition
 from workbench.training.plan import PipelinePlan
-from workbench.training.programs import SCHEDULES
+from workbench.training.programs import FLUSHING, SCHEDULES
 from workbench.training.simulate.entry import microbatches_of, simulate
 from workbench.training.simulate.replay import POLICIES
 from workbench.training.simulate.result import Simulation
@@ -39,6 +47,8 @@ _COLUMNS = {
     "lost_samples": "float64", "fits": "bool", "chosen": "bool",
 }  # fmt: skip
 _NAN = float("nan")
+#: share by which predictions for one measured cluster, made some minutes apart, differ
+TIE = 0.05
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,21 @@ class _Candidate:
     @property
     def throughput(self) -> float:
         return self.simulation.throughput if self.simulation is not None else _NAN
+
+    @property
+    def measured(self) -> bool:
+        """Whether the machines' own pace was measured, which has an error."""
+        return self.plan is not None and self.plan.cluster.pace != Pace()
+
+    @property
+    def config(self) -> str:
+        """The stages' replicas."""
+        return self.plan.config if self.plan is not None else ""
+
+    @property
+    def sent(self) -> float:
+        """Bytes for each sample."""
+        return self.plan.communication_bytes / (self.plan.profile.batch_size or 1) if self.plan is not None else _NAN
 
     def row(self, chosen: bool) -> tuple[Any, ...]:
         if self.plan is None or self.work is None or self.simulation is None:
@@ -82,7 +107,7 @@ class Choice(Result):
     plan : PipelinePlan
     simulation : Simulation
     margin : float
-        Its samples per second over those of the next; nan if there is no other.
+        Its samples per second over the most of the others; nan if there is no other. In a tie it may be below one.
     table : DataFrame
         One row for each schedule and policy, best first; what does not fit comes last.
     """
@@ -91,7 +116,11 @@ class Choice(Result):
         import pandas as pd
 
         ranked = sorted(candidates, key=_rank)
-        best = ranked[0]
+        tied = _tied(ranked)
+        best = min(tied, key=_preferred)
+        ranked.remove(best)
+        ranked.insert(0, best)
+        self._candidates, self._tied = ranked, [candidate for candidate in tied if candidate is not best]
         assert best.plan is not None
         assert best.simulation is not None
         self.schedule, self.resilience = best.schedule, best.policy
@@ -100,6 +129,25 @@ class Choice(Result):
         self.margin = best.throughput / others[0] if others and others[0] > 0 else _NAN
         rows = [candidate.row(candidate is best) for candidate in ranked]
         self.table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+    @property
+    def why(self) -> str:
+        """What decided."""
+        if self._tied:
+            names = ", ".join(f"{candidate.schedule} {candidate.config}" for candidate in self._tied)
+            return (
+                f"{self.schedule} {self.plan.config} and {names} are within {100 * TIE:.0f} %, by which such "
+                f"predictions err; {self.schedule} sends the fewest bytes for a sample."
+            )
+        return f"{self.schedule} {self.plan.config} is the fastest that fits."
+
+    def _told(self) -> list[str]:
+        return ["Simulated under the profile's times; nothing was run.", *([self.why] if self._tied else [])]
+
+    @classmethod
+    def of(cls, choices: Iterable[Choice]) -> Choice:
+        """Return the choice among the candidates of several."""
+        return cls([candidate for choice in choices for candidate in choice._candidates])
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the table."""
@@ -110,7 +158,7 @@ class Choice(Result):
         lines = [
             repr(self),
             "",
-            "Simulated under the profile's times; nothing was run.",
+            *self._told(),
             "",
             self.table.to_string(index=False),
         ]
@@ -120,7 +168,7 @@ class Choice(Result):
         """Return the winner with its margin, the table, and the winner's simulation."""
         blocks: list[dict[str, Any]] = [
             {"kind": "summary", "text": repr(self)},
-            {"kind": "note", "level": "info", "text": "Simulated under the profile's times; nothing was run."},
+            *({"kind": "note", "level": "info", "text": text} for text in self._told()),
             {"kind": "table", "name": "candidates", "frame": _shown(self.table)},
         ]
         if len(self.simulation.curve) > 1:  # without losses there is nothing to see in it
@@ -189,7 +237,13 @@ def auto(
             raise unknown("policy", policy, POLICIES)
     limit = cluster.memory if memory is None else as_size(memory, "memory")
     candidates = [
-        _candidate(profile_or_plan, cluster, name, policy, trace, nodes, microbatches, batches, limit, seed)
+        _best(
+            [
+                _candidate(plan, name, policy, trace, nodes, microbatches, batches, limit, seed)
+                for plan in _plans(profile_or_plan, cluster, name, policy == "redundant", limit)
+            ]
+            or [_Candidate(name, policy, None, None, None, False)]
+        )
         for name in dict.fromkeys(names)
         for policy in dict.fromkeys(chosen)
     ]
@@ -203,8 +257,7 @@ def auto(
 
 
 def _candidate(
-    given: Profile | PipelinePlan,
-    cluster: Cluster,
+    plan: PipelinePlan,
     schedule: str,
     policy: str,
     trace: Any,
@@ -214,9 +267,6 @@ def _candidate(
     limit: float | None,
     seed: int,
 ) -> _Candidate:
-    plan = _plan(given, cluster, schedule, policy == "redundant", limit)
-    if plan is None:
-        return _Candidate(schedule, policy, None, None, None, False)
     micro = microbatches_of(plan, schedule) if microbatches is None else microbatches
     if schedule == "2bw":
         micro = max(micro, len(plan.stages))
@@ -241,23 +291,56 @@ def _candidate(
     return _Candidate(schedule, policy, plan, work, simulation, limit is None or largest <= limit)
 
 
-def _plan(
+def _plans(
     given: Profile | PipelinePlan, cluster: Cluster, schedule: str, redundant: bool, limit: float | None
-) -> PipelinePlan | None:
-    """Return the plan of a schedule, or None where none fits."""
+) -> list[PipelinePlan]:
+    """Return the plans of a schedule that fit; none may.
+
+    The partitioner knows of no reduce but its link's time. Where more was measured, a pipeline without replicas is
+    simulated too, should the best plan have some.
+    """
     if isinstance(given, PipelinePlan):
         if schedule != "ddp" or len(given.stages) == 1:
-            return given
+            return [given]
         profile, cluster = given.profile, given.cluster
     else:
         profile = given
+    found: list[PipelinePlan] = []
     # That one layer takes most of the time is told where a plan is asked for, not for each candidate.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            return partition(profile, cluster, memory=limit, schedule=schedule, redundant=redundant)
-        except StageMemoryError:
-            return None
+        with contextlib.suppress(StageMemoryError):
+            found.append(partition(profile, cluster, memory=limit, schedule=schedule, redundant=redundant))
+        plain = cluster.pace == Pace() or schedule == "ddp"
+        if not plain and (not found or any(stage.replicas > 1 for stage in found[0].stages)):
+            with contextlib.suppress(StageMemoryError, PartitionError):
+                found.append(
+                    partition(
+                        profile, cluster, memory=limit, schedule=schedule, redundant=redundant, straight=True
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _best(candidates: list[_Candidate]) -> _Candidate:
+    """Return the best of one schedule's candidates."""
+    return min(candidates, key=_rank)
+
+
+def _tied(ranked: list[_Candidate]) -> list[_Candidate]:
+    """Return the candidates between which predictions do not decide, beginning with the fastest."""
+    first = ranked[0]
+    least = first.throughput * (1 - TIE) if first.measured else first.throughput
+    return [
+        candidate
+        for candidate in ranked
+        if candidate is first or (candidate.fits and candidate.policy == first.policy and candidate.throughput >= least)
+    ]
+
+
+def _preferred(candidate: _Candidate) -> tuple[float, bool, int]:
+    names = list(SCHEDULES)
+    return candidate.sent, candidate.schedule not in FLUSHING, names.index(candidate.schedule)
 
 
 def _rank(candidate: _Candidate) -> tuple[bool, bool, float]:

@@ -1,8 +1,9 @@
 """What workers take when they work together: in each other's way, and for what they send.
 
 All of them measure at the same time, by turns: how much longer computing takes with some of them at it, as processes
-that share cores, caches and memory are slower than one alone; what a reduce takes beside its link's time; and how long
-a message takes that has nothing in it.
+that share cores, caches and memory are slower than one alone; by how much that differs from one time to the next; what
+a reduce takes beside its link's time; how long a message takes that has nothing in it; and how much computing is lost
+while one with something in it is under way.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.training.pace import Pace
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Together", "calibrated"]
 
 #: changes when something else is measured
-VERSION = 2
+VERSION = 3
 
 #: seconds that a figure is kept, and that measuring may take
 KEPT, PATIENCE = 86400.0, 60.0
@@ -34,8 +35,18 @@ TURN, AMOUNT, SECONDS = 0.2, 32 * 2**20, 0.25
 #: workers that are measured together at most: a cluster's other machines are like them
 MOST = 8
 
+#: seconds of the turn in which all compute, whose times are also compared with each other; and what is believed of that
+LAST, MOST_DRAG = 1.0, 0.3
+
 #: how often a reduce and a message are measured
 REDUCES, MESSAGES = 3, 20
+
+#: pairs of runs with and without a message under way; its bytes at most, and the share of a run that it takes
+BESIDE, LARGE, SHARE = 8, 4 * 2**20, 0.5
+
+
+#: what a pace has as it was measured
+_SAME = ("message", "post", "fill", "outgoing", "incoming", "drag", "spread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,12 @@ class Together:
         Seconds for each byte, whatever they are spent on.
     message, post : float
         Seconds; those of `post` the sender spends on it.
+    fill : float
+        Seconds that a sender spends on each byte.
+    outgoing, incoming : float
+        Seconds of computing that are lost for each byte.
+    drag, spread : float
+        As a `Pace` has them.
     """
 
     compute: tuple[tuple[int, float], ...]
@@ -58,6 +75,25 @@ class Together:
     reduce: float
     message: float
     post: float = 0.0
+    fill: float = 0.0
+    outgoing: float = 0.0
+    incoming: float = 0.0
+    drag: float = 0.0
+    spread: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one of them saw: see `Together`; and seconds of each run when all compute."""
+
+    compute: tuple[tuple[int, float], ...]
+    memory: tuple[tuple[int, float], ...]
+    reduce: float
+    message: float
+    post: float
+    fill: float
+    lost: float
+    runs: list[float]
 
 
 def calibrated(pace: Pace, client: Any, addresses: list[str], bandwidth: float) -> Pace:
@@ -87,10 +123,7 @@ def calibrated(pace: Pace, client: Any, addresses: list[str], bandwidth: float) 
         measured = _measured(client, some, bandwidth)
         if measured is None:
             return pace
-        found = {
-            "compute": measured.compute, "memory": measured.memory, "reduce": measured.reduce,
-            "message": measured.message, "post": measured.post, "at": time.time(),
-        }  # fmt: skip
+        found = {**asdict(measured), "at": time.time()}
         store().put_json(kept, found, kind="pace", cost_s=time.perf_counter() - begin)
     count = len(some)
     on_link = 4 * (count - 1) / (bandwidth * count)
@@ -99,8 +132,7 @@ def calibrated(pace: Pace, client: Any, addresses: list[str], bandwidth: float) 
         compute=tuple((int(number), float(times)) for number, times in found["compute"]),
         memory=tuple((int(number), float(times)) for number, times in found["memory"]),
         collective=max(float(found["reduce"]) - on_link, 0.0),
-        message=float(found["message"]),
-        post=float(found["post"]),
+        **{name: float(found[name]) for name in _SAME},
     )
 
 
@@ -118,18 +150,35 @@ def _measured(client: Any, addresses: list[str], bandwidth: float) -> Together |
         store = open_store(host)
         futures += [
             client.submit(
-                _take_part, place, len(addresses), host, store.port, size, torch.get_num_threads(),
+                _take_part, place, len(addresses), host, store.port, size, bandwidth, torch.get_num_threads(),
                 workers=[address], allow_other_workers=False, pure=False, key=f"{name}-{place}",
             )
             for place, address in enumerate(addresses)
         ]  # fmt: skip
         wait(futures, timeout=PATIENCE)
-        found: Together = futures[0].result(timeout=1.0)
+        parts: list[_Part] = [future.result(timeout=1.0) for future in futures]
     except Exception:  # a session that is busy, or has another network: the simulator counts what it knows
         return None
     finally:
         client.cancel(futures, force=True)
-    return found
+    first = parts[0]
+    return Together(
+        first.compute, first.memory, first.reduce, first.message, first.post, first.fill, first.lost, parts[1].lost,
+        *_noise([part.runs for part in parts]),
+    )  # fmt: skip
+
+
+def _noise(runs: list[list[float]]) -> tuple[float, float]:
+    """Return the drag and the spread of what several workers saw, each with runs of the same work.
+
+    Noise comes as in a random walk: the variance of a time grows with the time. The first run of each is left out.
+    """
+    middles = [statistics.median(some[1:]) for some in runs]
+    drags, spreads = [], []
+    for some, middle in zip(runs, middles, strict=True):
+        drags.append(statistics.fmean(some[1:]) / middle - 1)
+        spreads.append(statistics.pvariance(some[1:]) / middle)
+    return min(max(statistics.fmean(drags), 0.0), MOST_DRAG), statistics.fmean(spreads)
 
 
 def _host(address: str) -> str:
@@ -139,8 +188,8 @@ def _host(address: str) -> str:
 # what runs on the workers
 
 
-def _take_part(place: int, count: int, host: str, port: int, size: int, threads: int) -> Together:
-    """Measure together with the others; what the first one finds is what counts."""
+def _take_part(place: int, count: int, host: str, port: int, size: int, bandwidth: float, threads: int) -> _Part:
+    """Measure together with the others; what the first one finds is what counts, but for how much runs differ."""
     import datetime
 
     import torch
@@ -161,19 +210,21 @@ def _take_part(place: int, count: int, host: str, port: int, size: int, threads:
         def meet() -> None:
             group.allreduce([torch.zeros(1)]).wait()
 
-        def by_turns(task: Callable[[], object]) -> tuple[tuple[int, float], ...]:
+        def by_turns(task: Callable[[], object], last: float) -> tuple[tuple[tuple[int, float], ...], list[float]]:
             task()  # has its memory from here on
-            taken = []
+            taken, runs = [], list[float]()
             for number in _turns(count):
                 meet()
-                taken.append((number, _median(task) if place < number else 0.0))
+                runs = _runs(task, last if number == count else TURN) if place < number else [0.0]
+                taken.append((number, statistics.median(runs)))
                 meet()
             alone = taken[0][1]
-            return tuple((number, max(seconds / alone, 1.0) if alone else 1.0) for number, seconds in taken)
+            return tuple((number, max(seconds / alone, 1.0) if alone else 1.0) for number, seconds in taken), runs
 
         with kept_blocks():
-            compute = by_turns(_net())
-            memory = by_turns(work_on(AMOUNT // 4)["update"])
+            net = _net()
+            compute, runs = by_turns(net, LAST)
+            memory, _ = by_turns(work_on(AMOUNT // 4)["update"], TURN)
             block, taken = torch.zeros(size // 4), []
             for _ in range(REDUCES):
                 meet()
@@ -183,7 +234,9 @@ def _take_part(place: int, count: int, host: str, port: int, size: int, threads:
         reduce = sorted(taken)[len(taken) // 2] / size
         message, post = _message(transport, place) if place < 2 else (0.0, 0.0)
         meet()
-        return Together(compute, memory, reduce, message, post)
+        fill, lost = _beside(transport, place, net, meet, _amount(bandwidth, statistics.median(runs)), post)
+        meet()
+        return _Part(compute, memory, reduce, message, post, fill, lost, runs)
     finally:
         torch.set_num_threads(before)
 
@@ -193,14 +246,54 @@ def _turns(count: int) -> list[int]:
     return sorted({min(2**power, count) for power in range(count.bit_length() + 1)})
 
 
-def _median(task: Callable[[], object]) -> float:
-    """Return the median seconds of the runs of one turn."""
+def _runs(task: Callable[[], object], seconds: float) -> list[float]:
+    """Return the seconds of the runs of one turn."""
     taken: list[float] = []
-    end = time.perf_counter() + TURN
+    end = time.perf_counter() + seconds
     while (begin := time.perf_counter()) < end or len(taken) < 3:
         task()
         taken.append(time.perf_counter() - begin)
-    return sorted(taken)[len(taken) // 2]
+    return taken
+
+
+def _amount(bandwidth: float, seconds: float) -> int:
+    """Return the numbers of a message that is under way for a part of a run; a link's rate is of both directions."""
+    return int(min(max(SHARE * seconds * bandwidth / 2, 2**16), LARGE)) // 4
+
+
+def _beside(
+    transport: Transport, place: int, task: Callable[[], object], meet: Callable[[], None], count: int, post: float
+) -> tuple[float, float]:
+    """Return the seconds for each byte that sending takes, and that a task loses while a message is under way.
+
+    The first worker sends to the second; both work meanwhile, and without a message by turns. The others only meet.
+    """
+    import torch
+
+    block, both = torch.zeros(count), place < 2
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    fills: list[float] = []
+    if place == 1:
+        transport.expect(0, 2, [1] * (BESIDE + 1))
+    for number in range(2 * BESIDE + 2):
+        under_way = number % 2 == 0
+        meet()
+        if under_way and place == 0:
+            begin = time.perf_counter()
+            transport.send(1, 2, 1, (block,))
+            fills.append(time.perf_counter() - begin)
+        if both:
+            begin = time.perf_counter()
+            task()
+            taken[under_way].append(time.perf_counter() - begin)
+        if under_way and place == 1:
+            transport.receive(0, 2)
+    if not both:
+        return 0.0, 0.0
+    # the first pair is not counted: its message tells what it looks like
+    lost = statistics.median(taken[True][1:]) - statistics.median(taken[False][1:])
+    fill = statistics.median(fills[1:]) - post if fills else 0.0
+    return max(fill, 0.0) / (4 * count), max(lost, 0.0) / (4 * count)
 
 
 def _net() -> Callable[[], None]:

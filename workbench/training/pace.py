@@ -48,6 +48,15 @@ class Pace:
         (machines at work, times as long as for one), of a net's forwards and backwards, and of what no cache holds.
     post : float
         Seconds of a message in which its sender does nothing else; they are a part of `message`.
+    fill : float
+        Seconds for each byte of a message in which its sender does nothing else.
+    outgoing, incoming : float
+        Seconds of computing that a machine loses for each byte of a message while that is under way: the system has
+        packets to see to, on the same processor.
+    drag : float
+        Share by which computing takes longer on the average than in the median, which is what a profile has.
+    spread : float
+        Variance of what a second of computing takes, in seconds. Who waits for others waits for the slowest.
     """
 
     update: float = 0.0
@@ -60,6 +69,11 @@ class Pace:
     compute: tuple[tuple[int, float], ...] = ()
     memory: tuple[tuple[int, float], ...] = ()
     post: float = 0.0
+    fill: float = 0.0
+    outgoing: float = 0.0
+    incoming: float = 0.0
+    drag: float = 0.0
+    spread: float = 0.0
 
 
 def pace() -> Pace:

@@ -282,6 +282,7 @@ def _made(
     rate: float | None,
 ) -> tuple[PipelinePlan, str]:
     """Profile the first microbatch, and plan for the cluster."""
+    from workbench.training.auto import Choice
     from workbench.training.data import Batches
     from workbench.training.pace import Pace
     from workbench.training.partition import partition
@@ -323,7 +324,7 @@ def _made(
                 too_large = error
         if not choices and too_large is not None:
             raise too_large
-        choice = max(choices, key=lambda choice: choice.simulation.throughput)
+        choice = Choice.of(choices)
         return choice.plan, choice.schedule
     found = profiled(microbatches or _pieces(schedule, where.size, size))
     plan = partition(

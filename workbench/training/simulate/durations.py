@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,12 @@ def durations_of(
         own = max(1.0, microbatches / len(members))
         backward[stage] += pace.add * weights[stage] * (1 - 1 / own)
 
+    slower = 1 + pace.drag
+    forward, backward = [seconds * slower for seconds in forward], [seconds * slower for seconds in backward]
     # who sends does nothing else meanwhile
     for stage in range(count - 1):
-        forward[stage] += pace.post
-        backward[stage + 1] += pace.post
+        forward[stage] += pace.post + pace.fill * crossing[stage]
+        backward[stage + 1] += pace.post + pace.fill * crossing[stage]
 
     def rate(stage: int) -> float:
         """Bytes per second between a stage and the one before it."""
@@ -81,31 +84,29 @@ def durations_of(
         "backward": dict(enumerate(backward)),
         "frc": dict(enumerate(forward)),
         "brc": {stage: forward[stage] + backward[stage] for stage in range(count)},
-        "step": {stage: (pace.kept if kept else pace.update) * weights[stage] for stage in range(count)},
+        "step": {stage: (pace.kept if kept else pace.update) * weights[stage] * slower for stage in range(count)},
     }
     transfer = {
         kind: {stage: size / rate(stage + at[kind]) for stage, size in sizes.items()} for kind, sizes in sent.items()
     }
-    lag, crowd = _lag(pace, transfer), _crowd(pace, layout.ranks)
+    made = Durations(
+        busy, transfer, sent, reduce, reduce_bytes, lag=_lag(pace, transfer), crowd=_crowd(pace, layout.ranks),
+        one_way=pace.one_way, toll=(pace.outgoing, pace.incoming), spread=pace.spread,
+    )  # fmt: skip
     if len(bandwidth) == 1 or whole:
-        return Durations(busy, transfer, sent, reduce, reduce_bytes, lag=lag, crowd=crowd)
+        return made
     level = {
         kind: {stage: levels[stage + at[kind] - 1] if stage + at[kind] else len(bandwidth) - 1 for stage in sizes}
         for kind, sizes in sent.items()
     }
-    return Durations(busy, transfer, sent, reduce, reduce_bytes, level, _units(plan, levels), lag, crowd)
+    return replace(made, level=level, units=_units(plan, levels))
 
 
 def _lag(pace: Pace, transfer: Mapping[str, Mapping[int, float]]) -> dict[str, dict[int, float]]:
-    """Return by how much a message is later than its share of the channel: the other direction's share, and its own."""
+    """Return by how much a message is later than its channel is free."""
     # what its sender spends on it is over before it has the channel
     message = max(pace.message - pace.post, 0.0)
-    if pace.one_way == 1.0 and not message:
-        return {}
-    return {
-        kind: {stage: seconds * (1 / pace.one_way - 1) + message for stage, seconds in sizes.items()}
-        for kind, sizes in transfer.items()
-    }
+    return {kind: dict.fromkeys(sizes, message) for kind, sizes in transfer.items()} if message else {}
 
 
 def _crowd(pace: Pace, ranks: int) -> dict[str, tuple[float, ...]]:

@@ -2,8 +2,9 @@
 
 A rank runs its operations in order. Sends do not wait; a receive waits for its message. A machine has one half-duplex
 channel for all its messages, first come first served: a message takes its time on the sender's channel, and the same
-time on the receiver's, where it starts no earlier. A reduce starts when all its members are there and keeps them all;
-it does not take the channel, as in the planner's cost.
+time on the receiver's, where it starts no earlier. Where each direction has a share of the channel, messages wait only
+for those of their own. A reduce starts when all its members are there and keeps them all; it does not take the channel,
+as in the planner's cost.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from math import sqrt
+from random import Random
 
 from workbench.training.errors import ScheduleError
 from workbench.training.op import COMPUTE, RECEIVES, SENDS, Op
@@ -52,6 +55,12 @@ class Durations:
     crowd : dict of str to sequence of float
         Kind of `busy` -> how many times as long it takes while none, one, two, … ranks are at work, all of them in the
         end. Empty: as long as alone.
+    one_way : float
+        Share of the channel that messages of one direction have: below one, each direction has its own.
+    toll : tuple of float
+        Seconds of work that a sender, and a receiver, loses for each byte of a message while that is under way.
+    spread : float
+        Variance of what a second of work takes, in seconds: work is then drawn from normal distributions.
     """
 
     busy: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
@@ -63,6 +72,9 @@ class Durations:
     units: Sequence[Mapping[int, int]] = ()
     lag: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     crowd: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    one_way: float = 1.0
+    toll: tuple[float, float] = (0.0, 0.0)
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +112,26 @@ class Schedule:
         return 1 - sum(self.busy().values()) / available if available > 0 else 0.0
 
 
-def interpret(programs: Programs, durations: Durations) -> Schedule:
+def interpret(programs: Programs, durations: Durations, seed: int = 0) -> Schedule:
     """Run all programs to their end.
+
+    Parameters
+    ----------
+    programs : dict of int to sequence of Op
+    durations : Durations
+    seed : int
+        Of what is drawn, for each rank in the order of its operations; unused where work has no spread.
 
     Raises
     ------
     ScheduleError
         If ranks wait for one another in a circle, or a message is sent or awaited alone.
     """
-    return _Interpreter(programs, durations).run()
+    return _Interpreter(programs, durations, seed).run()
 
 
 class _Interpreter:
-    def __init__(self, programs: Programs, durations: Durations) -> None:
+    def __init__(self, programs: Programs, durations: Durations, seed: int) -> None:
         self.programs, self.durations = programs, durations
         self.schedule = Schedule(
             programs,
@@ -123,8 +142,8 @@ class _Interpreter:
         )
         #: the operation that each rank is at
         self.at = dict.fromkeys(programs, 0)
-        #: when each channel is free
-        self.free: dict[int, float] = {}
+        #: when each channel is free: both directions of it at once, or each by itself, (channel, whether it is out)
+        self.free: dict[tuple[int, bool], float] = {}
         self.levels = bool(durations.units)
         self.members = members_of(programs)
         self.gathered: dict[tuple[int, int], list[int]] = {}
@@ -138,6 +157,10 @@ class _Interpreter:
         self.working: dict[int, tuple[float, str]] = {}
         self.since = 0.0
         self.change = 0
+        self.dynamic = bool(durations.crowd or any(durations.toll))
+        #: rank -> (begin, end, seconds of work) of messages under way that it has yet to lose work to
+        self.owed: dict[int, list[tuple[float, float, float]]] = {}
+        self.drawn = {rank: Random(f"{seed} {rank}") for rank in programs} if durations.spread else {}
 
     def run(self) -> Schedule:
         for rank in self.programs:
@@ -174,10 +197,13 @@ class _Interpreter:
             self.at[rank] = position
             if kind in busy:
                 seconds = busy[kind].get(op.stage, 0.0)
-                if seconds > 0 and self.durations.crowd:
+                if seconds > 0 and self.drawn:
+                    noise = self.drawn[rank].gauss(0.0, sqrt(self.durations.spread * seconds))
+                    seconds = max(seconds + noise, seconds / 2)
+                if seconds > 0 and self.dynamic:
                     self.at[rank] = position + 1
                     self.elapse(now)
-                    self.working[rank] = seconds, kind
+                    self.working[rank] = seconds + self.pay(rank, now, seconds), kind
                     self.next_end(now)
                     return
                 if seconds > 0:
@@ -247,8 +273,7 @@ class _Interpreter:
         if self.levels:
             units = self.durations.units[self.durations.level[op.kind][op.stage]]
             channel, taking = units[rank], units[op.peer]
-        begins = max(now, self.free.get(channel, 0.0))
-        self.free[channel] = begins + seconds
+        begins, _ = self.take(channel, True, now, seconds)
         self.schedule.start[rank][position] = begins
         if begins > now:
             self.push(begins, rank, (key, position, taking, seconds))
@@ -257,11 +282,55 @@ class _Interpreter:
 
     def deliver(self, sender: int, now: float, key: _Key, position: int, channel: int, seconds: float) -> None:
         """Let a message take its time on the receiver's channel."""
-        there = max(now, self.free.get(channel, 0.0)) + seconds
-        self.free[channel] = there
-        there += self.lag(key)
+        begins, ends = self.take(channel, False, now, seconds)
+        if self.dynamic:
+            for rank, paid, at, until in ((sender, 0, now, now + ends - begins), (key[0], 1, begins, ends)):
+                self.owe(rank, now, at, until, self.durations.toll[paid] * self.size(key))
+        there = ends + self.lag(key)
         self.schedule.end[sender][position] = there
         self.arrive(key, there)
+
+    def take(self, channel: int, out: bool, now: float, seconds: float) -> tuple[float, float]:
+        """Give a message a channel as soon as it is free; return when it has it, and when all of it is through."""
+        share = self.durations.one_way
+        place = channel, out and share < 1.0
+        begins = max(now, self.free.get(place, 0.0))
+        ends = self.free[place] = begins + seconds / share
+        return begins, ends
+
+    def size(self, key: _Key) -> float:
+        known = self.durations.bytes.get(RECEIVES[key[1]])
+        return known.get(key[2], 0.0) if known is not None else 0.0
+
+    def owe(self, rank: int, now: float, begins: float, ends: float, seconds: float) -> None:
+        """Let a rank lose work to a message that is under way for a time: what it works on, and what comes next."""
+        if seconds <= 0 or rank not in self.programs:
+            return
+        self.owed.setdefault(rank, []).append((begins, ends, seconds))
+        if rank in self.working:
+            self.elapse(now)
+            left, kind = self.working[rank]
+            self.working[rank] = left + self.pay(rank, now, left * self.times(kind)), kind
+            self.next_end(now)
+
+    def pay(self, rank: int, now: float, seconds: float) -> float:
+        """Return what a rank loses to messages in the next seconds; who has nothing to do meanwhile loses nothing."""
+        later, lost = [], 0.0
+        for begins, ends, owed in self.owed.pop(rank, ()):
+            if ends <= now:
+                continue
+            if begins < now:
+                owed *= (ends - now) / (ends - begins)
+            begins = max(begins, now)
+            left = max(1.0 - owed / (ends - begins), 0.0)  # of each second meanwhile
+            work = max(now + seconds - begins, 0.0)
+            share = 1.0 if work >= left * (ends - begins) else work / left / (ends - begins)
+            lost += owed * share
+            if share < 1.0:
+                later.append((begins + share * (ends - begins), ends, owed * (1.0 - share)))
+        if later:
+            self.owed[rank] = later
+        return lost
 
     def lag(self, key: _Key) -> float:
         known = self.durations.lag.get(RECEIVES[key[1]])

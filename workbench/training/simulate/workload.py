@@ -6,10 +6,11 @@ pipes of the others where copies need one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from math import lcm
+from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
 from workbench.training.errors import ReplicaLost
@@ -30,6 +31,8 @@ __all__ = ["FLUSH_EVERY", "PlanWork", "SpecWork", "Unit", "Work"]
 FLUSH_EVERY = 16
 #: ranks beyond which a pace is measured over fewer microbatches
 _LARGE = 64
+#: how often a unit is run at most where work has a spread, and operations that are run for that
+_DRAWS, _OPERATIONS = 64, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,7 @@ class PlanWork:
         """Return when each operation of a unit runs, or of the first ones of several in a pipe that flows on."""
         if units > 1:
             return self._flow(pipelines, units if limit is None else max(1, min(units, limit // (6 * self.ranks))))
-        programs = self._after(lost)
-        assert programs is not None
-        return interpret(_in_grid(programs, self.schedule) if pipelines > 1 else programs, self.durations(pipelines))
+        return interpret(self._ran(pipelines, lost), replace(self.durations(pipelines), spread=0.0))
 
     def bubble(self) -> float:
         """Return the share of time in which machines do not compute, in a unit or, without end, between updates."""
@@ -179,6 +180,17 @@ class PlanWork:
                 )
         return self._programs[lost]
 
+    def _ran(self, pipelines: int, lost: frozenset[int]) -> Programs:
+        programs = self._after(lost)
+        assert programs is not None
+        return _in_grid(programs, self.schedule) if pipelines > 1 else programs
+
+    def _mean(self, pipelines: int, lost: frozenset[int]) -> float:
+        """Return the seconds of a unit on the average, where work takes now longer and now shorter."""
+        programs, durations = self._ran(pipelines, lost), self.durations(pipelines)
+        draws = max(4, min(_DRAWS, _OPERATIONS // sum(map(len, programs.values()))))
+        return fmean(interpret(programs, durations, seed).seconds for seed in range(draws))
+
     def _span(self, pipelines: int, lost: frozenset[int]) -> tuple[float, float, tuple[float, ...]]:
         key = (pipelines, lost)
         if key not in self._spans:
@@ -186,7 +198,11 @@ class PlanWork:
                 self._spans[key] = *self._pace(pipelines), ()
             else:
                 ran = self.schedule_of(pipelines, lost)
-                self._spans[key] = ran.seconds, 0.0, self._ends(ran)
+                ends, seconds = self._ends(ran), ran.seconds
+                if self.durations(pipelines).spread and seconds > 0:
+                    seconds = self._mean(pipelines, lost)
+                    ends = tuple(end * seconds / ran.seconds for end in ends)
+                self._spans[key] = seconds, 0.0, ends
         return self._spans[key]
 
     def _ends(self, ran: Schedule) -> tuple[float, ...]:
