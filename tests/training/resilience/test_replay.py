@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import training_replay as replay
 from workbench.engine import session
+from workbench.training.chaos import Unrest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -40,3 +41,25 @@ def test_the_simulator_has_the_events_and_operations_of_the_run(four: Any, chaos
     assert taken["worker"].tolist() == [victim]
     assert taken["replayed_steps"].max() <= (0 if "notice" in chaos else 1)
     assert simulation.preemptions == 1 and simulation.lost_samples == 0
+
+
+def test_a_worker_lost_before_newcomers_have_begun_is_lost_among_them(
+    four: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as the newcomer is seated: in the simulator too it is lost among those, and not while they are formed."""
+    four.wait_for_workers(replay.STAGES, timeout=600)
+    begin, tick, seatings = Unrest.begin, Unrest.tick, list[int]()
+
+    def begun(self: Unrest, crew: Any, ranks: int) -> None:
+        seatings.append(ranks)
+        begin(self, crew, ranks)
+
+    monkeypatch.setattr(Unrest, "begin", begun)
+    monkeypatch.setattr(Unrest, "tick", lambda self, committed: tick(self, 900 if len(seatings) > 1 else committed))
+    run = replay.record("kill=1@step6,kill=3@step900", epochs=20)
+    kinds = [kind for kind in run.incidents["kind"] if kind != "checkpoint"]
+    assert kinds[:6] == ["lost", "failover", "join", "reconfigure", "lost", "failover"]
+    joined, taken = (run.incidents[run.incidents["kind"] == kind].iloc[-1] for kind in ("reconfigure", "failover"))
+    assert joined["time"] - 1e-6 <= taken["time"] - taken["pause_seconds"]  # neither pause has a part of the other
+    found = replay.compare(run, replay.replayed(run))
+    assert found.events and found.operations
