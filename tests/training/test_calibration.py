@@ -209,14 +209,14 @@ def test_predictions_count_the_wait_for_the_slowest(profile: Profile) -> None:
     assert flowing == pytest.approx(pace, rel=0.04) and pace > 1.02 * 0.06
 
 
-def test_noise_is_told_from_what_all_of_them_saw() -> None:
-    # the first run of each is left out; the variance of 100 ms that deviate by 10 ms, for a second
-    drag, spread = calibration._noise([[9.0, 0.09, 0.11] * 20, [5.0, *[0.2, 0.2, 0.2]]])
-    assert spread > 0 and calibration._noise([[5.0, *[0.1] * 4]] * 2) == (0.0, 0.0)
-    drag, spread = calibration._noise([[9.0, 0.1, 0.1, 0.1, 0.1, 0.2]] * 2)
+def test_how_much_runs_differ() -> None:
+    # 100 ms that deviate by 10 ms: the variance of a second of these
+    drag, spread = calibration._noise([[0.09, 0.1, 0.11] * 20, [0.2] * 3])
+    assert drag == pytest.approx(0.0, abs=1e-9) and spread == pytest.approx(0.01**2 * 2 / 3 / 0.1 / 2)
+    assert calibration._noise([[0.1] * 4] * 2) == (0.0, 0.0)
+    drag, spread = calibration._noise([[0.1, 0.1, 0.1, 0.1, 0.2]] * 2)
     assert drag == pytest.approx(0.2) and spread == pytest.approx(0.0016 / 0.1)
-    # never more than is believed
-    assert calibration._noise([[1.0, 1.0, 1.0, 9.0]])[0] == calibration.MOST_DRAG
+    assert calibration._noise([[1.0, 1.0, 9.0]])[0] == calibration.MOST_DRAG  # never more than is believed
 
 
 @pytest.fixture

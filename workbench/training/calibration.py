@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["Together", "calibrated"]
 
 #: changes when something else is measured
-VERSION = 3
+VERSION = 4
 
 #: seconds that a figure is kept, and that measuring may take
 KEPT, PATIENCE = 86400.0, 60.0
 
-#: seconds of one turn; what a reduce is measured with: bytes at most, and seconds of the link
-TURN, AMOUNT, SECONDS = 0.2, 32 * 2**20, 0.25
+#: how often turns are taken, and seconds of one; what a reduce is measured with: bytes at most, and seconds of its link
+ROUNDS, TURN, AMOUNT, SECONDS = 3, 0.15, 32 * 2**20, 0.25
 
 #: workers that are measured together at most: a cluster's other machines are like them
 MOST = 8
 
-#: seconds of the turn in which all compute, whose times are also compared with each other; and what is believed of that
-LAST, MOST_DRAG = 1.0, 0.3
+#: seconds of a turn in which all compute, whose times are also compared with each other; and what is believed of that
+LAST, MOST_DRAG = 0.4, 0.3
 
 #: how often a reduce and a message are measured
 REDUCES, MESSAGES = 3, 20
@@ -171,13 +171,13 @@ def _measured(client: Any, addresses: list[str], bandwidth: float) -> Together |
 def _noise(runs: list[list[float]]) -> tuple[float, float]:
     """Return the drag and the spread of what several workers saw, each with runs of the same work.
 
-    Noise comes as in a random walk: the variance of a time grows with the time. The first run of each is left out.
+    Noise comes as in a random walk: the variance of a time grows with the time.
     """
-    middles = [statistics.median(some[1:]) for some in runs]
     drags, spreads = [], []
-    for some, middle in zip(runs, middles, strict=True):
-        drags.append(statistics.fmean(some[1:]) / middle - 1)
-        spreads.append(statistics.pvariance(some[1:]) / middle)
+    for some in runs:
+        middle = statistics.median(some)
+        drags.append(statistics.fmean(some) / middle - 1)
+        spreads.append(statistics.pvariance(some) / middle)
     return min(max(statistics.fmean(drags), 0.0), MOST_DRAG), statistics.fmean(spreads)
 
 
@@ -212,14 +212,17 @@ def _take_part(place: int, count: int, host: str, port: int, size: int, bandwidt
 
         def by_turns(task: Callable[[], object], last: float) -> tuple[tuple[tuple[int, float], ...], list[float]]:
             task()  # has its memory from here on
-            taken, runs = [], list[float]()
-            for number in _turns(count):
+            runs: dict[int, list[float]] = {number: [] for number in _turns(count)}
+            # over and over: a machine may be slower for a second, and that is then in all of them
+            for number in ROUNDS * list(runs):
                 meet()
-                runs = _runs(task, last if number == count else TURN) if place < number else [0.0]
-                taken.append((number, statistics.median(runs)))
+                if place < number:
+                    runs[number] += _runs(task, last if number == count else TURN)[1:]
                 meet()
-            alone = taken[0][1]
-            return tuple((number, max(seconds / alone, 1.0) if alone else 1.0) for number, seconds in taken), runs
+            taken = {number: statistics.median(some) if some else 0.0 for number, some in runs.items()}
+            alone = taken[1]
+            times = tuple((number, max(seconds / alone, 1.0) if alone else 1.0) for number, seconds in taken.items())
+            return times, runs[count]
 
         with kept_blocks():
             net = _net()
