@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workbench.engine import render
@@ -116,11 +116,20 @@ class Table(Result):
     title : str
     units : mapping, optional
         Unit of a column ("s", "px"), kept in `frame.attrs["units"]`.
+    shown : mapping of str to callable, optional
+        How the values of a column are written for a reader, where a number is no amount (a time, an id).
     """
 
-    def __init__(self, frame: pd.DataFrame, title: str = "", units: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        title: str = "",
+        units: Mapping[str, str] | None = None,
+        shown: Mapping[str, Callable[[Any], str]] | None = None,
+    ) -> None:
         self.frame = frame.copy(deep=False)
         self.title = title
+        self._shown = dict(shown or {})
         if units:
             self.frame.attrs["units"] = dict(units)
 
@@ -131,7 +140,9 @@ class Table(Result):
     def view_data(self) -> dict[str, Any]:
         """Return the title and the table."""
         summary = [{"kind": "summary", "text": self.title}] if self.title else []
-        return {"blocks": [*summary, {"kind": "table", "name": self.title, "frame": self.frame}]}
+        written = {name: [write(value) for value in self.frame[name]] for name, write in self._shown.items()}
+        frame = self.frame.assign(**written) if written else self.frame
+        return {"blocks": [*summary, {"kind": "table", "name": self.title, "frame": frame}]}
 
     def __repr__(self) -> str:
         rows = f"{len(self.frame):,} row{'' if len(self.frame) == 1 else 's'}"

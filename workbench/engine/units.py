@@ -10,7 +10,16 @@ from typing import Any
 
 from workbench.engine.errors import WorkbenchError
 
-__all__ = ["Dimension", "Quantity", "as_bytes", "as_seconds", "format_bytes", "format_clock", "parse_quantity"]
+__all__ = [
+    "Dimension",
+    "Quantity",
+    "as_bytes",
+    "as_seconds",
+    "format_bytes",
+    "format_clock",
+    "format_moment",
+    "parse_quantity",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +189,8 @@ def format_clock(seconds: float) -> str:
     whole = int(seconds + 1e-6)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def format_moment(seconds: float) -> str:
+    """Return Unix seconds as local date and time, `2026-03-01 14:05:09`; nothing for NaN."""
+    return "" if math.isnan(seconds) else dt.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

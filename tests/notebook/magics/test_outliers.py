@@ -266,7 +266,7 @@ def test_a_stream_goes_to_the_stream(front: Any, monkeypatch: pytest.MonkeyPatch
     )
 
 
-EXAMPLE = "Example: %%outliers flights --metric arr_delay --by carrier, origin, dest -o why"
+EXAMPLE = "Example: %%outliers flights --metric arr_delay --by carrier"
 
 
 def days(seconds: float, count: int) -> Iterator[pd.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from workbench.engine import session
 from workbench.engine.result import Table
+from workbench.notebook.display import mimebundle
 from workbench.notebook.runs import COLUMNS
 
 
@@ -39,6 +41,20 @@ def test_runs_are_newest_first_with_the_columns_of_the_design(front: Any) -> Non
     assert not first["partial"] and first["ended"] >= first["started"]
 
 
+def test_runs_are_shown_with_moments_and_plain_ids(front: Any) -> None:
+    front.run("%%slow 2")
+    table = front.value("%workbench runs")
+    first = table.to_pandas().iloc[0]
+    row = text_rows(table)[0]
+    assert f"{datetime.fromtimestamp(first['started']):%Y-%m-%d %H:%M:%S}" in row
+    assert f" {first['pid']} " in f"{row} ", "an id has no thousands"
+
+
+def text_rows(table: Any) -> list[str]:
+    """Return the rows of a table as a console shows them."""
+    return str(mimebundle(table)["text/plain"]).splitlines()[2:]
+
+
 def test_connect_takes_an_address_or_an_object(front: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("workbench.engine.session.connect", seen.append)
@@ -65,6 +81,9 @@ def test_cache(front: Any) -> None:
     assert list(frame.columns) == ["key", "kind", "bytes", "created", "used", "cost_s"]
     assert [str(dtype) for dtype in frame.dtypes] == ["str", "str", "int64", "float64", "float64", "float64"]
     assert list(frame["kind"]) == ["test"]
+    (row,) = text_rows(front.value("%workbench cache"))
+    written = datetime.fromtimestamp(frame["created"][0])
+    assert f"{written:%Y-%m-%d %H:%M:%S}" in row and " B " in row, "moments and sizes as a person reads them"
     pd.testing.assert_frame_equal(front.value("%workbench cache clear").to_pandas(), frame)
     assert len(front.value("%workbench cache")) == 0
 

@@ -12,7 +12,7 @@ from workbench.notebook.magics.base import Call, MagicSpec, Option, Positional, 
 
 __all__ = ["COMPARES", "SCORES", "SPEC"]
 
-EXAMPLE = """%%outliers flights --metric arr_delay --by carrier, origin, dest -o why
+EXAMPLE = """%%outliers flights --metric arr_delay --by carrier
 SELECT * FROM flights WHERE month = 1"""
 SCORES = ("mad", "mcd", "zscore", "rcov", "percentile", "seasonal")
 #: those of `workbench.anomaly.compare`, which needs NumPy; a test holds them together

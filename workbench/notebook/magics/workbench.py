@@ -107,9 +107,12 @@ def _connect(address: Any) -> Any:
 
 def _runs() -> Any:
     from workbench.engine.result import Table
+    from workbench.engine.units import format_moment
     from workbench.notebook import runs
 
-    return Table(runs.frame(runs.own_records()), "Runs of this kernel")
+    shown: dict[str, Callable[[Any], str]] = {"pid": str}
+    shown |= dict.fromkeys(("started", "updated", "ended"), format_moment)
+    return Table(runs.frame(runs.own_records()), "Runs of this kernel", units={"eta_s": "s"}, shown=shown)
 
 
 def _cancel(run: Any) -> str:
@@ -127,11 +130,13 @@ def _cancel(run: Any) -> str:
 def _cache(action: str = "") -> Any:
     from workbench.engine.result import Table
     from workbench.engine.store import store
+    from workbench.engine.units import format_bytes, format_moment
 
     if action not in ("", "clear"):
         raise WorkbenchError(f'%workbench cache does not take "{action}".', "Example: %workbench cache clear")
     rows = store().clear() if action else store().entries()
-    return Table(rows, "Removed from the store" if action else "Store", units={"bytes": "B", "cost_s": "s"})
+    shown = {"created": format_moment, "used": format_moment, "bytes": format_bytes}
+    return Table(rows, "Removed from the store" if action else "Store", units={"cost_s": "s"}, shown=shown)
 
 
 SPEC = MagicSpec(
