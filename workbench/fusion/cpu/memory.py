@@ -19,12 +19,16 @@ SMALLEST = 1 << 20
 MOST = 1 << 30
 
 
+#: pages, and their address
+_Memory = tuple[mmap.mmap, int]
+
+
 class _Block:
     """Memory that goes back to its pool when the last array on it is gone."""
 
-    def __init__(self, pool: Pool, memory: mmap.mmap, size: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, pool: Pool, memory: _Memory, size: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._pool, self._memory, self._size = pool, memory, size
-        address = np.frombuffer(memory, np.uint8, 1).__array_interface__["data"][0]
+        _, address = memory
         self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (address, False), "version": 3}
 
     def __del__(self) -> None:
@@ -43,7 +47,7 @@ class Pool:
     def __init__(self, most: int | None = None) -> None:
         self.most = most if most is not None else min(MOST, _memory() // 4)
         self.kept = 0
-        self._free: dict[int, list[mmap.mmap]] = {}
+        self._free: dict[int, list[_Memory]] = {}
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -64,7 +68,7 @@ class Pool:
                 return np.empty(shape, kind)
         return np.asarray(_Block(self, memory, size, shape, kind))
 
-    def give(self, memory: mmap.mmap, size: int) -> None:
+    def give(self, memory: _Memory, size: int) -> None:
         """Take a block back."""
         with self._lock:
             if self.kept + size <= self.most:
@@ -72,19 +76,19 @@ class Pool:
                 self.kept += size
                 return
         with contextlib.suppress(BufferError):
-            memory.close()
+            memory[0].close()
 
     def clear(self) -> None:
         """Let go of all free blocks."""
         with self._lock:
             free, self._free, self.kept = self._free, {}, 0
         for blocks in free.values():
-            for memory in blocks:
+            for memory, _ in blocks:
                 with contextlib.suppress(BufferError):
                     memory.close()
 
 
-def _fresh(size: int) -> mmap.mmap | None:
+def _fresh(size: int) -> _Memory | None:
     try:
         memory = mmap.mmap(-1, size)
     except (OSError, ValueError):  # NumPy says then what it says when there is no memory
@@ -93,7 +97,7 @@ def _fresh(size: int) -> mmap.mmap | None:
     if advice is not None:
         with contextlib.suppress(OSError):
             memory.madvise(advice)
-    return memory
+    return memory, int(np.frombuffer(memory, np.uint8, 1).__array_interface__["data"][0])
 
 
 def _memory() -> int:

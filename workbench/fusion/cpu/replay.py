@@ -6,6 +6,7 @@ a time.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ __all__ = ["Replay"]
 MOST = 1 << 18
 #: as `Execution.loop`
 TAKEN, TURNS = 8, 16
+#: chunks of a loop that are run without coming back: an interrupt waits for them
+TOGETHER = 64
 
 
 class Replay(Execution):
@@ -77,12 +80,19 @@ class Replay(Execution):
         self.script: Script | None = None
         #: lines of scripts that copy to memory of the caller: buffer, script, word
         self.copies: list[tuple[str, Script, int]] = []
+        #: loops that threads share, and for how many threads they are set up
+        self.shared: list[_Shared] = []
+        self.workers = 0
         if self.fits:
             for facts in code.facts:
                 self.fits &= self._add(facts)
 
     def run(self, workers: int) -> None:
         """Run it, the addresses of the caller's buffers being in the table and in what `copies` tells of."""
+        if workers != self.workers or team.here() is None:
+            self.workers = workers
+            for each in self.shared:
+                each.fit(1 if team.here() is None else workers)
         for part in self.parts:
             part(workers)
 
@@ -94,14 +104,13 @@ class Replay(Execution):
         if tables is not None and tables.bytes > MOST:
             return False
         if len(chunks) > 1:
+            if self._together(facts, chunks, tables):
+                return True
             self.script = None
             self.parts.append(_Chunks(self, facts, tables))
             self.asked += [name for b in facts.tables for name in b.buffers]
             return True
-        if self.script is None:
-            script = self.script = Script()
-            self.parts.append(lambda workers: script())
-        script = self.script
+        script = self._script()
         start = np.frombuffer(facts.start, np.int64) if tables is None else tables.records[0].copy()
         record = start.copy()
         script.copy(address(record), address(start), start.nbytes, (record, start, self))
@@ -121,6 +130,51 @@ class Replay(Execution):
                 word = script.copy(address(self.arrays[name]), address(found), found.nbytes, (found, self.arrays[name]))
                 self.copies.append((name, script, word))
         return True
+
+    def _script(self) -> Script:
+        """Return the script that the next lines belong to."""
+        if self.script is None:
+            script = self.script = Script()
+            self.parts.append(lambda workers: script())
+        return self.script
+
+    def _together(self, facts: Facts, chunks: list[tuple[int, int, int, int]], tables: _Tables | None) -> bool:
+        """Add a loop of several chunks to the script, if nothing of it needs Python; return whether it is."""
+        found = team.here()
+        if found is None or facts.merges or len(chunks) > TOGETHER or not (tables is None or tables.added(self.arrays)):
+            return False
+        loop = _Chunks(self, facts, tables)
+        script = self._script()
+        script.copy(address(loop.records), address(loop.start), loop.start.nbytes, loop)
+        if tables is not None:
+            tables.reset(script)
+        self.shared.append(_Shared(loop, script, found))
+        if tables is not None:
+            for name, table in tables.whole():
+                self.copies.append((name, script, script.add(table, self.arrays[name])))
+        return True
+
+
+class _Shared:
+    """A loop of several chunks as a line of a script."""
+
+    def __init__(self, loop: _Chunks, script: Script, found: team.Team) -> None:
+        self.loop, self.script, self.team = loop, script, found
+        self.words = self._words(1)
+        self.at = script.share(self.words, 1, found.calls, self)
+
+    def fit(self, workers: int) -> None:
+        """Set it up for so many threads."""
+        workers = 1 if self.loop.alone else workers
+        self.words = self._words(workers)
+        self.script.words[self.at], self.script.words[self.at - 2] = workers, self.words.buffer_info()[0]
+
+    def _words(self, workers: int) -> array[int]:
+        loop, driver = self.loop, self.loop.driver
+        scratches = [loop.replay.scratch(k) for k in range(workers)]
+        chunks = (0, len(loop.chunks), loop.taken(workers))
+        records = (driver.records, driver.width)
+        return self.team.shared(driver.function, driver.table, records, driver.bounds, chunks, scratches)
 
 
 class _Tables(rooms.Tables):
@@ -162,6 +216,20 @@ class _Tables(rooms.Tables):
         for table, fresh in self.fresh:
             np.copyto(table, fresh)
 
+    def whole(self) -> list[tuple[str, np.ndarray]]:
+        """Return tables (sets, copies, keys), and the buffers that they are added up into."""
+        return [
+            (b.buffers[k], self.made[b.id, k][:, :, : self.size(b.size or 0)])
+            for b in self.facts.tables
+            for k in range(len(b.ops))
+        ]
+
+    def added(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether adding up tables is all there is to do."""
+        plain = all(b.kind == "vecmerge" and set(b.ops) == {"+"} for b in self.facts.tables)
+        plain = plain and not any(b.id in self.plan.exact for b in self.facts.tables)
+        return plain and all(Script.adds(table, arrays[name]) for name, table in self.whole())
+
     def settle(self) -> None:
         """Write what the tables come to into the results."""
         arrays = self.run.arrays
@@ -202,16 +270,20 @@ class _Chunks:
         self.driver = Driver(facts.address, run.table.buffer_info()[0], self.records, self.chunks, [], few)
         self.driver.watch = None
 
+    def taken(self, workers: int) -> int:
+        """Return how many chunks a thread takes at a time."""
+        if self.tables is not None:
+            return self.tables.taken
+        many = len(self.chunks)
+        return max(1, many if workers == 1 else min(self.few, many // (TURNS * workers)))
+
     def __call__(self, workers: int) -> None:
         facts, tables, run, driver = self.facts, self.tables, self.replay, self.driver
         np.copyto(self.records, self.start)
         if tables is not None:
             tables.empty()
         workers = 1 if self.alone else workers
-        many = len(self.chunks)
-        taken = max(1, many if workers == 1 else min(self.few, many // (TURNS * workers)))
-        if tables is not None:
-            taken = tables.taken
+        many, taken = len(self.chunks), self.taken(workers)
         if workers == 1 and tables is None:
             driver.run(0, many, run.scratch(0))
         elif workers > 1 and taken < many and (found := team.here()) is not None:

@@ -94,6 +94,10 @@ class Team:
     library : ctypes.CDLL
         Where `GOMP_parallel` and `omp_get_thread_num` are.
 
+    Attributes
+    ----------
+    calls : tuple of int
+
     Raises
     ------
     AttributeError
@@ -104,10 +108,12 @@ class Team:
         host = machine.host()
         content, _ = objects.get(_TEXT, host, lambda: _TEXT)
         self._code = machine.load(content, host)
-        self._library, self._work = library, self._code.address("work")
+        self._library = library
         self._number = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p).value
         kinds = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         self._start = ctypes.CFUNCTYPE(None, *kinds)(("GOMP_parallel", library))
+        #: addresses of what starts threads, and of what each of them does with what they share
+        self.calls = (ctypes.cast(self._start, ctypes.c_void_p).value or 0, self._code.address("work"))
 
     def run(
         self,
@@ -133,9 +139,20 @@ class Team:
         scratches : sequence of int
             Addresses of memory for tiles.
         """
-        begin, end, many = chunks
-        words = array("q", (function, table, *records, bounds, begin, end, many, self._number or 0, *scratches))
-        self._start(self._work, words.buffer_info()[0], len(scratches), 0)
+        words = self.shared(function, table, records, bounds, chunks, scratches)
+        self._start(self.calls[1], words.buffer_info()[0], len(scratches), 0)
+
+    def shared(
+        self,
+        function: int,
+        table: int,
+        records: tuple[int, int],
+        bounds: int,
+        chunks: tuple[int, int, int],
+        scratches: Sequence[int],
+    ) -> array[int]:
+        """Return what the threads of a run look at: `run` tells of the arguments."""
+        return array("q", (function, table, *records, bounds, *chunks, self._number or 0, *scratches))
 
 
 def here() -> Team | None:

@@ -6,6 +6,7 @@ is left around one call of compiled code for each kernel.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from workbench.fusion.steps import KernelStep, Prepared
 __all__ = ["Again", "Unfit"]
 
 clock = time.perf_counter
+#: bytes from which memory is of the pool: below, that of torch is as quick, and is in the caches more often
+POOLED = 4 << 20
 HALF = (torch.float16, torch.bfloat16)
 _guards = getattr(torch._C, "_dynamo", None) and torch._C._dynamo.guards
 _check = getattr(_guards, "assert_size_stride", None)
@@ -263,13 +266,15 @@ class Again:
     def _run(self, values: Sequence[Any], measured: list[float | None]) -> list[torch.Tensor]:
         held: list[Any] = [values[k].detach().float() if half else values[k] for k, half in self.inputs]
         outs = [
-            _empty(size, stride, dtype) if nbytes < memory.SMALLEST else _large(shape, order, dtype)
+            _empty(size, stride, dtype) if nbytes < POOLED else _large(shape, order, dtype)
             for size, stride, dtype, nbytes, shape, order in self.outs
         ]
         held += outs
         places = [each.data_ptr() for each in held]
         for shape, dtype in self.blocks:
-            block = memory.empty(shape, dtype)
+            block = (
+                memory.empty(shape, dtype) if math.prod(shape) * dtype.itemsize >= POOLED else np.empty(shape, dtype)
+            )
             places.append(address(block))
             held.append(block)
         for each, base in self.copied:
