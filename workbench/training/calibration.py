@@ -42,7 +42,7 @@ LAST, MOST_DRAG = 0.4, 0.3
 REDUCES, MESSAGES = 3, 20
 
 #: pairs of runs with and without a message under way; its bytes at most, and the share of a run that it takes
-BESIDE, LARGE, SHARE = 8, 4 * 2**20, 0.5
+BESIDE, LARGE, SHARE = 16, 4 * 2**20, 0.5
 
 
 #: what a pace has as it was measured
