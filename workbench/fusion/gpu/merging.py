@@ -210,7 +210,7 @@ class Merging:
         if left <= 0:
             return self.named(f"{squares} * {constant(math.nan, work.node.dtype)}")
         found = self.named(f"{squares} / {float(left)!r}")
-        return self.named(f"tl.sqrt({found})") if work.node.name == "std" else found
+        return self.named(f"root({found})") if work.node.name == "std" else found
 
     def order(self, work: Work, value: str) -> str:
         """Return the first position of the largest or smallest element; the first NaN wins."""
