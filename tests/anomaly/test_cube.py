@@ -195,6 +195,12 @@ def test_c32_bad_cubes() -> None:
     columns["n"] = np.ones(2)
     with pytest.raises(WorkbenchError, match='"lo" is above "hi" in row 1'):
         expected(Cube("n", quantiles={0: "lo", 1: "hi"}), columns)
+    with pytest.raises(WorkbenchError, match='"s" is -3 in row 1; a standard deviation is 0 or more'):
+        expected(Cube("n", "m", "s"), columns | {"s": np.array([1.0, -3.0])})
+    with pytest.raises(WorkbenchError, match="quantiles maps shares to columns"):
+        Cube("n", quantiles=["lo", "hi"])  # type: ignore[arg-type]
+    with pytest.raises(WorkbenchError, match="A cube needs count"):
+        Cube(None, "m")  # type: ignore[arg-type]
     with pytest.raises(WorkbenchError, match=r"quantiles needs 0\.0 and 1\.0"):
         Cube("n", quantiles={0.5: "m"})
     with pytest.raises(WorkbenchError, match=r"1\.5 is not a quantile's share"):

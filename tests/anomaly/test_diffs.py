@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -415,3 +416,37 @@ def test_c23_c27_macrobase_tables_by_brute_force(name: str, on: list[str], late:
         assert len(r)
         assert r.sets == [line.values for line in want]
         np.testing.assert_allclose(r.to_pandas()["risk_ratio"], [line.ratio for line in want], rtol=1e-12)
+
+
+def test_an_aggregate_splits_nothing() -> None:
+    with pytest.raises(WorkbenchError) as error:
+        wb.diff("SELECT * FROM DIFF (SPLIT t WHERE sum(m) > 1) ON g", t=pd.DataFrame({"m": [1, 2], "g": ["a", "b"]}))
+    assert error.value.lines() == [
+        "The condition of SPLIT has no answer for each row, as an aggregate has none.",
+        "For a figure over all rows write (SELECT avg(x) FROM t).",
+    ]
+
+
+def test_sides_and_sql_by_their_names() -> None:
+    df = pd.DataFrame({"g": list("aab") * 10, "k": [1, 1, 2] * 10})
+    first, second = df[df.k == 2], df[df.k == 1]
+    wanted = wb.diff(first, second, on=["g"]).sets
+    assert wanted == [{"g": "b"}]
+    assert wb.diff(outliers_df=first, inliers_df=second, on=["g"]).sets == wanted
+    assert wb.diff(first, inliers_df=second, on=["g"]).sets == wanted
+    assert len(wb.diff(sql="SELECT * FROM t", t=df)) == 30
+    with pytest.raises(WorkbenchError) as error:
+        wb.diff()
+    assert error.value.message == "diff needs SQL or two tables; got neither."
+    with pytest.raises(WorkbenchError) as error:
+        wb.diff(first, second, on=3)
+    assert error.value.message == "on names no column."
+
+
+@pytest.mark.parametrize("form", [lambda df: df, pl.from_pandas, pa.Table.from_pandas])
+def test_a_filter_fits_the_first_table_where_the_second_has_text(form: Any) -> None:
+    first = form(pd.DataFrame({"k": [1, 1, 2, 2, 2]}))
+    r = wb.diff(first, pd.DataFrame({"k": ["1"] * 4 + ["x"] * 4}), on=["k"])
+    assert r.sets == [{"k": "2"}]
+    native = r.filter(0)
+    assert len(first[native] if isinstance(first, pd.DataFrame) else first.filter(native)) == 3

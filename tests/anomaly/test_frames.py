@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import workbench as wb
 from workbench.anomaly import file_parts, frames
 from workbench.anomaly.conditions import mask
 from workbench.anomaly.data import Data
@@ -501,6 +502,34 @@ def test_numbers_at_the_ends_of_their_kinds_are_filtered(kind: str, form: Any) -
         assert mask(data, conditions).sum() == count
         native = data.native(conditions)
         assert len(table[native] if isinstance(table, pd.DataFrame) else table.filter(native)) == count
+
+
+def test_a_table_that_has_changed_is_told() -> None:
+    df = pd.DataFrame({"m": np.arange(100.0) ** 2, "g": ["a"] * 90 + ["b"] * 10})
+    answer = wb.outliers(df, "m", ["g"], top=0.05)
+    assert answer.rows(0)["g"].tolist() == ["b"] * 10
+    df.loc[100] = [1.0, "a"]
+    lines = ["df has changed: it had 100 rows when it was asked, now 101.", "Ask again."]
+    for ask in (lambda: answer.rows(0), lambda: answer.outliers, lambda: answer.filter(0), lambda: answer.within(0)):
+        with pytest.raises(WorkbenchError) as error:
+            ask()
+        assert error.value.lines() == lines
+
+
+def test_files_that_are_no_text_and_no_gzip(tmp_path: Path) -> None:
+    whole = gzip.compress(b"m,g\n" + b"1,a\n" * 50_000)
+    for name, content, why in (
+        ("bytes.csv", bytes(range(256)) * 50, "it is no text"),
+        ("wide.csv", "m,g\n1,a\n".encode("utf-16"), "it is text in UTF-16"),
+        ("no.csv.gz", b"m,g\n1,a\n", "Not a gzipped file (b'm,')"),
+        ("cut.csv.gz", whole[: len(whole) // 2], None),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WorkbenchError) as error:
+            wb.outliers(tmp_path / name, "m", ["g"])
+        assert error.value.message.startswith(f"{name} cannot be read: ")
+        assert why is None or error.value.message == f"{name} cannot be read: {why}."
+        assert error.value.hint == "Check that it is a whole Parquet or CSV file, in UTF-8."
 
 
 def test_columns_of_the_types_of_duckdb() -> None:

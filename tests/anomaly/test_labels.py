@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from workbench.engine.errors import WorkbenchError
 
 DF = pd.DataFrame({"a": list("xyxyx"), "n": range(5)})
 HINT = "Pass a bool array: labels == 1 or labels == -1."
+HINT_EACH = "Give one label a row, in order."
 
 
 def marks(labels: Any) -> list[int]:
@@ -120,6 +122,9 @@ def test_what_is_no_label() -> None:
     assert said([0, "a", 1, 1, 0]) == ["labels holds values of several types.", HINT]
     assert said(np.zeros((5, 2)))[0] == "labels has 2 dimensions; it is one label a row."
     assert said(3)[0] == "labels has 0 dimensions; it is one label a row."
+    assert said(x for x in range(5)) == ["labels is a generator; it is one label a row.", HINT_EACH]
+    assert said({}) == ["labels is a dict; it is one label a row.", HINT_EACH]
+    assert said(SimpleNamespace(labels_=None))[0] == "SimpleNamespace has no labels_."
 
 
 @given(st.lists(st.sampled_from([-1, 0, 1, None, True]), min_size=1, max_size=30))

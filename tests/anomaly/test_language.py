@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from workbench.anomaly import Cube, Seasonal, checks, frames
+from workbench.anomaly import Cube, Seasonal, checks, frames, ranges
 from workbench.anomaly.data import Data
 from workbench.anomaly.language import Request, request
 from workbench.engine.errors import WorkbenchError
@@ -88,6 +88,13 @@ def test_no_such_column() -> None:
     assert said(Cube("hour", "laten"), ["carrier"])[0] == 'No column "laten" in flights.'
     assert said(by=["carrier"], labels="lates")[0] == 'No column "lates" in flights.'
     assert said("latency", ["carrier"], score=Seasonal("wen", "7d"))[0] == 'No column "wen" in flights.'
+
+
+def test_a_metric_is_named_and_not_given() -> None:
+    assert said(FLIGHTS["latency"], ["carrier"]) == [
+        "metric is a Series; it names a column of the table.",
+        'Give its name, such as "latency".',
+    ]
 
 
 def test_metric_is_text() -> None:
@@ -250,12 +257,25 @@ def test_by_that_cannot_be() -> None:
         '"hour" is to be put in 0 ranges; it is a number of ranges.',
         'Give ("hour", 10).',
     ]
+    assert said("latency", [("hour", "3")])[0] == '"hour" is to be put in "3" ranges; it is a number of ranges.'
+    assert said("latency", "carrier, dest") == [
+        'No column "carrier, dest" in flights.',
+        'Give a list: by=["carrier", "dest"].',
+    ]
     nested = frames.read(pa.table({"m": [1.0], "tags": [["a", "b"]], "place": [{"x": 1}]}))
     assert said("m", ["tags"], data=nested) == [
         '"tags" holds lists; a column of by must hold plain values.',
         "Take it apart into columns of text or numbers first, or leave it out of by.",
     ]
     assert said("m", ["place"], data=nested)[0] == '"place" holds structs; a column of by must hold plain values.'
+
+
+def test_more_ranges_than_numbers_are_one_for_each() -> None:
+    assert ranges.range_ranks(5, 10**12) == [0, 1, 2, 3, 4]
+    assert ranges.range_ranks(5, 5) == [0, 1, 2, 3, 4]
+    assert ranges.range_ranks(5, 4) == [0, 1, 2, 3, 4]
+    assert ranges.range_ranks(5, 2) == [0, 2, 4]
+    assert ranges.range_ranks(0, 2) == []
 
 
 def test_c21_ranges_are_said_with_the_count_of_numbers() -> None:
@@ -354,6 +374,10 @@ def test_c07_text_goes_in_single_quotes() -> None:
         ("nosuch(usage)", "where is no condition over flights: Scalar Function with name nosuch does not exist."),
         ("usage > avg(usage)", 'where is no condition over flights: column "usage" must appear in the GROUP BY'),
         ("", 'where is ""; it is a SQL condition.'),
+        (
+            "sum(usage) > 3",
+            "where is no condition over flights: it has no answer for each row",
+        ),
     ],
 )
 def test_c07_what_is_no_condition(where: str, message: str) -> None:

@@ -270,6 +270,24 @@ def test_c09_what_a_function_may_not_return() -> None:
         fitted(x, score=lambda rows: rows)
     with pytest.raises(WorkbenchError, match="for scores"):
         fitted(x, score=lambda rows: np.array(["a"] * 10))
+    with pytest.raises(WorkbenchError, match="complex128 for scores"):
+        fitted(x, score=lambda rows: rows[:, 0] + 1j)
+
+
+def test_c09_a_function_that_fails_is_named() -> None:
+    def far(rows: np.ndarray) -> np.ndarray:
+        raise ValueError("no model was fitted.")
+
+    with pytest.raises(WorkbenchError) as error:
+        fitted(np.arange(10.0), score=lambda: 1)
+    assert error.value.message.startswith("<lambda> failed: TypeError: ")
+    with pytest.raises(WorkbenchError) as error:
+        fitted(np.arange(10.0), score=far)
+    assert error.value.lines() == [
+        "far failed: ValueError: no model was fitted.",
+        "It is given a float64 array of shape (10, 1), to be read only; %tb shows where it failed.",
+    ]
+    assert isinstance(error.value.__cause__, ValueError)
 
 
 def test_c09_rows_without_a_score_are_not_outliers() -> None:

@@ -38,8 +38,10 @@ def given_by(data: Data, by: Any) -> By:
     found: dict[str, int | None] = {}
     for item in items:
         name, bins = item if _is_pair(item) or _is_meant_as_pair(item, data) else (item, None)
-        if not isinstance(name, str):
-            name = str(name)
+        name = str(name)  # also NumPy's own text, which JSON and reprs write otherwise
+        if name not in data.schema and "," in name and all(p.strip() in data.schema for p in name.split(",")):
+            listed = ", ".join(f'"{part.strip()}"' for part in name.split(","))
+            raise WorkbenchError(f'No column "{name}" in {data.name}.', f"Give a list: by=[{listed}].")
         data.check(name)
         if name in found:
             raise WorkbenchError(f'"{name}" stands twice in by.', "Name each column once.")

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.anomaly.data import plain, standard
+from workbench.anomaly.data import changed, is_worded, plain, standard
 
 if TYPE_CHECKING:
     import polars as pl
@@ -119,8 +119,8 @@ def _python(value: Any) -> str:
     return repr(value)
 
 
-def to_polars(conditions: Conditions, *, nans: Collection[str] = ()) -> pl.Expr:
-    """Return a Polars expression; null is False."""
+def to_polars(conditions: Conditions, *, nans: Collection[str] = (), spelled: Collection[str] = ()) -> pl.Expr:
+    """Return a Polars expression; null is False. The values of `spelled` columns are compared by their text."""
     import polars as pl
 
     parts = []
@@ -135,6 +135,7 @@ def to_polars(conditions: Conditions, *, nans: Collection[str] = ()) -> pl.Expr:
             moment = pl.lit(value.as_unit("ns").value).cast(pl.Datetime("ns"))
             parts.append(column == (moment if value.tzinfo is None else moment.dt.replace_time_zone("UTC")))
         else:
+            column = column.cast(pl.String) if name in spelled else column
             parts.append(column == (value.to_pydatetime() if hasattr(value, "to_pydatetime") else value))
     return reduce(and_, parts, pl.lit(True))
 
@@ -158,6 +159,8 @@ def _compared(kind: pa.DataType, value: Any) -> pa.DataType:
     kind = standard(kind)
     if pa.types.is_float16(kind):  # Arrow compares none of them
         return pa.float32()
+    if isinstance(value, str) and not is_worded(kind):
+        return pa.string()  # one side of a DIFF, whose other side has text
     if pa.types.is_decimal(kind):
         return pa.int64() if isinstance(value, int) and kind.scale <= 0 else pa.float64()
     return kind
@@ -204,6 +207,8 @@ def mask(data: Data, conditions: Conditions) -> np.ndarray:
     found = np.ones(data.n_rows, bool)
     for name, value in conditions:
         column = data.column(name)
+        if len(column) != len(found):
+            raise changed(data.name, len(column), len(found))
         kind = _compared(column.type, value)
         if column.type != kind:
             column = column.cast(kind, safe=False)

@@ -41,6 +41,12 @@ class Cube:
     quantiles: Mapping[float, str] | None = None
 
     def __post_init__(self) -> None:
+        if self.quantiles is not None and not isinstance(self.quantiles, Mapping):
+            raise WorkbenchError("quantiles maps shares to columns.", 'Give {0.0: "min", 0.5: "p50", 1.0: "max"}.')
+        if self.count is None:
+            raise WorkbenchError(
+                "A cube needs count, the column of how many rows each stands for.", 'Cube("count", …).'
+            )
         if self.std is not None and self.mean is None:
             raise WorkbenchError("A cube with std needs mean too.", f'Cube("{self.count}", mean=…, std="{self.std}").')
         if not self.quantiles:
@@ -167,6 +173,8 @@ def expected(
         weights = (np.diff(shares)[None, :] * totals[:, None]).ravel()
     elif cube.mean is not None:
         shares, points = np.empty(0), np.empty((0, 0))
+        if cube.std is not None:
+            _check_spread(columns[cube.std], cube.std)
         values, weights = np.asarray(columns[cube.mean], dtype=np.float64), totals
     else:
         raise WorkbenchError("No metric, where or labels given.", "Name a metric, or mark the rows with where.")
@@ -223,6 +231,16 @@ def _beyond_quantiles(points: np.ndarray, shares: np.ndarray, cut: float, side: 
         part = (high - cut) / (high - low)
     part = np.where(low == high, low > cut, np.clip(part, 0.0, 1.0))
     return part @ np.diff(shares)
+
+
+def _check_spread(std: np.ndarray, name: str) -> None:
+    wrong = np.flatnonzero(std < 0)
+    if len(wrong):
+        value = float(std[wrong[0]])
+        raise WorkbenchError(
+            f'"{name}" is {value:g} in row {int(wrong[0]):,}; a standard deviation is 0 or more.',
+            "Leave such rows out, or correct them.",
+        )
 
 
 def _check_ascending(points: np.ndarray, names: list[str]) -> None:

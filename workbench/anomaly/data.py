@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.conditions import Conditions
 
-__all__ = ["Data", "Part", "as_float64", "columns_hint", "plain", "standard"]
+__all__ = ["Data", "Part", "as_float64", "changed", "columns_hint", "plain", "standard"]
 
 #: columns that an error names at most
 _NAMED = 10
@@ -44,6 +44,12 @@ class Part:
     def at_once(self, columns: Iterable[str]) -> Part:
         """Return the part with these columns in memory, where one by one each would make all of it anew."""
         return self
+
+
+def changed(name: str, before: int, now: int) -> WorkbenchError:
+    """Return the error for a table that is not the one that was asked about."""
+    titled = f"T{name[1:]}" if name.startswith("the ") else name
+    return WorkbenchError(f"{titled} has changed: it had {before:,} rows when it was asked, now {now:,}.", "Ask again.")
 
 
 class Data:
@@ -252,6 +258,11 @@ def is_text(kind: pa.DataType) -> bool:
     """Return whether a column holds text."""
     kind = plain(kind)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def is_worded(kind: pa.DataType) -> bool:
+    """Return whether the values of a column may be text: text itself, or categories."""
+    return is_text(kind) or pa.types.is_dictionary(kind)
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -71,6 +71,11 @@ def read_marks(sides: Sides, rules: Rules, on: tuple[str, ...]) -> tuple[Data, M
     extra = [name for name in (rules.weight, rules.mean) if name is not None]
     if table is not None:
         flags = sides.tables.table(sides.whole(sides.rows([]))).column(0).to_numpy()
+        if len(flags) != table.n_rows:
+            raise WorkbenchError(
+                "The condition of SPLIT has no answer for each row, as an aggregate has none.",
+                f"For a figure over all rows write (SELECT avg(x) FROM {sides.items[0].strip()}).",
+            )
         marks = _marked(table, rules, on, np.asarray(flags, dtype=bool))
         return table, marks
     data = DiffData(sides, " and ".join(sides.names))

@@ -27,7 +27,7 @@ class _Missing:
 _MISSING: Any = _Missing()
 
 
-def diff(sql: Any, inliers: Any = _MISSING, /, **keywords: Any) -> Explanations | pd.DataFrame:
+def diff(sql: Any = _MISSING, inliers: Any = _MISSING, /, **keywords: Any) -> Explanations | pd.DataFrame:
     """Say what sets two tables apart: `diff(sql, **tables)` or `diff(outliers, inliers, on=...)`.
 
     Parameters
@@ -63,14 +63,19 @@ def diff(sql: Any, inliers: Any = _MISSING, /, **keywords: Any) -> Explanations 
     """
     from workbench.anomaly.api import waited
 
-    if inliers is not _MISSING:
+    # They may also be named: only what comes first tells SQL's tables from options.
+    if sql is _MISSING:
+        sql = keywords.pop("sql" if "sql" in keywords else "outliers_df", _MISSING)
+    if inliers is _MISSING and not isinstance(sql, str):
+        inliers = keywords.pop("inliers_df", _MISSING)
+    if inliers is not _MISSING and sql is not _MISSING:
         unknown = [name for name in keywords if name not in _OPTIONS]
         if unknown:
             raise WorkbenchError(f'diff of two tables has no option "{unknown[0]}".', f"Options: {', '.join(_OPTIONS)}")
         return waited(start_diff_tables(sql, inliers, **keywords))
     if not isinstance(sql, str):
         raise WorkbenchError(
-            f"diff needs SQL or two tables; got one {type(sql).__name__}.",
+            f"diff needs SQL or two tables; got {'neither' if sql is _MISSING else f'one {type(sql).__name__}'}.",
             'wb.diff("SELECT * FROM DIFF …", t=df) or wb.diff(outliers, inliers, on=["a"])',
         )
     return waited(start_diff(sql, keywords))
@@ -127,9 +132,10 @@ def start_diff_tables(
     ratio = metrics.default_min_ratio(compare, min_ratio)
     if ratio != min_ratio:
         notes = (f"min ratio is {ratio:g}: {compare} is between -1 and 1.",)
-    spec = {"on": on if isinstance(on, str) else list(on), "min_support": min_support, "min_ratio": min_ratio}
+    names = _names(on)
+    spec = {"on": on if isinstance(on, str) else list(names or ()), "min_support": min_support, "min_ratio": min_ratio}
     spec |= {"max_combo": max_combo, "compare": compare}
-    rules = Rules(_names(on), ratio, min_support, max_combo, compare, spec=spec, notes=notes).checked()
+    rules = Rules(names, ratio, min_support, max_combo, compare, spec=spec, notes=notes).checked()
     tables = Tables({})
     tables.add("first", first)
     tables.add("second", second)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.anomaly import histogram
+from workbench.anomaly.data import changed
 from workbench.anomaly.table import free_name
 from workbench.engine.errors import WorkbenchError
 
@@ -46,12 +47,14 @@ class LocalRows:
 
     def outliers(self) -> pd.DataFrame:
         """Return the outlier rows in input order: all source columns, and `score`."""
+        self._check_unchanged()
         places = np.flatnonzero(self._outlier)
         frame = self.data.take(places)
         return _with(frame, {"score": self._score[places]})
 
     def rows(self, conditions: Conditions, limit: int | None = None) -> pd.DataFrame:
         """Return the rows that match, in input order: all source columns, `outlier` and `score`."""
+        self._check_unchanged()
         places = np.flatnonzero(self.match(conditions))[: limit if limit is None else max(0, limit)]
         frame = self.data.take(places)
         return _with(frame, {"outlier": self._outlier[places], "score": self._score[places]})
@@ -103,6 +106,12 @@ class LocalRows:
         return self.data.numbers(metric) if isinstance(metric, str) and metric in self.data.schema else None
 
     # ------------------------------------------------------------------------------------------------------- private
+
+    def _check_unchanged(self) -> None:
+        """Raise if rows were added to the table or taken from it since it was asked."""
+        now, before = self.data.n_rows, len(self._outlier)
+        if now != before:
+            raise changed(self.data.name, before, now)
 
     def _histogram(self, chosen: NDArray[np.bool_] | None) -> pd.DataFrame:
         weights = self.answer.weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import zlib
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from workbench.anomaly.data import Data, Part
+from workbench.anomaly.data import Data, Part, changed
 from workbench.anomaly.file_parts import repeated_texts
+from workbench.anomaly.text_files import check_text, has_blank_line, separator, unreadable
 from workbench.engine.errors import WorkbenchError, one_line
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ _INFERRED = 10_000
 
 #: bytes above which files are not read at once, and their content is told by their ends, size and time
 LARGE = 1 << 30
-_LINE_END = ord("\n")
 
 
 def looks_like_path(text: str) -> bool:
@@ -159,7 +160,9 @@ class CsvData(PathData):
     def __init__(self, files: list[str], name: str) -> None:
         super().__init__(files, name)
         self._series: dict[str, Any] = {}
-        self._sign = _separator(files[0])
+        for file in files:
+            check_text(file)
+        self._sign = separator(files[0])
         self._kinds: dict[str, Any] | None = None  # once rows have been looked at
         self._orders: dict[str, list[str]] = {}  # of the columns in each file
 
@@ -173,7 +176,7 @@ class CsvData(PathData):
 
     @cached_property
     def _has_blank_lines(self) -> bool:
-        return self.size <= LARGE and any(_has_blank_line(file) for file in self.files)
+        return self.size <= LARGE and any(has_blank_line(file) for file in self.files)
 
     def _types(self) -> dict[str, Any]:
         """Return the types of the columns: as the first rows of the first file tell them, or all rows of all files."""
@@ -206,7 +209,7 @@ class CsvData(PathData):
             if self._inferred is not None and isinstance(error, pl.exceptions.ComputeError):
                 self._inferred, self._kinds, self._schema, self._series = None, None, None, {}
                 return self._collect(frame)
-            raise _unreadable(self.name, error) from error
+            raise unreadable(self.name, error) from error
 
     def _read_schema(self) -> list[tuple[str, pa.DataType]]:
         import polars as pl
@@ -215,7 +218,7 @@ class CsvData(PathData):
             found = self._types()
             fields = _unpanicked(lambda: pl.DataFrame(schema=found).to_arrow().schema)
         except pl.exceptions.PolarsError as error:
-            raise _unreadable(self.name, error) from error
+            raise unreadable(self.name, error) from error
         for name in found:
             if "_duplicated_" in name and (first := name.rpartition("_duplicated_")[0]) in found:
                 return [(first, pa.null()), (first, pa.null())]  # two of one name: told as for any table
@@ -267,6 +270,8 @@ class CsvData(PathData):
         number = "__workbench_row__"
         wanted = pl.Series(np.unique(rows)).cast(pl.get_index_type())
         found = self._collect(lambda scan: scan.with_row_index(number).filter(pl.col(number).is_in(wanted.implode())))
+        if found.height < len(wanted):
+            raise changed(self.name, 1 + int(rows.max()), self.n_rows)
         places = np.searchsorted(wanted.to_numpy(), rows)
         return found.drop(number)[places].to_arrow().to_pandas()
 
@@ -304,6 +309,8 @@ def _unpanicked(read: Callable[[], Any]) -> Any:
 
     try:
         return read()
+    except (OSError, EOFError, zlib.error) as error:  # a gzipped file that is damaged or ends too early
+        raise pl.exceptions.NoDataError(str(error)) from error
     except BaseException as error:
         if type(error).__name__ == "PanicException":
             raise pl.exceptions.NoDataError(str(error)) from error
@@ -330,35 +337,7 @@ def _footer(file: str) -> Any:
     try:
         return pq.read_metadata(file)
     except (pa.ArrowInvalid, OSError) as error:
-        raise _unreadable(os.path.basename(file), error) from error
-
-
-def _has_blank_line(file: str) -> bool:
-    """Return whether a line of a file is empty, between others or at its end."""
-    import gzip
-
-    with gzip.open(file, "rb") if file.lower().endswith(".gz") else open(file, "rb") as lines:
-        end = b""
-        while block := lines.read(1 << 20):
-            text = end + block
-            # Line ends are too frequent for a search in text: two of them side by side are found ten times as fast.
-            ends = np.frombuffer(text, np.uint8) == _LINE_END
-            if (ends[1:] & ends[:-1]).any() or (b"\r" in text and b"\n\r\n" in text):
-                return True
-            end = text[-2:]
-    return False
-
-
-def _separator(file: str) -> str:
-    """Return what separates the columns: the comma, unless the first line has none but another usual sign."""
-    import gzip
-
-    if ".tsv" in os.path.basename(file).lower():
-        return "\t"
-    with gzip.open(file, "rb") if file.lower().endswith(".gz") else open(file, "rb") as stream:
-        line = stream.readline(1 << 16)
-    counts = {sign: line.count(sign.encode()) for sign in (",", ";", "\t", "|")}
-    return "," if counts[","] or not any(counts.values()) else max(counts, key=lambda sign: counts[sign])
+        raise unreadable(os.path.basename(file), error) from error
 
 
 def _first(source: Any) -> Any:
@@ -388,11 +367,6 @@ def _near(text: str, others: bool) -> str:
         return otherwise
     return suggest(name, [file for file in os.listdir(folder or ".") if file.lower().endswith(PARQUET + CSV)],
                    otherwise, quote='"{}"')  # fmt: skip
-
-
-def _unreadable(name: str, error: Exception) -> WorkbenchError:
-    text = str(error).strip().split("\n")[0].rstrip(".")
-    return WorkbenchError(f"{name} cannot be read: {text}.", "Check that it is a whole Parquet or CSV file, in UTF-8.")
 
 
 def _file_key(file: str) -> tuple[str, int]:

@@ -31,6 +31,8 @@ def marks_of(data: Data, labels: Any) -> np.ndarray:
     if isinstance(labels, str):
         return marks_of_array(data.column(data.check(labels)))
     if isinstance(labels, dict):
+        if not {"rows", "outliers"} <= labels.keys():
+            raise WorkbenchError("labels is a dict; it is one label a row.", "Give one label a row, in order.")
         marks = np.zeros(int(labels["rows"]), bool)
         marks[np.asarray(labels["outliers"], dtype=np.int64)] = True
         _check_length(len(marks), data.n_rows)
@@ -66,9 +68,10 @@ def label_rule(present: list[int]) -> int:
 
 
 def _array(labels: Any) -> pa.ChunkedArray | pa.Array:
-    if hasattr(labels, "labels_"):
-        labels = labels.labels_
-    elif hasattr(labels, "fit"):
+    fitted = getattr(labels, "labels_", None)
+    if fitted is not None:
+        labels = fitted
+    elif hasattr(labels, "fit") or hasattr(labels, "labels_"):
         raise WorkbenchError(
             f"{type(labels).__name__} has no labels_.", "Fit it first, or pass what it says: labels=model.predict(X)."
         )
@@ -85,6 +88,10 @@ def _array(labels: Any) -> pa.ChunkedArray | pa.Array:
     try:
         # NumPy would make text of a list that holds some.
         values = np.asarray(labels, dtype=object if isinstance(labels, (list, tuple)) else None)
+        if values.ndim == 0 and values.dtype == object:
+            raise WorkbenchError(
+                f"labels is a {type(labels).__name__}; it is one label a row.", "Give one label a row, in order."
+            )
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if values.ndim != 1:

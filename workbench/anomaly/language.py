@@ -144,6 +144,10 @@ def _metrics(data: Data, metric: Any) -> tuple[tuple[str, ...], Cube | None]:
         for name in _cube_columns(metric):
             check_number(name, data.schema[data.check(name)])
         return (), metric
+    if hasattr(metric, "__array__") and getattr(metric, "ndim", None):
+        raise WorkbenchError(
+            f"metric is {checks.shown(metric)}; it names a column of the table.", 'Give its name, such as "latency".'
+        )
     several = isinstance(metric, (list, tuple))
     names = tuple(str(name) for name in metric) if several else (str(metric),)
     for name in names:

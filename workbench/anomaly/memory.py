@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.anomaly.data import Data, standard
+from workbench.anomaly.data import Data, is_worded, standard
 from workbench.engine.errors import WorkbenchError
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ class PolarsData(Data):
         """Return a Polars expression."""
         from workbench.anomaly.conditions import to_polars
 
-        return to_polars(conditions, nans=self.nans(conditions))
+        kinds = self.schema
+        spelled = {name for name, value in conditions if isinstance(value, str) and not is_worded(kinds[name])}
+        return to_polars(conditions, nans=self.nans(conditions), spelled=spelled)
 
 
 class ArrowData(Data):

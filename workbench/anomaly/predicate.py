@@ -93,9 +93,12 @@ def _asked(table: pa.Table, sql: str, name: str) -> pa.Table:
         if known != TABLE:
             connection.execute(f'CREATE TEMP VIEW "{known}" AS FROM {TABLE}')
         try:
-            return duck_table(connection.sql(f'SELECT coalesce((\n{sql}\n)::BOOLEAN, false) AS m FROM "{known}"'))
+            found = duck_table(connection.sql(f'SELECT coalesce((\n{sql}\n)::BOOLEAN, false) AS m FROM "{known}"'))
         except duckdb.Error as error:
             raise _not_a_condition(name, error) from error
+    if found.num_rows != table.num_rows:  # an aggregate has one answer for all rows, also where there is none
+        raise _not_a_condition(name, Exception("it has no answer for each row, as an aggregate has none"))
+    return found
 
 
 def _comparable(table: pa.Table) -> pa.Table:

@@ -85,7 +85,9 @@ def facts_of(values: np.ndarray) -> FloatFacts:
 
 def range_ranks(n: int, bins: int) -> list[int]:
     """Return the 0-based ranks whose values are the edges: ⌊j n / bins⌋ for j = 0 … bins - 1, and the last."""
-    return sorted({*(j * n // bins for j in range(bins)), n - 1}) if n else []
+    if bins >= n:  # every rank: no more of them are counted out than there are numbers
+        return list(range(n))
+    return sorted({*(j * n // bins for j in range(bins)), n - 1})
 
 
 def edges_at(values: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ def left_out(count: int, total: int, names: Sequence[str]) -> str:
 
 def no_rows(name: str) -> str:
     """Return the note for a table without rows."""
-    return f"{name[:1].upper()}{name[1:]} has no rows, so there is nothing to explain."
+    titled = f"T{name[1:]}" if name.startswith("the ") else name  # a file keeps the name that it has
+    return f"{titled} has no rows, so there is nothing to explain."
 
 
 def no_metric(names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from workbench.anomaly.estimators import MAD, MCD, RCOV, ZScore, mad_score, norm
 from workbench.anomaly.passes import ArrayPasses, Identity, Passes, ScoreOf
 from workbench.anomaly.scorers import Cutoff, DistanceModel, ResidualModel, RowScores, Scored, Tail
 from workbench.anomaly.single import fit_mad, fit_percentile, fit_zscore
-from workbench.engine.errors import WorkbenchError
+from workbench.engine.errors import WorkbenchError, one_line
 
 if TYPE_CHECKING:
     from workbench.anomaly.seasonal import Seasonal
@@ -117,12 +117,21 @@ def _fit_ellipse(
 def _fit_callable(
     passes: Passes, score: Callable[[np.ndarray], np.ndarray], top: float, threshold: float | None
 ) -> Scored:
-    found = np.asarray(score(passes.values()))
+    values = passes.values()
     name = getattr(score, "__name__", None) or type(score).__name__
+    try:
+        found = np.asarray(score(values))
+    except Exception as error:
+        raise WorkbenchError(
+            f"{name} failed: {one_line(error).removesuffix('.')}.",
+            f"It is given a float64 array of shape {values.shape}, to be read only; %tb shows where it failed.",
+        ) from error
     if found.shape != (passes.n,):
         size = f"{len(found):,} scores" if found.ndim == 1 else f"an array of shape {found.shape}"
         raise WorkbenchError(f"{name} gave {size} for {passes.n:,} rows.", "Return one float a row; larger is worse.")
     try:
+        if found.dtype.kind not in "biufO":
+            raise TypeError(f"{found.dtype} is no kind of number that has an order")
         scores = found.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise WorkbenchError(
