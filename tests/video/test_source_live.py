@@ -143,6 +143,8 @@ def test_a_lost_source_is_reopened_after_1_2_4_to_30_seconds(monkeypatch: pytest
                 yield 0, 0.0, numbered(0)
             raise ConnectionResetError("cable out")
 
+    assert source.gaps == [(1.1, 1.2), (2.4, 2.5)]
+    assert source.lost_at is None
     pauses.clear()
     dead = LiveSource(SourceFeed(Dead()), 2.0, "drop")
     stop = threading.Event()
@@ -155,6 +157,7 @@ def test_a_lost_source_is_reopened_after_1_2_4_to_30_seconds(monkeypatch: pytest
     monkeypatch.setattr(source_live._Either, "wait", pause)
     list(dead.batches(stop))
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert (dead.losses, dead.gaps, dead.lost_at) == (1, [], 0.0)  # one loss, however often it was tried
 
 
 def test_times_go_on_after_a_loss_and_nothing_comes_twice() -> None:
@@ -170,6 +173,32 @@ def test_times_go_on_after_a_loss_and_nothing_comes_twice() -> None:
     assert later == pytest.approx(begun + 1.0)
     clock.lost()
     assert clock.place(Fraction(400)) is not None  # and goes on from there
+
+
+@pytest.mark.parametrize("reopened", [True, False])
+def test_a_stream_that_goes_back_far_counts_anew(reopened: bool) -> None:
+    clock = source_live._Clock()
+    assert [clock.place(Fraction(1000 + i)) for i in range(200)] == list(range(200))
+    if reopened:
+        clock.lost()  # an encoder that starts again with any count; without a loss: a count that ran over
+    begun = clock.place(Fraction(1100))
+    assert begun is not None
+    assert 199 < begun < 230
+    assert clock.place(Fraction(1101)) == pytest.approx(begun + 1)
+    assert clock.place(Fraction(1041)) is None  # sent a second time: no stream repeats itself for longer than a minute
+    # what is one's own has the times that one gives it
+    own = source_live._Clock(realtime=False)
+    assert [own.place(Fraction(stamp)) for stamp in (0, 100, 20, 101)] == [0, 100, None, 101]
+
+
+def test_a_stream_that_comes_back_far_ahead_counts_anew() -> None:
+    clock = source_live._Clock()
+    clock.place(Fraction(0))
+    assert clock.place(Fraction(500)) == 500  # within a session the timestamps say how long it was
+    clock.lost()
+    begun = clock.place(Fraction(90_000))
+    assert begun is not None
+    assert 500 < begun < 530
 
 
 def test_what_comes_too_fast_is_dropped_or_kept() -> None:

@@ -30,6 +30,8 @@ __all__ = ["Batch", "LiveSource", "live"]
 
 #: seconds between attempts to reopen a lost stream: each twice the one before
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+#: a stream that is opened again sends at most so much once more, s; timestamps further back are of another count
+_RESENT = 60.0
 #: batches that may wait before frames are dropped
 _WAITING = 2
 #: pictures kept on disk for properties and clips, bytes
@@ -86,8 +88,12 @@ class LiveSource(Source):
     def __init__(self, feed: Feed, batch: float, late: str) -> None:
         self.feed, self.batch, self.late = feed, batch, late
         self.name, self.hint = feed.name, feed.hint
-        #: how often the stream was lost, and frames that nobody looked at
+        #: how often the stream was lost, frames that nobody looked at, and batches whose pictures are gone
         self.losses, self.dropped, self.forgotten = 0, 0, 0
+        #: for each time that the stream came back: seconds of the last frame before it was lost, and of the next
+        self.gaps: list[tuple[float, float]] = []
+        #: while the stream is lost: seconds of the last frame that came
+        self.lost_at: float | None = None
         self._known: list[Batch] = []
         self._seconds = np.empty(0)
         self._shape = (0, 0, 0.0)
@@ -245,19 +251,25 @@ class LiveSource(Source):
 
     def _arrivals(self, stop: _Either) -> Iterator[tuple[float, Image] | None]:
         """Yield (seconds, picture), reopening what is lost; None where the stream was lost."""
-        clock, pause = _Clock(), _FIRST_PAUSE
+        clock, pause = _Clock(self.feed.realtime), _FIRST_PAUSE
         while not stop.is_set():
             try:
                 for stamp, image in self._pictures(stop):
                     seconds = clock.place(stamp)
                     if seconds is not None:
                         pause = _FIRST_PAUSE
+                        if self.lost_at is not None:
+                            if self.lost_at >= 0:  # else nothing had come before
+                                self.gaps.append((self.lost_at, seconds))
+                            self.lost_at = None
                         yield seconds, image
                 if stop.is_set() or self.feed.ends:
                     return
             except Lost:
                 pass
-            self.losses += 1
+            if self.lost_at is None:  # else it has not come back since: the same loss
+                self.losses += 1
+                self.lost_at = clock.seconds
             yield None
             clock.lost()
             stop.wait(pause)
@@ -283,6 +295,10 @@ class LiveSource(Source):
             raise WorkbenchError(
                 f"{self.name} cannot be opened ({one_line(error)}).", "Check the address, and that it is sending."
             ) from error
+        if first is None and not self.feed.ends:
+            raise WorkbenchError(
+                f"{self.name} ended before its first picture.", "Check the address, and that it is sending."
+            )
         self._peeked = stop, frames, first
         height, width = first[1].shape[:2] if first is not None else (1, 1)
         self._shape = width, height, self.feed.rate
@@ -333,34 +349,45 @@ class _Either:
 
 
 class _Clock:
-    """Gives arriving timestamps their place in time, also after the stream was lost; what came before gets none."""
+    """Gives arriving timestamps their place in time, also after the stream was lost; what came before gets none.
 
-    def __init__(self) -> None:
+    Where a stream counts anew, what was missed took as long as the clock on the wall says.
+    """
+
+    def __init__(self, realtime: bool = True) -> None:
+        self._realtime = realtime
         self._zero: Fraction | None = None
         self._begin = self._last = Fraction(0)
-        self._seconds = -1.0
-        self._since = 0.0
+        self._arrived = 0.0
         self._reopened = False
+        #: seconds of the last frame that was given a place
+        self.seconds = -1.0
 
     def lost(self) -> None:
         self._reopened = self._zero is not None
-        self._since = time.monotonic()
 
     def place(self, stamp: Fraction) -> float | None:
+        now = time.monotonic()
         if self._zero is None:
             self._zero = self._begin = stamp
-        elif self._reopened:
-            self._reopened = False
-            if stamp <= self._last and stamp <= self._begin + 1:
-                # It counts from its beginning again: what was missed took as long as the clock on the wall says.
-                gap = max(time.monotonic() - self._since, 1e-3)
-                self._zero = self._begin = stamp
-                self._zero -= Fraction(self._seconds + gap)
+        elif self._anew(stamp, now - self._arrived):
+            self._begin = stamp
+            self._zero = stamp - Fraction(self.seconds + max(now - self._arrived, 1e-3))
+        self._reopened = False
         seconds = float(stamp - self._zero)
-        if seconds <= self._seconds:
+        if seconds <= self.seconds:
             return None  # sent a second time
-        self._last, self._seconds = stamp, seconds
+        self._last, self.seconds, self._arrived = stamp, seconds, now
         return seconds
+
+    def _anew(self, stamp: Fraction, silence: float) -> bool:
+        """Return whether a timestamp is of another count than the last one, which came so many seconds ago."""
+        if self._reopened and stamp <= self._last and stamp <= self._begin + 1:
+            return True  # from its beginning
+        if not self._realtime:
+            return False
+        ahead = stamp - self._last
+        return ahead < -_RESENT or (self._reopened and ahead > silence + _RESENT)
 
 
 def _write_down(path: str, images: Sequence[Image]) -> None:

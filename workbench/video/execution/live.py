@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,14 @@ from workbench.video.execution.job import VideoJob
 from workbench.video.execution.options import TOLERANCE
 from workbench.video.execution.wave import DetectTask, FoundChunk, detect_chunk
 from workbench.video.models.base import model_threads
+from workbench.video.result.facts import VideoFacts
 from workbench.video.source_live import LiveSource
 from workbench.video.tracks import Tracks
 
 __all__ = ["LiveJob"]
+
+#: losses whose time is told
+_CLOCKS = 5
 
 
 class LiveJob(VideoJob):
@@ -41,6 +46,7 @@ class LiveJob(VideoJob):
         self.detection_key = None
         self.track_cache, self.detection_cache = TrackCache(None), DetectionCache(None)
         self._over = False
+        self._told: tuple[str, str] | None = None
 
     @property
     def complete(self) -> bool:
@@ -69,6 +75,7 @@ class LiveJob(VideoJob):
                 if batch.first > seen:
                     self._missed(self._wanted(seen, batch.first))
                 frames = self._wanted(batch.first, len(self.times))
+                self._retell()
                 if len(frames):
                     if fold is None:
                         fold = self._begun(frames)
@@ -105,6 +112,11 @@ class LiveJob(VideoJob):
         """Nothing is."""
         return 0
 
+    def facts(self) -> VideoFacts:
+        """Return what was searched: nothing of the time in which the stream was lost."""
+        facts, holes = super().facts(), self._holes()
+        return replace(facts, searched=_without(facts.searched, holes), skipped=sorted([*facts.skipped, *holes]))
+
     def announce(self) -> None:
         """Say what was lost on the way."""
         super().announce()
@@ -114,9 +126,7 @@ class LiveJob(VideoJob):
                 f"{name}: {stream.dropped} of {len(stream.times())} frames came too fast and were dropped.",
                 "Use every=2, a quicker detector, or live(..., late='keep').",
             )
-        if stream.losses:
-            times = "once" if stream.losses == 1 else f"{stream.losses} times"
-            self.notes.add(f"{name} was lost {times} and reopened.", "What it showed meanwhile was not searched.")
+        self._retell()
         if stream.forgotten:
             self.notes.add(
                 f"{name}: the pictures before {format_clock(stream.kept_from())} are not kept.",
@@ -124,6 +134,43 @@ class LiveJob(VideoJob):
             )
 
     # ------------------------------------------------------------------------------------------------------ private
+
+    def _holes(self) -> list[tuple[float, float]]:
+        """Return when the stream was lost and nothing of it came later, s."""
+        times = self.times
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+        until = times[-1] if len(times) else -1.0
+        return [
+            (before + step, after)
+            for before, after in list(self.stream.gaps)
+            if after - before > 1.5 * step and after <= until
+        ]
+
+    def _told_losses(self) -> tuple[str, str] | None:
+        """Return what is to be said of losses."""
+        name, stream, holes = self.source.name, self.stream, self._holes()
+        if not stream.losses:
+            return None
+        hint = "What it showed meanwhile came later; nothing is missing."
+        if holes:
+            clocks = [f"{format_clock(round(start, 1))}-{format_clock(round(end, 1))}" for start, end in holes]
+            more = f" and {len(clocks) - _CLOCKS} more" if len(clocks) > _CLOCKS else ""
+            missing = sum(end - start for start, end in holes)
+            hint = f"{missing:.1f} s are missing ({', '.join(clocks[:_CLOCKS])}{more})."
+        if (since := stream.lost_at) is not None:
+            before = f" Before, {hint}" if holes else ""
+            return f"{name} was lost at {format_clock(max(0.0, round(since, 1)))}.", f"It has not come back.{before}"
+        times = "once" if stream.losses == 1 else f"{stream.losses} times"
+        return f"{name} was lost {times} and reopened.", hint
+
+    def _retell(self) -> None:
+        """Say of losses what holds now, in place of what was said."""
+        if (told := self._told_losses()) != self._told:
+            if self._told is not None:
+                self.notes.drop(*self._told)
+            if told is not None:
+                self.notes.add(*told)
+            self._told = told
 
     def _wanted(self, first: int, stop: int) -> NDArray[np.int64]:
         frames, times = np.arange(first, stop, dtype=np.int64), self.times[first:stop]
@@ -166,3 +213,17 @@ class LiveJob(VideoJob):
         self._took(part)
         self.info = self.source.info()
         return part
+
+
+def _without(spans: Sequence[tuple[float, float]], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return ranges of time less others, both in order."""
+    left = []
+    for start, end in spans:
+        for begin, over in holes:
+            if start < begin < end:
+                left.append((start, begin))
+            if begin < end and over > start:
+                start = over
+        if start < end:
+            left.append((start, end))
+    return left
