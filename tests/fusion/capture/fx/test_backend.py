@@ -67,3 +67,35 @@ def test_a_region_goes_to_inductor_where_it_is_predicted_faster_there(monkeypatc
         kinds = [kernel.kind for kernel in wb.fusion.explain(compiled).kernels]
         assert kinds == (["fallback"] if len(made) == 1 else ["reduce"])
     assert all(each.startswith("predicted faster in Inductor (") for each in made)
+
+
+def test_what_inductor_cannot_compile_goes_to_torch_where_that_is_faster_than_ours(monkeypatch):
+    from workbench.fusion.capture.fx import choosing, graphs
+
+    def none(*_):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(graphs, "InductorCall", none)
+    monkeypatch.setattr(choosing, "CALL_MS", 100.0)
+    monkeypatch.setattr(choosing, "DISPATCH_MS", 10.0)
+    x = torch.randn(9, 9)
+    compiled = torch.compile(lambda x: x.exp().sum(0) * 2, backend="workbench")
+    torch.testing.assert_close(compiled(x), x.exp().sum(0) * 2)
+    plan = wb.fusion.explain(compiled)
+    assert [kernel.kind for kernel in plan.kernels] == ["fallback"]
+    assert all(each.startswith("predicted slower fused (") for each in plan.reasons.reason)
+
+
+@pytest.mark.parametrize("function", [lambda x: x.sum(1), lambda x: x.sum(0), lambda x: x.mean(), lambda x: x.sum()])
+def test_sums_in_single_precision_are_torchs_where_nothing_is_fused_with_them(function):
+    from workbench.fusion.capture.fx.choosing import choose
+    from workbench.fusion.capture.fx.graphs import Graph
+    from workbench.fusion.capture.fx.plans import traced
+
+    def who(function, x):
+        [(region, call)] = Graph(traced(function, [x])).calls.items()
+        return choose(region, call).who
+
+    for shape in ((64, 512), (1024, 512), (4096, 1024)):
+        assert who(function, torch.ones(shape)) == "eager"
+    assert who(lambda x: function(x.exp() * 2), torch.ones(2000, 1000)) == "ours"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from workbench.fusion.capture.fx.calls import value_of
@@ -38,6 +39,8 @@ DISPATCH_MS = 0.004
 COPY_NS = 0.75
 #: and of operators of torch that take longer than their work
 SLOW_NS = {aten.var_mean.correction: 6.0, aten.var.correction: 6.0, aten.std.correction: 6.0}
+#: and of those that are quicker than loops of ours: sums of single precision, which ours accumulate in double precision
+QUICK_NS = dict.fromkeys((aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim), 0.08)
 #: as of ours, of Inductor's code
 INDUCTOR_CALL_MS, INDUCTOR_START_MS = 0.012, 0.0015
 #: who else is to compute a region has to be so much better; and Inductor by so many milliseconds a call, as its
@@ -68,9 +71,14 @@ class Choice:
     @property
     def reason(self) -> str:
         """Why it is not ours; with the two times."""
-        other = self.inductor if self.who == "inductor" else self.eager
-        text = FASTER_IN_INDUCTOR if self.who == "inductor" else SLOWER_FUSED
-        return f"{text} ({1e3 * self.ours:.0f} against {1e3 * other:.0f} us)"
+        if self.who != "inductor":
+            return self.without_inductor
+        return f"{FASTER_IN_INDUCTOR} ({1e3 * self.ours:.0f} against {1e3 * self.inductor:.0f} us)"
+
+    @property
+    def without_inductor(self) -> str:
+        """Why it is torch's, also where Inductor cannot compile it."""
+        return f"{SLOWER_FUSED} ({1e3 * self.ours:.0f} against {1e3 * self.eager:.0f} us)"
 
 
 def choose(region: Region, call: RegionCall) -> Choice:
@@ -91,11 +99,19 @@ def choose(region: Region, call: RegionCall) -> Choice:
     least = predicted_ms(model, moved, 0.0) - start
     inductor = INDUCTOR_CALL_MS + INDUCTOR_START_MS * len(work) + max(least, sum(work))
     eager = eager_ms(region, model)
+    if ours > eager and _only_quick(region):
+        return Choice("eager", ours, inductor, eager)
     if ours > BETTER * eager and eager <= inductor:
         return Choice("eager", ours, inductor, eager)
     if ours > BETTER * inductor and ours - inductor > WORTH_COMPILING:
         return Choice("inductor", ours, inductor, eager)
     return Choice("eager" if ours > BETTER * eager else "ours", ours, inductor, eager)
+
+
+def _only_quick(region: Region) -> bool:
+    """Whether there is nothing but sums in single precision, which torch is quicker at."""
+    works = [each for each in region.nodes if each.target not in VIEWS]
+    return all(each.target in QUICK_NS and value_of(each.all_input_nodes[0]).dtype == torch.float32 for each in works)
 
 
 def eager_ms(region: Region, model: DeviceModel, as_written: bool = False) -> float:
@@ -126,6 +142,8 @@ def eager_ms(region: Region, model: DeviceModel, as_written: bool = False) -> fl
                 if id(each) in own or id(each) not in known:
                     space = each.inputs[0].shape if each.kind == "Reduce" else each.shape
                     cost = model.op_ns.get(each.name, own_cost(each)) if each.kind == "Map" else own_cost(each)
+                    if each.kind == "Reduce" and each.inputs[0].dtype == np.float32:
+                        cost = QUICK_NS.get(node.target, cost)
                     ns += cost * _volume(space)
             if node.target in SLOW_NS:
                 ns += SLOW_NS[node.target] * _volume(value_of(node.all_input_nodes[0]).shape)

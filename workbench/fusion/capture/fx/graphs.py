@@ -12,7 +12,7 @@ import torch
 from workbench.fusion import errors
 from workbench.fusion.capture.fx.calls import value_of
 from workbench.fusion.capture.fx.checking import CheckedCall, LeftCall
-from workbench.fusion.capture.fx.choosing import choose
+from workbench.fusion.capture.fx.choosing import BETTER, choose
 from workbench.fusion.capture.fx.execution import RegionCall
 from workbench.fusion.capture.fx.inductor import InductorCall
 from workbench.fusion.capture.fx.joined import MADE
@@ -75,7 +75,9 @@ class Graph:
             try:
                 return InductorCall(region, choice.reason, choice.inductor)
             except Exception:  # no compiler, or what it cannot do
-                return ours
+                if choice.eager * BETTER >= choice.ours:
+                    return ours
+                return LeftCall(region, choice.without_inductor, choice.eager)
         return LeftCall(region, choice.reason, choice.eager) if choice.who == "eager" else ours
 
     @property
