@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.training import nets
 from tests.training.resilience.inprocess import Hub, Kill, ThreadCrew
-from workbench.training import changes, prepare
+from workbench.training import changes, prepare, shadow
 from workbench.training import data as data_module
 from workbench.training.changes import Changes
 from workbench.training.driver import Change, Driver
@@ -33,12 +33,18 @@ class Machines:
         #: those that would answer if they were asked, after they were given up
         self.well: set[str] = set()
         self.late = False
+        self.crew: Any = None
         monkeypatch.setattr(prepare, "workers", lambda wanted=None: list(self.present))
 
     def run(self, function: Any, *arguments: Any, workers: Sequence[str], on_error: str) -> dict[str, Any]:
-        """Load modules beside the training, as a client has its workers do, or say who is well."""
+        """Load modules or copy stages beside the training, as a client has its workers do, or say who is well."""
         if self.late:
             raise OSError("no answer")
+        if function.__module__ == shadow.__name__:
+            hosts = {address: self.crew.host(address) for address in workers}
+            return {
+                address: function(*arguments, dask_worker=host) for address, host in hosts.items() if not host.silent
+            }
         return {address: address in self.well for address in workers}
 
 
@@ -80,7 +86,7 @@ class Ran:
         seating = terms.seating(plan, machines.present[: changes.ranks_of(plan)])
         self.changes = Changes(self.run, terms, seating, machines, resilience)
         self.crew: Any = Crew(self.run.run_id, kills)
-        self.crew.later = later
+        self.crew.later, machines.crew = later, self.crew
         self.driver = Driver(
             self.run, self.crew, seating, lambda batch: [batches.count(batch, piece) for piece in range(MICROBATCHES)],
             resilience=resilience, restore=self.changes.restore, saver=self.run.saver, change=self.changes.wanted,

@@ -12,13 +12,15 @@ from workbench.engine import session
 from workbench.engine.errors import warn
 from workbench.training import checkpoint, errors, prepare, worker
 from workbench.training.failover import should_reconfigure
+from workbench.training.handing import Origin
+from workbench.training.programs import FLUSHING
+from workbench.training.standby import Standby
 
 if TYPE_CHECKING:
     import torch
     from distributed import Client
 
     from workbench.training.driver import Driver
-    from workbench.training.handing import Origin
     from workbench.training.plan import PipelinePlan
     from workbench.training.prepare import Terms
     from workbench.training.resilience import Loss, Seating
@@ -29,6 +31,7 @@ __all__ = ["Changes", "put_back"]
 LOOK = 1.0  # seconds between looks at who has joined
 COMEBACKS = 2  # of a worker that was given up, while others can go on without it
 NAP = 0.1  # seconds between looks while there are too few
+SMALL = 2**20  # bytes of a model that goes in no time, while training stands
 
 
 class Changes:
@@ -60,6 +63,9 @@ class Changes:
         #: workers that keep what a seating came to, of which commit, until the next one has it
         self._givers: set[str] = set()
         self._given = 0
+        #: newcomers that get what they will need meanwhile, and for which seating by whom
+        self._standby: Standby | None = None
+        self._standing_by: tuple[Sequence[str], Sequence[str]] | None = None
 
     def wanted(self, overloaded: int) -> bool:
         """Whether the run should go on with another seating.
@@ -70,6 +76,7 @@ class Changes:
             Ranks that run two stages.
         """
         if self._givers and self._run.steps > self._given:
+            self._stand_down()  # all have what they need
             self._clear()
         if self._run.wish is not None:
             return True
@@ -77,15 +84,12 @@ class Changes:
         if self._resilience == "none" or now - self._looked < LOOK:
             return False
         self._looked = now
-        needed = ranks_of(self._wanted)
         present = self._present()
-        if ranks_of(self._seating.plan) < needed:
-            # The whole pipeline is still to be formed: all who are there wait for it.
-            return len(present) >= needed and self._warm(present) and should_reconfigure(0, len(present), 0, needed)
-        spare = [address for address in present if address not in self._seating.addresses]
-        if not overloaded or len(spare) < overloaded:
-            return False  # with nobody to take it over, who runs two stages goes on
-        return self._warm(spare) and should_reconfigure(overloaded, min(len(spare), overloaded), 1, needed)
+        if self._due(present, overloaded):
+            return self._copied(present)
+        if not self._givers:  # else newcomers may still be taking it over
+            self._stand_down()
+        return False
 
     def carry_out(self, driver: Driver) -> int:
         """Have all stop at a commit and go on from there, seated anew; return the commit."""
@@ -155,10 +159,47 @@ class Changes:
 
     def close(self) -> None:
         """Leave nothing behind."""
+        self._stand_down()
         if self._givers:
             self._clear()
 
     # below: what there is
+
+    def _due(self, present: list[str], overloaded: int) -> bool:
+        """Whether there are newcomers that make up for who is lost, and that have loaded what they need."""
+        needed = ranks_of(self._wanted)
+        if ranks_of(self._seating.plan) < needed:
+            # The whole pipeline is still to be formed: all who are there wait for it.
+            return len(present) >= needed and self._warm(present) and should_reconfigure(0, len(present), 0, needed)
+        spare = [address for address in present if address not in self._seating.addresses]
+        if not overloaded or len(spare) < overloaded:
+            return False  # with nobody to take it over, who runs two stages goes on
+        return self._warm(spare) and should_reconfigure(overloaded, min(len(spare), overloaded), 1, needed)
+
+    def _copied(self, present: list[str]) -> bool:
+        """Have newcomers copy what they will need, beside the training; return whether there is no use in waiting."""
+        terms = self._terms
+        size = sum(parameter.nbytes for parameter in self._run.model.parameters())
+        if size < SMALL or not follows(terms) or len(present) < ranks_of(self._wanted):
+            return True
+        addresses = places(self._seating.addresses, present, ranks_of(self._wanted))
+        seated = [address for address in self._seating.addresses if address in present]
+        if self._standby is None or self._standing_by != (addresses, seated):
+            self._stand_down()
+            fresh = [address for address in addresses if address not in self._seating.addresses]
+            made = terms.seating(self._wanted, addresses, 0, (Origin(-1, frozenset(), ()),)).setups
+            setups = {address: made[addresses.index(address)] for address in fresh}
+            self._standby, self._standing_by = (
+                Standby(self._client, self._run.run_id, seated, setups),
+                (addresses, seated),
+            )
+        return self._standby.ready
+
+    def _stand_down(self) -> None:
+        """Have what was copied for another seating forgotten."""
+        standby, self._standby, self._standing_by = self._standby, None, None
+        if standby is not None:
+            standby.close()
 
     def _present(self, *, waits: bool = False) -> list[str]:
         """Return the addresses of the session's workers, but those that the run has lost.
@@ -317,6 +358,15 @@ def places(before: Sequence[str], present: Collection[str], count: int) -> list[
         [*(each for each in stay if each not in found.values()), *(each for each in present if each not in before)]
     )
     return [found[rank] if rank in found else next(rest) for rank in range(count)]
+
+
+def follows(terms: Terms) -> bool:
+    """Whether who has a stage at a commit, and its gradients since, has it as it is now, bit by bit.
+
+    Each commit is one update, of an optimizer whose parameters know nothing of each other, on equal processors.
+    """
+    own = type(terms.optimizer).__module__.startswith("torch.optim")
+    return terms.schedule in FLUSHING and own and terms.device in (None, "cpu")
 
 
 def ranks_of(plan: PipelinePlan) -> int:

@@ -24,6 +24,7 @@ from workbench.training.transport import PeerError, poll
 from workbench.training.worker import kept_of, seat_of
 
 if TYPE_CHECKING:
+    from workbench.training.shadow import Log
     from workbench.training.state import Snapshot, StageState
     from workbench.training.worker import Part, Setup
 
@@ -69,10 +70,13 @@ class Kept:
     batches : int
         The commit.
     stages : dict of int to Snapshot
+    log : Log or None
+        Gradients of the updates before, for those who have copied the stages meanwhile.
     """
 
     batches: int
     stages: dict[int, Snapshot]
+    log: Log | None = None
 
 
 @dataclass
@@ -113,7 +117,7 @@ def keep(run: str, batches: int, dask_worker: Any = None) -> dict[int, tuple[int
         return {}
     states: dict[int, StageState] = {stage: state for stage, state in seat.states.items() if batches in state.snapshots}
     stages = {stage: state.snapshots[batches] for stage, state in states.items()}
-    kept_of(dask_worker)[run] = Kept(batches, stages)
+    kept_of(dask_worker)[run] = Kept(batches, stages, seat.log)
     return {stage: (found.updates, frozenset([*found.weights, *found.buffers])) for stage, found in stages.items()}
 
 
@@ -150,6 +154,7 @@ def gather(
     origins: Iterable[Origin],
     dask_worker: Any,
     stopped: Callable[[], bool],
+    taken: Taken | None = None,
 ) -> Taken:
     """Return tensors at a commit: those that this worker keeps itself, and the others from those that do.
 
@@ -160,6 +165,8 @@ def gather(
     origins : iterable of Origin
     stopped : callable
         Whether to leave.
+    taken : Taken, optional
+        What is here already.
 
     Raises
     ------
@@ -167,9 +174,9 @@ def gather(
         If nobody has them (any more).
     Interrupted
     """
-    taken, own = Taken(), kept_of(dask_worker).get(run)
+    taken, own = Taken() if taken is None else taken, kept_of(dask_worker).get(run)
     for origin in origins:
-        names = [name for name in wanted if name in origin.names]
+        names = [name for name in wanted if name in origin.names and name not in taken.tensors]
         if not names:
             continue
         if own is not None and own.batches == batches and origin.stage in own.stages:

@@ -89,19 +89,14 @@ class Rank:
         PeerError
             If nobody has it; it is tried again in the next generation.
         """
-        from workbench.training import handing
+        from workbench.training import handing, shadow
 
         seat = self._seat
         trees = [part.spec.tree for part in (*seat.setup.parts, *seat.setup.copies)]
         wanted = {name: tensor for tree in trees for name, tensor in (*tree.named_parameters(), *tree.named_buffers())}
-        taken = handing.gather(
-            seat.run,
-            seat.setup.batches,
-            wanted,
-            [origin.without(gone) for origin in seat.setup.origins],
-            seat.worker,
-            seat.stopped,
-        )
+        origins = [origin.without(gone) for origin in seat.setup.origins]
+        before = shadow.taken(seat.run, seat.setup.batches, seat.worker, seat.stopped)
+        taken = handing.gather(seat.run, seat.setup.batches, wanted, origins, seat.worker, seat.stopped, before)
         self._prepare(handing.filled(seat.setup, taken))
 
     def _join(self, order: Join) -> None:
@@ -130,6 +125,7 @@ class Rank:
             setup.job, seat.states, setup.source, transport, self._groups, self._report, seat.stopped,
             None if setup.device is None else torch.device(setup.device), lambda batches: save_due(seat, batches),
             wire, self._woken, self._ahead,
+            lambda batch, state: None if seat.log is None else seat.log.note(batch, state),
         )  # fmt: skip
         self._tell("joined")
 

@@ -56,6 +56,8 @@ class Runner:
         Called with the Unix time of the first operation that works on a microbatch.
     ahead : dict, optional
         Forwards that were run ahead for a copy, kept over a failover.
+    updates : callable
+        Called with batch and stage before each update.
     """
 
     def __init__(
@@ -72,11 +74,12 @@ class Runner:
         wire: torch.dtype | None = None,
         woken: Callable[[float], object] = lambda when: None,
         ahead: dict[tuple[int, int, int], Flight] | None = None,
+        updates: Callable[[int, StageState], object] = lambda batch, state: None,
     ) -> None:
         self.job, self.stages, self._source = job, stages, source
         self._transport, self._groups, self._tell, self._stopped = transport, groups, tell, stopped
         self._device, self._committed, self._wire = device, committed, wire
-        self._woken = woken
+        self._woken, self._updates = woken, updates
         self._first = 0
         #: what was begun last, in batches; and when the first operation was
         self.begun, self.woke = 0, 0.0
@@ -378,6 +381,7 @@ class Runner:
                 place = name.rpartition(".")[0] or name
                 raise errors.loss_nan(value, self._batch(op), op.stage, place, state.updates, 0, "backward")
         self._upkeep.keep(op.stage, state)
+        self._updates(self._batch(op), state)
         state.update()
         return 0, 0.0
 

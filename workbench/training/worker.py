@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workbench.training.op import Op
     from workbench.training.optimizers import Recipe
     from workbench.training.runner import Runner
+    from workbench.training.shadow import Log
     from workbench.training.stage import StageSpec
     from workbench.training.state import StageState
 
@@ -148,6 +149,8 @@ class Seat:
     thread: int = 0
     #: commit -> where its stages are to be written
     saves: dict[int, Save] = field(default_factory=dict)
+    #: gradients for those who copy its stages meanwhile
+    log: Log | None = None
 
     def stopped(self) -> bool:
         """Whether to leave at the next operation."""

@@ -194,9 +194,12 @@ class ThreadCrew:
     threads: list[threading.Thread] = field(default_factory=list)
     pulses: dict[int, int] = field(default_factory=lambda: defaultdict(lambda: 1))
 
+    def host(self, address: str) -> Host:
+        return self.machines.setdefault(address, Host(self.inbox, self.machines))
+
     def seat(self, addresses: Sequence[str], made: Sequence[bytes]) -> list[int]:
         for rank, (address, setup) in enumerate(zip(addresses, made, strict=True)):
-            host = self.hosts[rank] = self.machines.setdefault(address, Host(self.inbox, self.machines))
+            host = self.hosts[rank] = self.host(address)
             worker.install(self.run, setup, host)
             seat = worker._seats(host)[self.run]
             kill = next((kill for kill in self.kills if kill.rank == rank), None)
