@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workbench.engine.lazy import attach
 
 if TYPE_CHECKING:
+    from workbench.fusion.ahead import aot
     from workbench.fusion.api import array, cache_clear, compute, explain, plan_graph, plans
     from workbench.fusion.capture.array import LazyArray
     from workbench.fusion.capture.cell import CellResult, run_cell
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         FusionTypeError,
     )
     from workbench.fusion.fuse import fuse
-    from workbench.fusion.gpu.aot import CompiledKernel, aot
+    from workbench.fusion.gpu.aot import CompiledKernel
     from workbench.fusion.plan.calibrate import calibrate
     from workbench.fusion.plan.model import DeviceModel
     from workbench.fusion.result import FusionPlan, Kernel
@@ -71,7 +72,7 @@ _LAZY = {
     "LazyArray": "workbench.fusion.capture.array",
     "LazyFrame": "workbench.fusion.capture.frame",
     "LazySeries": "workbench.fusion.capture.series",
-    "aot": "workbench.fusion.gpu.aot",
+    "aot": "workbench.fusion.ahead",
     "array": "workbench.fusion.api",
     "cache_clear": "workbench.fusion.api",
     "calibrate": "workbench.fusion.plan.calibrate",

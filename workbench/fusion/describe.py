@@ -50,10 +50,11 @@ def described(
     told = zip(plan.steps, facts, measured, predictions(plan, lengths, threads), strict=True)
     for step, (compile_ms, cached, form), ms, (read, written, predicted) in told:
         if isinstance(step, KernelStep | GroupStep):
-            program = text(step.lowered.program if form is step else form.program)
+            program = step.lowered.program if form is step else form.program
             kind, scheme = ("group", "global") if isinstance(step, GroupStep) else (step.kind, step.scheme)
             kernel = Kernel(step.name, kind, scheme, step.ops, read, written, predicted, ms, model.memory)
-            kernel.compile_ms, kernel.cache, kernel.ir = compile_ms, cached, program
+            kernel.compile_ms, kernel.cache, kernel.ir = compile_ms, cached, text(program)
+            kernel.program = program
             kernel.pattern = step.pattern
             kernel.asm = getattr(form.compiled, "asm", "") or ""
             kernels.append(kernel)

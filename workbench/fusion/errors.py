@@ -129,7 +129,8 @@ def exact_on_gpu() -> FusionError:
 
 def arch_differs(device: str, arch: str) -> FusionError:
     """Return the error for compiling a plan for another device than it was made for."""
-    return FusionError(f"This plan is for {device}, not {arch}.", f'Plan again with device="cuda:{arch}".')
+    wanted = "cpu" if arch == "host" else arch if arch.startswith("cuda:") else f"cuda:{arch}"
+    return FusionError(f"This plan is for {device}, not {arch}.", f'Plan again with device="{wanted}".')
 
 
 def check_failed(error: float, name: str, allowed: float, fused: Any, eager: Any) -> FusionError:

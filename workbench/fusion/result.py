@@ -76,6 +76,8 @@ class Kernel:
         hit, disk or miss.
     ir, asm : str
         The loop IR and, once compiled, the assembly.
+    program : Program or None
+        What the loop IR is the text of, on the CPU.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Kernel:
     pattern: str = ""
     ir: str = field(default="", repr=False)
     asm: str = field(default="", repr=False)
+    program: Any = field(default=None, repr=False)
 
     @property
     def gbps(self) -> float:
@@ -270,13 +273,26 @@ class FusionPlan(Result):
             parts.append(f"{_count(unfused, 'op')} ran unfused")
         return " · ".join(parts)
 
-    def explain(self, format: str = "text") -> Any:
-        """Show the plan: "text", "html" or "dict"."""
-        if format == "dict":
+    def explain(self, form: str = "text", *, format: str | None = None) -> Any:  # type: ignore[override]  # both names
+        """Show the plan.
+
+        Parameters
+        ----------
+        form : {"text", "html", "dict"}
+        format : str, optional
+            Another name of it, as other results have it.
+
+        Raises
+        ------
+        FusionError
+            For another form.
+        """
+        form = form if format is None else format
+        if form == "dict":
             return self.to_dict()
         from workbench.fusion.explain import explain_plan  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        return explain_plan(self, "html" if format == "html" else "text")
+        return explain_plan(self, form)  # type: ignore[arg-type]
 
     def view_data(self) -> dict[str, Any]:
         """Return the blocks that widget, report and page are drawn from."""
