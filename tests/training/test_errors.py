@@ -112,6 +112,18 @@ RAISED = [
         'Lower the learning rate, or use schedule="1f1b" to rule out staleness.',
     ),
     (
+        errors.loss_nan("NaN", 2, 0, errors.THE_DATA, 2, 0),
+        training.LossNaN,
+        "NaN at step 2, stage 0: values of the data itself are not finite; weight version 2.",
+        "Leave such samples out, or replace what they lack.",
+    ),
+    (
+        errors.unknown_schedule("auto"),
+        training.TrainingError,
+        'Unknown schedule "auto": here one has to be named.',
+        "Use gpipe, 1f1b, pipedream, 2bw or ddp; wb.training.auto(plan) chooses.",
+    ),
+    (
         errors.worker_lost(3, 2, 120),
         training.WorkerLost,
         "worker 3 (stage 2) lost at step 120; this run keeps no copies.",

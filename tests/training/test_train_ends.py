@@ -130,8 +130,10 @@ def test_not_a_number_is_told_with_its_place(workers: Any) -> None:
     run = start(model, data=(x, y), shuffle=False, plan=nets.cut_after(model, 5))
     with pytest.raises(errors.LossNaN) as caught:
         run.result(timeout=60)
-    assert caught.value.message == 'NaN at step 2, stage 0, first in "input_1" forward; weight version 2.'
-    assert caught.value.hint == "Lower the learning rate."
+    assert caught.value.message == (
+        "NaN at step 2, stage 0: values of the data itself are not finite; weight version 2."
+    )
+    assert caught.value.hint == "Leave such samples out, or replace what they lack."
     assert run.steps == 2 and all(bool(torch.isfinite(part).all()) for part in model.parameters())
 
 
@@ -208,7 +210,7 @@ def test_what_a_tracker_raises_ends_the_run(workers: Any) -> None:
             errors.DataError,
             "The columns of the data have different lengths: 4, 3.",
         ),
-        ({"price": "0.91 per hour"}, WorkbenchError, 'price is a price; got "0.91 per hour".'),
+        ({"price": "0.91 per hour"}, WorkbenchError, 'price is an amount of money; got "0.91 per hour".'),
         ({"target": "top1 about 9"}, errors.TrainingError, '"top1 about 9" is no target.'),
         ({"epochs": 0}, errors.TrainingError, "epochs is a whole number from 1; got 0."),
         ({"workers": 1}, errors.NoProgress, "1 worker left; 2 stages need 2.0 B."),

@@ -23,7 +23,7 @@ from workbench.training.units import as_bandwidth, as_dollars, as_duration, as_s
 )
 def test_bandwidth_is_bytes_per_second(text: str | float, rate: float | None) -> None:
     if rate is None:
-        with pytest.raises(WorkbenchError, match="link is a bandwidth"):
+        with pytest.raises(WorkbenchError, match="link is a rate"):
             as_bandwidth(text, "link")
     else:
         assert as_bandwidth(text, "link") == rate

@@ -30,7 +30,8 @@ class Cluster:
     Raises
     ------
     ClusterError
-        For lists of different lengths, no level, or machines that are not whole numbers above zero.
+        For lists of different lengths, no level, machines that are not whole numbers above zero, and for links and
+        memory that are no rates and no size.
     """
 
     machines: tuple[int, ...]
@@ -54,9 +55,14 @@ class Cluster:
                 raise errors.ClusterError(
                     f"machines holds {count!r}, which is no number of machines.", "Give whole numbers above zero."
                 )
+        try:
+            links = tuple(as_bandwidth(rate, "bandwidth") for rate in rates)
+            room = None if memory is None else as_size(memory, "memory")
+        except errors.TrainingError as error:
+            raise errors.ClusterError(error.message, error.hint) from None
         object.__setattr__(self, "machines", tuple(counts))
-        object.__setattr__(self, "bandwidth", tuple(as_bandwidth(rate, "bandwidth") for rate in rates))
-        object.__setattr__(self, "memory", None if memory is None else as_size(memory, "memory"))
+        object.__setattr__(self, "bandwidth", links)
+        object.__setattr__(self, "memory", room)
 
     @property
     def size(self) -> int:

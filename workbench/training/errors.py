@@ -32,6 +32,9 @@ SCHEDULES = ("auto", "gpipe", "1f1b", "pipedream", "2bw", "ddp")
 
 Path = str | os.PathLike[str]
 
+#: the name of what is no layer's fault
+THE_DATA = "the data"
+
 
 class TrainingError(WorkbenchError):
     """A mistake in what was asked of training."""
@@ -214,7 +217,7 @@ def edge_without_node(path: Path, edge: tuple[str, str]) -> ProfileError:
 def edge_in_cycle(path: Path, edge: tuple[str, str]) -> ProfileError:
     """Return the error for edges that go in a circle."""
     return ProfileError(
-        f"{os.fspath(path)}: edge {edge[0]} -- {edge[1]} closes a cycle.", "Add the node line or remove the edge."
+        f"{os.fspath(path)}: edge {edge[0]} -- {edge[1]} closes a cycle.", "Remove the edge that leads back."
     )
 
 
@@ -255,7 +258,12 @@ def unknown(kind: str, name: object, names: Iterable[str], hint: str | None = No
 
 
 def unknown_schedule(name: object) -> TrainingError:
-    """Return the error for a schedule that is not known."""
+    """Return the error for a schedule that is not known, or for `auto` where one has to be named."""
+    if name == "auto":
+        return TrainingError(
+            'Unknown schedule "auto": here one has to be named.',
+            f"Use {_either(SCHEDULES[1:])}; wb.training.auto(plan) chooses.",
+        )
     return unknown("schedule", name, SCHEDULES)
 
 
@@ -296,12 +304,18 @@ def loss_nan(
         "NaN" or "Inf".
     step, stage : int
     node : str or None
-        The first node that gave it, if known.
+        The first node that gave it, if known, or `THE_DATA`.
     version, behind : int
         Weight version in use, and how many updates it is behind.
     direction : str
         "forward" or "backward".
     """
+    if node == THE_DATA:
+        return LossNaN(
+            f"{value} at step {step}, stage {stage}: values of the data itself are not finite; weight version "
+            f"{version}.",
+            "Leave such samples out, or replace what they lack.",
+        )
     where = f', first in "{node}" {direction}' if node else ""
     stale = f" ({behind} behind)" if behind else ""
     return LossNaN(

@@ -274,7 +274,7 @@ def _warn_unbalanced(profile: Profile, cluster: Cluster, states: States, plan: P
     other = None
     if options.straight:
         other = solved(profile, cluster, states, replace(options, straight=False), plan.compat)
-    better = other is not None and other.time < plan.time
+    better = other is not None and other.time < min(plan.time, plan.single_time)
     warning = errors.unbalanced(
         name,
         share,

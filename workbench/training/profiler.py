@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.training import errors
 from workbench.training.blocks import kept_blocks
+from workbench.training.given import as_device
 from workbench.training.graph import Node, Profile
 from workbench.training.kept_profiles import keep_profile, profile_key, read_kept
 from workbench.training.tracing import trace
@@ -72,7 +73,7 @@ def profile(
     import torch
 
     own = next((tensor.device for tensor in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
-    place = own if device is None else torch.device(device)
+    place = own if device is None else as_device(device)
     if place != own:
         import copy
 
@@ -155,6 +156,20 @@ def _left_as_it_was(model: nn.Module, device: torch.device) -> Iterator[None]:
                     buffer.copy_(before)
 
 
+@contextlib.contextmanager
+def _told(what: str, hint: str) -> Iterator[None]:
+    """Tell in two lines of what does not fit together; memory that does not suffice is another matter."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise errors.TrainingError(f"{what}: {reason}.", hint) from error
+
+
 def _recorder(model: nn.Module, graph: fx.Graph, device: torch.device) -> Any:
     import torch
     from torch import fx
@@ -178,9 +193,11 @@ def _recorder(model: nn.Module, graph: fx.Graph, device: torch.device) -> Any:
             self.marks: list[tuple[str, Any]] = []
             self.hooked: list[Any] = []
             self.clock.start()
-            output = self.run(*inputs)
+            with _told("The model cannot be run on this batch", "Pass what it is called with: x, (x,) or (x, y)."):
+                output = self.run(*inputs)
             last = self.marks[-1][0] if self.marks else ""
-            value = _total(output) if loss is None else loss(output, target)
+            with _told("The loss cannot be taken of this output and target", "Pass profile(model, (x, y), loss=loss)."):
+                value = _total(output) if loss is None else loss(output, target)
             if not (isinstance(value, torch.Tensor) and value.requires_grad and value.numel() == 1):
                 raise errors.TrainingError(
                     "The loss is no single number that a gradient could be taken of.",

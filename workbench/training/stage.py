@@ -170,7 +170,10 @@ def bind_inputs(spec: StageSpec, batch: tuple[Any, ...]) -> dict[str, Any]:
 def first_bad(
     spec: StageSpec, tree: nn.Module, weights: Weights, values: Mapping[str, Any], seeds: tuple[int, int, int]
 ) -> str | None:
-    """Return the first node of a stage whose value is not finite, found by running it once more; None if all are."""
+    """Return the first node of a stage whose value is not finite, found by running it once more; None if all are.
+
+    Of the first stage, what comes from the data is told as such.
+    """
     found: list[str] = []
 
     def watch(name: str, value: Any) -> None:
@@ -180,7 +183,7 @@ def first_bad(
     with torch.no_grad():
         copies = {name: tensor.clone() for name, tensor in weights.items()}
         for name, value in values.items():
-            watch(name, value)
+            watch(name if spec.index else errors.THE_DATA, value)
         run_stage(spec, tree, copies, pytree.tree_map(_copied, dict(values)), seeds, watch)
     return found[0] if found else None
 

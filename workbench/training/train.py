@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine.errors import suggest
 from workbench.training import errors, programs
+from workbench.training.given import check_device, check_given
 from workbench.training.layout import Layout
 from workbench.training.units import Interval, as_bandwidth, as_dollars, as_interval
 
@@ -164,6 +165,7 @@ def train(
     from workbench.training.work import Work
 
     _check_names(schedule, resilience, redundancy)
+    check_given(model, loss, evaluate, seed)
     for name, number in (
         ("microbatches", microbatches), ("batch_size", batch_size), ("epochs", epochs), ("steps", steps),
         ("workers", workers), ("evaluate_every", evaluate_every), ("flush_every", flush_every),
@@ -204,6 +206,8 @@ def train(
         model, source, batch_size, loss, plan=plan, cluster=cluster, count=workers, schedule=schedule,
         microbatches=microbatches, seed=seed, compression=activation_compression, rate=rate,
     )  # fmt: skip
+    if device is not None:
+        check_device(device, addresses)
     layout = Layout.of(plan, schedule)
     same = resumed is not None and resumed.facts["schedule"] == schedule
     if resumed is not None and microbatches is None and same:

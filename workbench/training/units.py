@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.engine.errors import WorkbenchError
 from workbench.engine.units import Dimension, parse_quantity
+
+if TYPE_CHECKING:
+    from workbench.training.errors import TrainingError
 
 __all__ = [
     "Interval", "as_bandwidth", "as_dollars", "as_duration", "as_interval", "as_size", "show_bytes", "show_seconds",
@@ -24,7 +26,7 @@ def as_duration(value: Any, name: str) -> float:
 
     Raises
     ------
-    WorkbenchError
+    TrainingError
         For what is neither, and for what is negative or not finite.
     """
     return _read(value, name, Dimension(s=1), "a time", '"60s" or a number of seconds')
@@ -43,7 +45,7 @@ def as_interval(value: Any, name: str) -> Interval:
 
     Raises
     ------
-    WorkbenchError
+    TrainingError
         For what is neither, and for none at all.
     """
     if isinstance(value, str) and (found := _STEPS.match(value)) and int(found[1]):
@@ -51,7 +53,7 @@ def as_interval(value: Any, name: str) -> Interval:
     example = '"60s" or "100steps"'
     seconds = _read(value, name, Dimension(s=1), "a time or a number of steps", example)
     if not seconds:
-        raise WorkbenchError(f"{name} must be above zero; got {value}.", f"Write {example}.")
+        raise _wrong(f"{name} must be above zero; got {value}.", example)
     return Interval(seconds)
 
 
@@ -60,7 +62,7 @@ def as_size(value: Any, name: str) -> float:
 
     Raises
     ------
-    WorkbenchError
+    TrainingError
         For what is neither, and for what is negative or not finite.
     """
     return _read(value, name, Dimension(byte=1), "a size", '"2GB", "2GiB" or a number of bytes')
@@ -71,10 +73,10 @@ def as_dollars(value: Any, name: str) -> float:
 
     Raises
     ------
-    WorkbenchError
+    TrainingError
         For what is neither, and for what is negative or not finite.
     """
-    return _read(value, name, Dimension(dollar=1), "a price", '"$0.91" or a number of dollars')
+    return _read(value, name, Dimension(dollar=1), "an amount of money", '"$0.91" or a number of dollars')
 
 
 def as_bandwidth(value: Any, name: str) -> float:
@@ -82,7 +84,7 @@ def as_bandwidth(value: Any, name: str) -> float:
 
     Raises
     ------
-    WorkbenchError
+    TrainingError
         For what is neither, and for what is not above zero or not finite.
     """
     example = '"100mbit", "1GB/s" or a number of bytes per second'
@@ -91,10 +93,10 @@ def as_bandwidth(value: Any, name: str) -> float:
     else:
         text = re.sub(r"/s\s*\Z", "", value) if isinstance(value, str) else value
         if isinstance(value, str) and text == value:
-            raise WorkbenchError(f'{name} is a bandwidth; got "{value}".', f"Write {example}.")
-        rate = _read(text, name, Dimension(byte=1), "a bandwidth", example)
+            raise _wrong(f'{name} is a rate; got "{value}".', example)
+        rate = _read(text, name, Dimension(byte=1), "a rate", example)
     if not rate > 0:
-        raise WorkbenchError(f"{name} must be above zero; got {value}.", f"Write {example}.")
+        raise _wrong(f"{name} must be above zero; got {value}.", example)
     return rate
 
 
@@ -129,8 +131,14 @@ def _read(value: Any, name: str, dimension: Dimension, kind: str, example: str) 
             number = None
     if number is None or not math.isfinite(number) or number < 0:
         shown = f'"{value}"' if isinstance(value, str) else f"{value!r}"
-        raise WorkbenchError(f"{name} is {kind}; got {shown}.", f"Write {example}.")
+        raise _wrong(f"{name} is {kind}; got {shown}.", example)
     return number
+
+
+def _wrong(message: str, example: str) -> TrainingError:
+    from workbench.training.errors import TrainingError  # which itself writes quantities
+
+    return TrainingError(message, f"Write {example}.")
 
 
 def _scaled(count: float, units: tuple[str, ...]) -> str:

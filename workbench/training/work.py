@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engine import session
 from workbench.training.changes import Changes, put_back
+from workbench.training.given import as_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +118,7 @@ class Work:
         changes.load(driver, at)
         with self._span("eval"):
             if self.evaluate is not None:
-                metrics = {name: float(value) for name, value in self.evaluate(run.model).items()}
+                metrics = as_metrics(self.evaluate(run.model))
                 count = self.terms.source.length
             elif self.checking is not None:
                 metrics = validated(run.model, self.checking, self.terms.job.loss, self.terms.job.batches.batch_size)
