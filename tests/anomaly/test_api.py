@@ -18,7 +18,7 @@ import pytest
 
 import workbench as wb
 from tests.anomaly import tables
-from workbench.anomaly import api, execution
+from workbench.anomaly import api, execution, remarks
 from workbench.engine.errors import Stopped, WorkbenchError
 
 
@@ -308,6 +308,15 @@ def test_c45_nearly_all_marked() -> None:
     )
     risk = wb.outliers(frame, by=BY, where="usage > 0.5")
     assert risk.notes[0] == f"{count} of 1,000 rows are marked as outliers. Tighten the condition."
+
+
+def test_counts_of_a_cube_are_told_to_a_tenth() -> None:
+    assert remarks.marked_share(14_365.97, 23_368.0, "risk_ratio") == (
+        "14,366 of 23,368 rows are marked as outliers. Tighten the condition."
+    )
+    assert remarks.marked_share(2.5, 4.0, "risk_ratio") == (
+        "2.5 of 4 rows are marked as outliers. Tighten the condition."
+    )
 
 
 def test_c45_nothing_passes_names_the_closest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -314,3 +315,20 @@ def test_a_stream_is_saved_with_all_that_waits(tmp_path: Any) -> None:
     stream.save(tmp_path / "s")
     loaded = OutlierStream.load(tmp_path / "s")
     equal(stream.push(table(60, 1)), loaded.push(table(60, 1)))
+
+
+def test_a_source_is_checked_at_once() -> None:
+    with pytest.raises(WorkbenchError) as error:
+        wb.outliers_stream(3, metric="m", by=["g"])
+    assert error.value.lines() == [
+        "A int is nothing that tables come from.",
+        "Give an iterable of tables, or a folder that receives files.",
+    ]
+
+
+def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkbenchError) as error:
+        wb.outliers_stream(metric="m", by=["g"]).save(tmp_path / "file" / "state")
+    assert error.value.message.startswith("The checkpoint cannot be written (")
+    assert error.value.hint == "Give a path in a folder that can be written."

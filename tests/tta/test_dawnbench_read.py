@@ -18,6 +18,7 @@ from tests.tta.published import METRICS, OFFICIAL, THRESHOLDS, Published, first,
 from workbench.engine.errors import WorkbenchError
 from workbench.tta.crossings import crossing
 from workbench.tta.dawnbench_read import parse_json, parse_tsv, read_dawnbench
+from workbench.tta.dawnbench_validate import validate_dawnbench
 from workbench.tta.entries import Entries
 from workbench.tta.leaderboard import leaderboard
 from workbench.tta.problems import TTAWarning
@@ -335,3 +336,13 @@ def test_unknown_task_is_a_problem(tmp_path: Path) -> None:
     made(tmp_path, "epoch\thours\tBLEU\n1\t0.1\t20\n")
     with pytest.warns(TTAWarning, match="needs columns epoch, hours and those of a task"):
         assert len(read_dawnbench(tmp_path)) == 0
+
+
+@pytest.mark.parametrize("read", [read_dawnbench, validate_dawnbench])
+def test_a_path_is_text(read: Any) -> None:
+    with pytest.raises(WorkbenchError) as error:
+        read(None)
+    assert error.value.lines() == [
+        "A path is text, not NoneType.",
+        "Give a folder of DAWNBench entries, or one JSON file.",
+    ]

@@ -309,7 +309,7 @@ def test_c50_csv_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("", ["No metric seconds.", "Nothing was logged."]),
+        ("", ["x.csv is empty.", "Its first line names the columns, such as step,seconds,top1."]),
         ("step,second,top1\n", ["x.csv has no column seconds.", "Did you mean second?"]),
         ("step,seconds,top\n", ["x.csv has no column top1.", "Did you mean top?"]),
         ("step,seconds,top1\n1,1,high\n",

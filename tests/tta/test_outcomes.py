@@ -10,7 +10,9 @@ import pytest
 
 from tests.tta.fakes import FakeRun, reaching
 from workbench.engine.errors import WorkbenchError
+from workbench.tta.leaderboard import leaderboard
 from workbench.tta.outcomes import COUNTED, counted, outcomes, summary_frame, summary_row
+from workbench.tta.ranking import sensitivity
 
 MISS = math.nan
 
@@ -93,3 +95,16 @@ def test_c30_a_slow_first_run_is_disclosed() -> None:
     runs = reaching([10.3, 7.8, 7.8, 7.9])
     runs[0].first_in_process = True
     assert summary_row(outcomes("a", runs))["warmup_outlier"]
+
+
+@pytest.mark.parametrize(
+    ("given", "what"), [(None, "NoneType"), (3, "int"), (["a"], "str"), (pd.DataFrame(), "DataFrame")]
+)
+def test_what_is_no_runs(given: object, what: str) -> None:
+    for ask in (counted, leaderboard, lambda runs: sensitivity(runs, [94])):
+        with pytest.raises(WorkbenchError) as error:
+            ask(given)
+        assert error.value.lines() == [
+            f"Pass runs or entries, not {what}.",
+            "wb.tta.runs() lists the runs there are.",
+        ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from workbench.engine.errors import WorkbenchError
+from workbench.engine.errors import WorkbenchError, one_line
 
 if TYPE_CHECKING:
     from workbench.anomaly.stream import OutlierStream
@@ -46,10 +46,15 @@ def save(stream: OutlierStream, path: str | os.PathLike[str]) -> None:
     state = _packed(_state_of(stream), parts)
     blob = _arrow(parts)
     target = Path(os.fspath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
     data = target.with_name(f"{target.name}-{hashlib.sha256(blob).hexdigest()[:16]}.arrow")
-    _write(data, blob)
-    _write(_facts(target), json.dumps({"version": VERSION, "data": data.name, "state": state}).encode())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write(data, blob)
+        _write(_facts(target), json.dumps({"version": VERSION, "data": data.name, "state": state}).encode())
+    except OSError as error:
+        raise WorkbenchError(
+            f"The checkpoint cannot be written ({one_line(error)}).", "Give a path in a folder that can be written."
+        ) from error
     for old in target.parent.glob(f"{target.name}-*.arrow"):
         if old != data:
             old.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from workbench.anomaly.conditions import Conditions
 
-__all__ = ["Data", "Part", "as_float64", "changed", "columns_hint", "plain", "standard"]
+__all__ = ["Data", "Part", "as_float64", "changed", "columns_hint", "plain", "standard", "titled"]
 
 #: columns that an error names at most
 _NAMED = 10
@@ -46,10 +46,16 @@ class Part:
         return self
 
 
+def titled(name: str) -> str:
+    """Return what a table is called at the start of a sentence: names of people's own stay as they are."""
+    return f"T{name[1:]}" if name.startswith("the ") else name
+
+
 def changed(name: str, before: int, now: int) -> WorkbenchError:
     """Return the error for a table that is not the one that was asked about."""
-    titled = f"T{name[1:]}" if name.startswith("the ") else name
-    return WorkbenchError(f"{titled} has changed: it had {before:,} rows when it was asked, now {now:,}.", "Ask again.")
+    return WorkbenchError(
+        f"{titled(name)} has changed: it had {before:,} rows when it was asked, now {now:,}.", "Ask again."
+    )
 
 
 class Data:
@@ -211,7 +217,7 @@ class Data:
         return to_pandas(conditions)
 
     def _titled(self) -> str:
-        return self.name[:1].upper() + self.name[1:] if self.name == "the table" else self.name
+        return titled(self.name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

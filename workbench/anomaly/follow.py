@@ -59,6 +59,14 @@ def frames_of(source: Any, *, go_on: bool = False, stop: Callable[[], bool] = la
                 return
             yield frame
     else:
+        check_source(source)
+
+
+def check_source(source: Any) -> None:
+    """Raise for what no tables come from."""
+    from workbench.anomaly.frames import _is_table
+
+    if not (isinstance(source, (str, os.PathLike, AsyncIterable, Iterable)) or _is_table(source)):
         raise WorkbenchError(
             f"A {type(source).__name__} is nothing that tables come from.",
             "Give an iterable of tables, or a folder that receives files.",

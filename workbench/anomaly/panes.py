@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from workbench.anomaly.data import kind_name
 from workbench.anomaly.stream_tables import put_together
 from workbench.engine.errors import WorkbenchError
 
@@ -208,7 +209,8 @@ def nanoseconds(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
         kind = column.type
     if not pa.types.is_timestamp(kind):
         raise WorkbenchError(
-            f'"{name}" holds {kind}, not timestamps.', "Convert it first: pandas.to_datetime(df[...])."
+            f'"{name}" is {kind_name(kind)}; the time of a stream must be a timestamp.',
+            f'Convert it first, such as pandas.to_datetime(df["{name}"]).',
         )
     scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[kind.unit]
     missing = column.is_null().to_numpy(zero_copy_only=False)

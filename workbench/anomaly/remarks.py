@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workbench.anomaly.data import titled
+
 if TYPE_CHECKING:
     from workbench.anomaly.conditions import Conditions
 
@@ -37,8 +39,7 @@ def left_out(count: int, total: int, names: Sequence[str]) -> str:
 
 def no_rows(name: str) -> str:
     """Return the note for a table without rows."""
-    titled = f"T{name[1:]}" if name.startswith("the ") else name  # a file keeps the name that it has
-    return f"{titled} has no rows, so there is nothing to explain."
+    return f"{titled(name)} has no rows, so there is nothing to explain."
 
 
 def no_metric(names: Sequence[str]) -> str:
@@ -164,4 +165,4 @@ def _figure(value: float) -> str:
 
 
 def _count(value: float) -> str:
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.1f}"
+    return f"{value:,.1f}".removesuffix(".0")  # those of a cube are expected ones, so they may be fractions

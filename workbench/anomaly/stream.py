@@ -87,6 +87,10 @@ def outliers_stream(
     WorkbenchError
         For a mistake in the arguments; mistakes about columns show at the first push.
     """
+    if source is not None:
+        from workbench.anomaly.follow import check_source
+
+        check_source(source)
     return OutlierStream(
         source=source, metric=metric, by=by, score=score, top=top, tail=tail, where=where, min_support=min_support,
         min_ratio=min_ratio, max_combo=max_combo, compare=compare, window=window, slide=slide, decay=decay, time=time,

@@ -62,7 +62,7 @@ class Result:
         """Show how the result was made, estimates beside actuals; see `Plan.explain`."""
         plan = self._plan()
         if plan is None:
-            raise WorkbenchError(f"A {type(self).__name__} has no plan.")
+            raise WorkbenchError(f"A {type(self).__name__} has no plan.", "print(result) shows what it holds.")
         return plan.explain(format)  # type: ignore[call-overload]
 
     def view_data(self) -> dict[str, Any]:

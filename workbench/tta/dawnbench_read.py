@@ -155,11 +155,14 @@ def find(path: str | Path) -> list[Found]:
 
     A TSV without its JSON stands for the JSON that is missing.
     """
+    what = "a folder of DAWNBench entries, or one JSON file"
+    if not isinstance(path, (str, os.PathLike)):
+        raise WorkbenchError(f"A path is text, not {type(path).__name__}.", f"Give {what}.")
     root = Path(path).expanduser()
     if root.is_file():
         return [_found(root.with_suffix(".json") if root.suffix == ".tsv" else root, root.parent)]
     if not root.is_dir():
-        raise WorkbenchError(f"There is no {root}.", "Give a folder of DAWNBench entries, or one JSON file.")
+        raise WorkbenchError(f"There is no {root}.", f"Give {what}.")
     files = {file if file.suffix == ".json" else file.with_suffix(".json") for file in _files(root)}
     if not files:
         raise WorkbenchError(

@@ -14,6 +14,7 @@ from workbench.tta.crossings import below_after, crossing
 from workbench.tta.dawnbench_rules import KINDS, RULES, rule_of
 from workbench.tta.dawnbench_write import OFFICIAL
 from workbench.tta.entries import Entries, board_fields
+from workbench.tta.outcomes import listed
 from workbench.tta.record import Record, record_of, table
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def leaderboard(
     elif kind == "inference":
         raise WorkbenchError("Runs have no inference board.", "Pass the Entries of read_dawnbench.")
     else:
-        judged = _judged([record_of(run) for run in entries], task, threshold)
+        judged = _judged([record_of(run) for run in listed(entries)], task, threshold)
         rows, missed, unranked = _run_rows(judged, by)
         task, least, official, told = judged.task, judged.threshold, judged.official, judged.told
     key = _key(kind, by)

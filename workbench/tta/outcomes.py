@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["COUNTED", "UNITS", "Outcomes", "counted", "fact", "outcomes", "summary_frame", "summary_row"]
+__all__ = ["COUNTED", "UNITS", "Outcomes", "counted", "fact", "listed", "outcomes", "summary_frame", "summary_row"]
 
 #: states of runs that came to an end; the others are listed and not counted
 COUNTED = frozenset({"finished", "reached", "budget", "hopeless", "failed"})
@@ -74,11 +74,21 @@ class Outcomes:
         return np.where(self.reached, self.times, np.inf)
 
 
+def listed(runs: Any) -> list[Any]:
+    """Return runs as a list, a single one as a list of one; an error for what is no runs."""
+    if hasattr(runs, "time_to"):
+        return [runs]
+    found = list(runs) if isinstance(runs, Iterable) else [runs]
+    wrong = [run for run in found if not hasattr(run, "state")]
+    if wrong or hasattr(runs, "columns"):
+        what = type(runs if hasattr(runs, "columns") else wrong[0]).__name__
+        raise WorkbenchError(f"Pass runs or entries, not {what}.", "wb.tta.runs() lists the runs there are.")
+    return found
+
+
 def counted(runs: Any) -> list[Any]:
     """Return the runs that came to an end; a single run is a list of one."""
-    if hasattr(runs, "time_to"):
-        runs = [runs]
-    return [run for run in runs if run.state in COUNTED]
+    return [run for run in listed(runs) if run.state in COUNTED]
 
 
 def fact(run: Any, name: str, otherwise: Any = None) -> Any:

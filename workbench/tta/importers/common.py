@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ def checked_goal(goal: Any) -> str:
 
 def existing(path: str | Path, what: str) -> Path:
     """Return a path that is there."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise WorkbenchError(f"A path is text, not {type(path).__name__}.", f"Give {what}.")
     found = Path(path).expanduser()
     if not found.exists():
         raise WorkbenchError(f"There is no {found}.", f"Give {what}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.engine.errors import WorkbenchError, suggest
-from workbench.tta.importers.common import checked_goal, existing, imported, no_metric, one_target, recipe_of, run_id
+from workbench.tta.importers.common import checked_goal, existing, imported, one_target, recipe_of, run_id
 from workbench.tta.record import Record, points_table
 
 __all__ = ["csv_records"]
@@ -131,6 +131,6 @@ def _no_number(file: Path, row: int, column: str, text: str) -> WorkbenchError:
 
 def _no_column(file: Path, column: str, header: list[str]) -> WorkbenchError:
     if not header:
-        return no_metric(column, [])
+        return WorkbenchError(f"{file.name} is empty.", "Its first line names the columns, such as step,seconds,top1.")
     listed = f"The columns are {', '.join(header)}."
     return WorkbenchError(f"{file.name} has no column {column}.", suggest(column, header, listed, quote="{}"))
