@@ -180,6 +180,16 @@ def test_what_people_expect_to_be_exact_is(kind: str) -> None:
     assert function("hypot", kind)([3.0, 5.0], [4.0, 12.0]).tolist() == [5, 13]
 
 
+@pytest.mark.parametrize("name", ["erf", "exp", "expit", "tanh"])
+@pytest.mark.parametrize("kind", ["f64", "f32"])
+def test_nan_with_any_bits_stays_nan(name: str, kind: str) -> None:
+    whole, nan = {"f64": (np.uint64, 0x7FF8 << 48), "f32": (np.uint32, 0x7FC0 << 16)}[kind]
+    bits = np.arange(4096).astype(whole) | whole(nan)
+    sign = whole(1 << (8 * bits.itemsize - 1))
+    for some in (bits, bits | sign):
+        assert np.isnan(function(name, kind)(some.view(FLOATS[kind]))).all()
+
+
 @pytest.mark.parametrize("name", ["sin", "cos", "tan"])
 @pytest.mark.parametrize("kind", ["f64", "f32"])
 def test_large_angles_are_reduced_with_all_digits_of_pi(name: str, kind: str) -> None:

@@ -112,16 +112,23 @@ def quotient(a: Value, b: Value) -> Value:
     return (-b).fma(q, a).fma(inverse, q)
 
 
-def exp_of_sum(x: Value, low: Value | None = None, halvings: int = 0) -> Value:
-    """Return exp(x + low) / 2^halvings, where `low` is far smaller than x; x is within range or NaN."""
+def exp_of_sum(x: Value, low: Value | None = None, halvings: int = 0, normal: bool = False) -> Value:
+    """Return exp(x + low) / 2^halvings, where `low` is far smaller than x; x is within range or NaN.
+
+    With `normal` the result is known to be a normal number, or x is NaN: the power of two is added to its exponent.
+    """
     kind = x.kind
-    k = x.fma(LOG2E, MAGIC[kind]) - MAGIC[kind]
+    whole = x.fma(LOG2E, MAGIC[kind])
+    k = whole - MAGIC[kind]
     high, rest = LN2[kind]
     r = k.fma(-rest, k.fma(-high, x))
     if low is not None:
         r = r + low
     p = r.poly(table.EXP[kind], 2)
     p = (r * r).fma(p, r) + 1.0
+    if normal and not (halvings or p.code.scalef):
+        # the last bits of `whole` are k; those above are shifted out
+        return (p.bits() + (whole.bits() << FRACTION[kind])).bits()
     return scale(p, k - float(halvings) if halvings else k)
 
 

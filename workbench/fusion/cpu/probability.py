@@ -50,14 +50,14 @@ def erf(x: Value) -> Value:
     if x.kind == "f32":  # without a division
         end = x.like(ONE_FROM)
         a = end.lt(a).where(end, a)
-        far = 1.0 - exp_of_sum(a.poly(table.LOG_TAIL, 2))
+        far = 1.0 - exp_of_sum(a.poly(table.LOG_TAIL, 2), normal=True)
     else:
         a = _bounded(a)
         # The argument needs no second part: here the tail is added to 1.
         far = 1.0 - _tail(a, -(a * a), a.like(0.0))
     z = a * a
     near = a.fma(z.poly(table.ERF[x.kind], 2), a)
-    return a.lt(1.0).where(near, far).intrinsic("copysign", x)
+    return a.compare("oge", 1.0).where(far, near).intrinsic("copysign", x)  # NaN is near: there it stays NaN
 
 
 def ndtr(x: Value) -> Value:
