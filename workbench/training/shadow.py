@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ ROOM = 2**28
 #: how often a part is copied anew for that, before it is left for when training stands
 TRIES = 3
 NAP = 0.02  # seconds between looks for what is new
+LATE = 5.0  # seconds that who has everything may take to come up to the others, who may be faster
 _SHADOW = "_workbench_shadow"
 
 
@@ -263,13 +265,14 @@ class Shadow(threading.Thread):
 
     def run(self) -> None:
         """Copy, and follow the updates, until the rank joins or there is no use in it."""
-        threads = torch.get_num_threads()
+        threads, since = torch.get_num_threads(), None
         torch.set_num_threads(self._setup.threads)  # numbers come out the same only with as many
         try:
             while not self.over.is_set():
                 copied, behind = self._copy(self.over.is_set), self._follow(self.over.is_set)
                 whole = all(each.at is not None or each.tries >= TRIES for each in self._pieces)
-                self.ready = whole and behind <= 1
+                since = time.monotonic() if since is None and whole else since
+                self.ready = whole and (behind <= 1 or (since is not None and time.monotonic() - since > LATE))
                 if not copied and not behind:
                     self.over.wait(NAP)
         except (OSError, PeerError, Interrupted):
