@@ -322,7 +322,8 @@ def _plans(hosts: Hosts, kept: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for link, rate in LINKS.items():
         hosts.limit(rate)
         store().clear()
-        cluster = Cluster.detect()
+        with _alone():
+            cluster = Cluster.detect()
         hosts.limit(None)
         kept["bandwidth"][link] = cluster.bandwidth[0]
         kept["pace"][link] = dataclasses.asdict(cluster.pace)

@@ -214,9 +214,12 @@ def test_how_much_runs_differ() -> None:
     drag, spread = calibration._noise([[0.09, 0.1, 0.11] * 20, [0.2] * 3])
     assert drag == pytest.approx(0.0, abs=1e-9) and spread == pytest.approx(0.01**2 * 2 / 3 / 0.1 / 2)
     assert calibration._noise([[0.1] * 4] * 2) == (0.0, 0.0)
-    drag, spread = calibration._noise([[0.1, 0.1, 0.1, 0.1, 0.2]] * 2)
-    assert drag == pytest.approx(0.2) and spread == pytest.approx(0.0016 / 0.1)
-    assert calibration._noise([[1.0, 1.0, 9.0]])[0] == calibration.MOST_DRAG  # never more than is believed
+    drag, spread = calibration._noise([[0.1, 0.1, 0.1, 0.1, 0.12]] * 2)
+    assert drag == pytest.approx(0.04) and spread == pytest.approx(0.008**2 / 0.1)
+    # another's work that comes and goes is not taken for the machine's
+    drag, spread = calibration._noise([[1.0] * 39 + [30.0]])
+    assert drag == pytest.approx(0.5 / 40) and spread == pytest.approx(0.25 * 39 / 1600)
+    assert calibration._noise([[1.0, 1.0, 9.0]])[0] == calibration.MOST_DRAG
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Together", "calibrated"]
 
 #: changes when something else is measured
-VERSION = 4
+VERSION = 5
 
 #: seconds that a figure is kept, and that measuring may take
 KEPT, PATIENCE = 86400.0, 60.0
@@ -35,8 +35,11 @@ ROUNDS, TURN, AMOUNT, SECONDS = 3, 0.15, 32 * 2**20, 0.25
 #: workers that are measured together at most: a cluster's other machines are like them
 MOST = 8
 
-#: seconds of a turn in which all compute, whose times are also compared with each other; and what is believed of that
-LAST, MOST_DRAG = 0.4, 0.3
+#: seconds of a turn in which all compute, whose times are also compared with each other
+LAST = 0.4
+
+#: what is believed of that at most: a time over the one in the middle, and a drag; more is another's work, which passes
+LONGEST, MOST_DRAG = 1.5, 0.1
 
 #: how often a reduce and a message are measured
 REDUCES, MESSAGES = 3, 20
@@ -176,8 +179,9 @@ def _noise(runs: list[list[float]]) -> tuple[float, float]:
     drags, spreads = [], []
     for some in runs:
         middle = statistics.median(some)
-        drags.append(statistics.fmean(some) / middle - 1)
-        spreads.append(statistics.pvariance(some) / middle)
+        believed = [min(seconds, LONGEST * middle) for seconds in some]
+        drags.append(statistics.fmean(believed) / middle - 1)
+        spreads.append(statistics.pvariance(believed) / middle)
     return min(max(statistics.fmean(drags), 0.0), MOST_DRAG), statistics.fmean(spreads)
 
 
