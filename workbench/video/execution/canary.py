@@ -239,8 +239,10 @@ class _Canary:
         return positive
 
     def _look(self, frames: Ints, scales: Sequence[float]) -> None:
-        """Look at frames, and keep what was seen of them."""
+        """Look at frames, and keep what was seen of them; those that are shown to a detector belong to the canary."""
         job = self.job
+        if not len(frames):
+            return
         wanted = np.sort(frames)
         known = no_detections() if job.options.fresh else job.detection_cache.read(wanted)
         asked = {scale: smaller(job.spec, scale) for scale in scales}
@@ -263,6 +265,8 @@ class _Canary:
                 self.scores.setdefault(name, {}).update(zip(one.frames.tolist(), scores.tolist(), strict=True))
             for name, error in one.failed.items():
                 self._drop(name, error)
+        if not scales:
+            return
         done = set(self.found[1.0 if 1.0 in new else scales[0]].done.tolist())
         self.frames += [int(frame) for frame in frames if int(frame) in done and int(frame) in self.pictures]
 
@@ -406,16 +410,20 @@ class _Canary:
         grid = processed_frames(job.times, options)
         place = np.searchsorted(grid, frames, side="right") - 1
         before = grid[np.maximum(place, 0)]
-        after = grid[np.minimum(place + 1, len(grid) - 1)]
-        wanted = np.setdiff1d(np.union1d(before, after), self.found[cascade.scale].done)
+        # a processed frame shows what it shows; what follows it is of no matter
+        after = np.where(before == frames, before, grid[np.minimum(place + 1, len(grid) - 1)])
+        near = np.union1d(before, after)
+        if cascade.skips:
+            # What fails a test the plan takes for empty: it is decoded for the test, and no detector is shown it.
+            self._look(near[[int(frame) not in self.pictures for frame in near]], ())
+        near = near[[int(frame) in self.pictures or not cascade.skips for frame in near]]
+        passing = near[self._passing(cascade.skips, near)]
+        wanted = np.setdiff1d(passing, self.found[cascade.scale].done)
         if len(self.frames) + len(wanted) > self.most:
             return None
         if len(wanted):
             self._look(wanted, (cascade.scale,))
         found = _boxes(self.found[cascade.scale])
-        near = np.union1d(before, after)
-        near = near[[int(frame) in self.pictures for frame in near]]
-        passing = near[self._passing(cascade.skips, near)]
         shown = found.take(np.isin(found.frame, passing))
         between = predicted(shown, frames, before, after, job.times)
         truth = _boxes(self.found[1.0])
