@@ -65,18 +65,17 @@ class Standby:
 
         try:
             told = self._call(shadow.follow, self._token, workers=self._seated)
-            origins = tuple(
-                Origin(stage, names, (address,))
-                for address, found in told.items()
-                if isinstance(found, dict)
-                for stage, names in found.items()
-            )
+            origins: dict[int, Origin] = {}
+            for address, found in told.items():
+                if isinstance(found, dict):
+                    for stage, names in found.items():  # of several replicas, one gives
+                        origins.setdefault(stage, Origin(stage, names, (address,)))
             for address, setup in self._setups.items():
-                self._call(shadow.begin, self._token, setup, origins, workers=[address])
+                self._call(shadow.begin, self._token, setup, tuple(origins.values()), workers=[address])
             came, since = -1, time.monotonic()
             while not self._over.wait(LOOK) and time.monotonic() - since < STILL:
-                found = self._call(shadow.progress, self._token, workers=list(self._setups))
-                states = [each for each in found.values() if isinstance(each, tuple)]
+                answers = self._call(shadow.progress, self._token, workers=list(self._setups))
+                states = [each for each in answers.values() if isinstance(each, tuple)]
                 if all(ready for ready, _ in states):
                     return
                 if (total := sum(size for _, size in states)) != came:
