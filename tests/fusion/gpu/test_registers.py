@@ -10,7 +10,7 @@ from workbench.fusion.expr import Expr
 from workbench.fusion.gpu import aot
 from workbench.fusion.gpu.planning import planned
 from workbench.fusion.gpu.registers import MOST_REGISTERS, fitted, live_values
-from workbench.fusion.gpu.triton_gen import Source
+from workbench.fusion.gpu.source import Source
 from workbench.fusion.plan.model import device_model
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from workbench.fusion.errors import arch_differs
 from workbench.fusion.gpu.launch import function_of
 from workbench.fusion.gpu.memory import TYPES, Spec
-from workbench.fusion.gpu.triton_gen import Argument, Source
+from workbench.fusion.gpu.source import Argument, Source
 
 __all__ = ["CompiledKernel", "aot", "compiled", "target_of"]
 

@@ -12,6 +12,7 @@ import triton.language as tl
 __all__ = [
     "arctan",
     "arctan2",
+    "bits",
     "cbrt",
     "copysign",
     "expm1",
@@ -19,7 +20,6 @@ __all__ = [
     "fmod",
     "grid_barrier",
     "hypot",
-    "inverse",
     "least",
     "left_shift",
     "log1p",
@@ -85,17 +85,14 @@ def least(a, b):
 
 @triton.jit
 def ratio(a, b):
-    """The quotient, rounded correctly: that of Triton's language is not for float32, so its floor may be one less."""
+    """The quotient, rounded correctly: that of Triton's language is not for float32, so its floor may be one less.
+
+    It takes registers that a division whose last bit is of no consequence does without.
+    """
     if a.dtype == tl.float32 and b.dtype == tl.float32:
         return tl.div_rn(a, b)
     else:
         return a / b
-
-
-@triton.jit
-def inverse(x):
-    """One by a number, rounded correctly."""
-    return ratio(tl.full([1, 1], 1.0, x.dtype), x)
 
 
 @triton.jit
@@ -115,9 +112,16 @@ def root(x):
 
 @triton.jit
 def tanh(x):
-    """The hyperbolic tangent."""
-    e = expm1(-2 * tl.abs(x))
-    return copysign(ratio(e, e + 2), x)
+    """The hyperbolic tangent, near 0 by its series where that is exact enough."""
+    if x.dtype == tl.float64:
+        e = expm1(-2 * tl.abs(x))
+        return copysign(e / (e + 2), x)
+    else:  # few registers: models have many of them in one kernel
+        e = tl.exp(-2 * tl.abs(x))
+        far = (1 - e) / (1 + e)
+        s = x * x
+        near = -0.3333333333333333 + s * (0.13333333333333333 + s * (-0.05396825396825397 + s * 0.021869488536155203))
+        return tl.where(s < 0.0625, x * (1 + s * near), tl.where(x < 0, far * -1, far))
 
 
 @triton.jit
@@ -238,16 +242,26 @@ def rint(x):
 
 
 @triton.jit
+def bits(x):
+    """The bits of a float as a whole number, which is negative where the sign is set."""
+    if x.dtype == tl.float64:
+        return x.to(tl.int64, bitcast=True)
+    else:
+        return x.to(tl.int32, bitcast=True)
+
+
+@triton.jit
 def negated(x):
     """Whether the sign is set, also that of a zero."""
-    return (x < 0) | ((x == 0) & (1 / x < 0))
+    return bits(x) < 0
 
 
 @triton.jit
 def copysign(x, y):
     """The size of one with the sign of the other."""
-    a = tl.abs(x)
-    return tl.where(negated(y), a * -1, a)
+    own = bits(x)
+    most = tl.full([1, 1], 1, own.dtype) << (own.dtype.primitive_bitwidth - 1)
+    return ((own & ~most) | (bits(y) & most)).to(x.dtype, bitcast=True)
 
 
 @triton.jit

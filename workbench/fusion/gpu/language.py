@@ -13,7 +13,7 @@ __all__ = ["HELPERS", "OPERATIONS", "constant", "known", "operation"]
 
 #: functions of `device` that expressions may call
 HELPERS = (
-    "arctan", "arctan2", "cbrt", "copysign", "expm1", "floor_divide", "fmod", "grid_barrier", "hypot", "inverse",
+    "arctan", "arctan2", "cbrt", "copysign", "expm1", "floor_divide", "fmod", "grid_barrier", "hypot",
     "least", "left_shift", "log1p", "maximum", "minimum", "most", "negated", "power", "product", "ratio",
     "remainder", "right_shift", "rint", "root", "sign", "sinh", "tanh", "whole_quotient", "whole_remainder",
 )  # fmt: skip
@@ -26,7 +26,7 @@ _BOTH = {
     "logical_xor": "({0} != 0) != ({1} != 0)", "logical_not": "{0} == 0",
 }  # fmt: skip
 _FLOAT = {
-    "divide": "ratio({0}, {1})", "sqrt": "root({0})", "reciprocal": "inverse({0})", "exp": "tl.exp({0})",
+    "divide": "{0} / {1}", "sqrt": "root({0})", "reciprocal": "1.0 / {0}", "exp": "tl.exp({0})",
     "exp2": "tl.exp2({0})", "expm1": "expm1({0})", "log": "tl.log({0})", "log2": "tl.log2({0})",
     "log10": "tl.log2({0}) * 0.30102999566398120", "log1p": "log1p({0})", "sin": "tl.sin({0})", "cos": "tl.cos({0})",
     "tan": "tl.sin({0}) / tl.cos({0})", "tanh": "tanh({0})", "floor": "tl.floor({0})", "ceil": "tl.ceil({0})",

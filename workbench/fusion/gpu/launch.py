@@ -22,8 +22,8 @@ from workbench.fusion.gpu.driver import (
     stream_of,
     waited,
 )
+from workbench.fusion.gpu.source import Argument, Source
 from workbench.fusion.gpu.tasks import Unsupported
-from workbench.fusion.gpu.triton_gen import Argument, Source
 from workbench.fusion.plan.inline import base_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from workbench.fusion.gpu.driver import available
 from workbench.fusion.gpu.forms import formed
 from workbench.fusion.gpu.launch import Program
 from workbench.fusion.gpu.memory import storage_of
+from workbench.fusion.gpu.source import Source
 from workbench.fusion.gpu.tasks import Unsupported
-from workbench.fusion.gpu.triton_gen import Source, emit
+from workbench.fusion.gpu.triton_gen import emit
 from workbench.fusion.graph import walk
 from workbench.fusion.passes import optimise
 from workbench.fusion.passes.rewrite import rewrite
