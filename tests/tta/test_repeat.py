@@ -143,7 +143,12 @@ def test_c21_a_seed_that_fails_keeps_the_others() -> None:
         if seed == 2:
             raise SystemExit(3)
 
-    runs = repeat(fails, range(4), target=TARGET)
+    with pytest.warns(TTAWarning) as told:
+        runs = repeat(fails, range(4), target=TARGET)
+    assert (
+        "2 of 4 seeds failed; seed 1 failed: ValueError: the loss is too high.\n"
+        "They count as not reached; the notes of each run say why."
+    ) in [str(warning.message) for warning in told]
     assert [run.state for run in runs] == ["finished", "failed", "failed", "finished"]
     assert runs[1].notes == ["failed: ValueError: the loss is too high"]
     assert runs[2].notes == ["failed: SystemExit: 3"]

@@ -339,7 +339,7 @@ def test_a_failure_keeps_all_that_was_logged(clock: Ticking) -> None:
         t.note("before it")
         raise ValueError("boom")
     assert t.run.state == "failed" and len(t.run.evals) == 2 and len(t.run.points) == 1
-    assert t.run.notes == ["before it"]
+    assert t.run.notes == ["before it", "failed: ValueError: boom"]
 
 
 @pytest.mark.parametrize(

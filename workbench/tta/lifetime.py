@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import perf_counter_ns, process_time_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.errors import WorkbenchError
+from workbench.engine.errors import WorkbenchError, one_line
 from workbench.tta import liveness
 from workbench.tta.beside import Beside
 from workbench.tta.evaluating import take_fresh
@@ -92,6 +92,8 @@ def end(t: Tracking, live: LiveRun, error: BaseException | None) -> bool:
         return False
     mine = isinstance(error, StopTraining) and error.run_id in (None, t.id)
     state, reason = _outcome(t, error, mine)
+    if state == "failed" and error is not None:
+        t.notes.append(f"failed: {one_line(error)}")  # so that the history says why
     told = []
     interrupt: BaseException | None = None
     rows = [row for row in t.evals if row[3] == t.target.metric]

@@ -23,6 +23,8 @@ __all__ = ["repeat"]
 
 _SEE = "All are in .missing; what they logged is in wb.tta.runs()."
 
+_FAILED = "They count as not reached; the notes of each run say why."
+
 #: different warnings of trackers that are told again
 MOST_TOLD = 5
 
@@ -123,6 +125,11 @@ def _tell(runs: Runs) -> None:
     """Warn of what is missing, and of what trackers on the workers have warned of, each once."""
     if runs.missing:
         warnings.warn(TTAWarning(f"Not all seeds came to an end: {runs.missing[0]}", _SEE), stacklevel=3)
+    failed = [run for run in runs if run.state == "failed"]
+    if failed:
+        why = failed[0].notes[-1] if failed[0].notes else "failed"
+        count = f"{len(failed)} of {counted(len(runs))} failed"
+        warnings.warn(TTAWarning(f"{count}; seed {failed[0].seed} {why.removesuffix('.')}.", _FAILED), stacklevel=3)
     told = dict.fromkeys(text for run in runs for text in run.warnings)
     for text in list(told)[:MOST_TOLD]:
         warnings.warn(TTAWarning(text), stacklevel=3)

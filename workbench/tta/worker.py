@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.engine.errors import one_line
 from workbench.tta import liveness
 from workbench.tta.problems import TTAWarning
 from workbench.tta.seeding import cores, seed_all, set_up
@@ -279,12 +278,7 @@ class _Attempts:
 
 def _train(recipe: Recipe, tracker: Tracker, seed: int) -> None:
     seed_all(seed)  # again, as what was loaded to get here has drawn numbers
-    try:
-        recipe.train(tracker, seed)
-    except (Exception, SystemExit) as error:
-        if getattr(error, "code", None) not in (None, 0) or isinstance(error, Exception):
-            tracker.note(f"failed: {one_line(error)}")
-        raise
+    recipe.train(tracker, seed)
 
 
 def _previous(store: Store, attempts: _Attempts, seed: int) -> Previous:
