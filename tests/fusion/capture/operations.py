@@ -377,4 +377,10 @@ FELL: dict[str, Any] = {
     "stack": lambda d: d[["x", "y"]].stack(),
     "eq_mixed": lambda d: d.i == "anna",
     "time_difference": lambda d: d.t - d.g,
+    "rank_method": lambda d: d.i.rank(method="dense"),
+    "rank_frame_method": lambda d: d[["x", "i"]].rank(method="min"),
+    "corr_method": lambda d: d[["x", "y"]].corr(method="spearman"),
+    "rank_by_group": lambda d: d.groupby("j").y.rank(method="first"),
+    "pivot_table_functions": lambda d: d.pivot_table(["x", "y"], index="i", aggfunc={"x": "sum", "y": "max"}),
+    "underscored": lambda d: d.merge(d[["i"]].head(9), how="left", indicator=True)._merge.value_counts(),
 }

@@ -276,3 +276,17 @@ def test_joined_over_chunks() -> None:
     hold(lambda a, b: np.concatenate([a, b, a[::-1] * 2]), x, y)
     hold(lambda a, b: np.concatenate([a / a.sum(), b[b > 9]]), x, y)
     hold(lambda a: np.stack([a, a + 1], axis=1).reshape(-1), x)
+
+
+@pytest.mark.filterwarnings("ignore:.*unfused")
+def test_parts_of_complex_numbers_which_numpy_makes() -> None:
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    for call in (
+        lambda a: np.fft.fft(a).real * 2,
+        lambda a: np.real(np.fft.fft(a)),
+        lambda a: np.fft.fft(a).imag.sum(0),
+    ):
+        found, wanted = np.asarray(call(wb.fusion.array(x))), call(x)
+        assert found.dtype == wanted.dtype == np.float64
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+    assert np.asarray(wb.fusion.array(x).real).dtype == np.float64

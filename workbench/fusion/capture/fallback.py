@@ -72,7 +72,7 @@ def _inside(value: Any, change: Callable[[Any], Any], depth: int = 2) -> Any:
 
 
 def run_in_pandas(
-    op: str, call: Callable[..., Any], *args: Any, reason: str = "unsupported operation", **kwargs: Any
+    op: str, call: Callable[..., Any], /, *args: Any, reason: str = "unsupported operation", **kwargs: Any
 ) -> Any:
     """Run a call of pandas on forced arguments, and wrap what it returns.
 

@@ -235,15 +235,15 @@ class LazyFrame(FrameReductions, FrameCleaning, FrameOrdering, FrameMerging, Fra
         if self._original is not None:
             self._dirty[label] = None  # where it stood first: that is the order of new columns
 
-    def _pandas(self, method: str, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
+    def _pandas(self, method: str, /, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
         """Run a method of pandas.DataFrame on forced arguments; one that writes, on the object itself."""
         if kwargs.get("inplace") is True or method in ("insert", "pop", "update", "__delitem__", "__setitem__"):
-            return self._write_in_pandas(method, lambda f, *a, **k: getattr(f, method)(*a, **k), *args, **kwargs)
+            return self._write_in_pandas(method, lambda f, /, *a, **k: getattr(f, method)(*a, **k), *args, **kwargs)
         return run_in_pandas(
-            method, lambda f, *a, **k: getattr(f, method)(*a, **k), self, *args, reason=reason, **kwargs
+            method, lambda f, /, *a, **k: getattr(f, method)(*a, **k), self, *args, reason=reason, **kwargs
         )
 
-    def _write_in_pandas(self, op: str, call: Any, *args: Any, **kwargs: Any) -> Any:
+    def _write_in_pandas(self, op: str, call: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Run a call that changes a DataFrame on the user's own frame, or on a copy that becomes this one."""
         value = self._fusion_value()
         if self._original is None:
@@ -402,10 +402,12 @@ class LazyFrame(FrameReductions, FrameCleaning, FrameOrdering, FrameMerging, Fra
     def __getattr__(self, name: str) -> Any:
         import pandas as pd
 
-        if name.startswith("_"):
+        if name.startswith("__") or name == "_labels":  # asked for before it is made, as by a copy
             raise AttributeError(name)
         if name in self._labels and not hasattr(pd.DataFrame, name):
             return self[name]
+        if name.startswith("_"):
+            raise AttributeError(name)
         found = getattr(pd.DataFrame, name, None)
         if found is None:
             return getattr(pd.DataFrame(columns=self._labels), name)  # the error of pandas

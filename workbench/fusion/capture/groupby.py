@@ -51,7 +51,7 @@ class LazyGroupBy(GroupedRows):
         named = {key: _forced(each) for key, each in self._kwargs.items()}
         return self._of_pandas(forced(self._target), plain, named)
 
-    def _pandas(self, name: str, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
+    def _pandas(self, name: str, /, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
         keys = [_forced(each) for each in self._args]
         named = {key: _forced(each) for key, each in self._kwargs.items()}
 

@@ -153,6 +153,8 @@ def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 
 @handles(np.real)
 def _real(val: Any) -> Any:
+    if lazy_of(val).dtype.kind == "c":
+        raise Unknown
     return lazy_of(val)
 
 

@@ -29,7 +29,9 @@ def _fused(frame: LazyFrame, given: dict[str, Any]) -> Any:
     name, dropna = given.pop("aggfunc", "mean"), given.pop("dropna", True)
     values, index, columns = (_labels(given.pop(each, None)) for each in ("values", "index", "columns"))
     given.pop("observed", None)
-    if given or name not in _FUSED or dropna is not True or not values or not index or columns is None:
+    if not isinstance(name, str) or name not in _FUSED or given or dropna is not True:
+        return None
+    if not values or not index or columns is None:
         return None
     keys = [*index, *columns]
     wanted = [*keys, *values]

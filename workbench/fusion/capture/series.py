@@ -108,15 +108,15 @@ class LazySeries(SeriesReductions, SeriesCleaning, SeriesOrdering, SeriesShaping
         self._column, self._name, self._value = other._column, other._name, other._value
         self._notes = (*self._notes, *other._notes)
 
-    def _pandas(self, method: str, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
+    def _pandas(self, method: str, /, *args: Any, reason: str = "unsupported operation", **kwargs: Any) -> Any:
         """Run a method of pandas.Series on forced arguments; one that writes, on the object itself."""
         if kwargs.get("inplace") is True:
             return self._write_in_pandas(method, *args, **kwargs)
         return run_in_pandas(
-            method, lambda s, *a, **k: getattr(s, method)(*a, **k), self, *args, reason=reason, **kwargs
+            method, lambda s, /, *a, **k: getattr(s, method)(*a, **k), self, *args, reason=reason, **kwargs
         )
 
-    def _write_in_pandas(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def _write_in_pandas(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
         value = self._fusion_value()
         if self._original is None:
             value = value.copy(deep=False)
