@@ -10,51 +10,25 @@ from __future__ import annotations
 
 import ast
 import builtins
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workbench.engine.fingerprint import source_tree
+from workbench.video.operators.array_values import (
+    EXACT, FUNCTIONS, METHODS, Array, Calls, NotSimple, Value, aligned, largest,
+)  # fmt: skip
 from workbench.video.operators.columns import plain
 
-__all__ = ["LEAST", "at_once"]
+__all__ = ["LEAST", "Value", "at_once"]
 
 #: fewer calls than this are simply made
 LEAST = 64
 #: calls that are made to compare with
 _CHECKED = 8
-#: whole numbers beyond this are not exact as floats, and products of larger ones than the root may overflow
-_EXACT, _FACTOR = 2**53, 2**26
-
-Array = NDArray[Any]
-
-
-class NotSimple(Exception):
-    """A function, or what it is given, has no array form."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """One value for each call: a number `(n,)`, a point `(n, k)`, a window `(n, length)` or a window of points."""
-
-    array: Array
-    window: bool = False
-    point: bool = False
-
-    @property
-    def number(self) -> bool:
-        return not self.window and not self.point
-
-    @property
-    def kind(self) -> str:
-        return str(self.array.dtype.kind)
-
-    def like(self, array: Array) -> Value:
-        return Value(array, self.window, self.point)
+#: products of larger whole numbers than this may overflow
+_FACTOR = 2**26
 
 
 def at_once(
@@ -168,11 +142,12 @@ class _Body:
 # --------------------------------------------------------------------------------------------------------- expressions
 
 
-class _Expression:
+class _Expression(Calls):
     """Evaluates one expression; what the calls that are not `live` would give means nothing, and may not raise."""
 
     def __init__(self, body: _Body, live: Array) -> None:
-        self.body, self.live = body, live
+        super().__init__(body.count, live)
+        self.body = body
 
     def boolean(self, node: ast.expr) -> Array:
         value = self.value(node)
@@ -205,19 +180,16 @@ class _Expression:
         raise NotSimple
 
     def _constant(self, value: Any) -> Value:
-        if type(value) not in (bool, int, float, str) or (type(value) is int and abs(value) >= _EXACT):
+        if type(value) not in (bool, int, float, str) or (type(value) is int and abs(value) >= EXACT):
             raise NotSimple
-        return Value(np.full(self.body.count, value))
-
-    def _alive(self, value: Value) -> Array:
-        return value.array[self.live]
+        return Value(np.full(self.count, value))
 
     # -------------------------------------------------------------------------------------------------- arithmetic
 
     def _arithmetic(self, op: ast.operator, left: Value, right: Value) -> Value:
         if {left.kind, right.kind} - {"f", "i"}:
             raise NotSimple
-        one, other, result = _aligned(left, right)
+        one, other, result = aligned(left, right)
         whole = left.kind == right.kind == "i"
         match op:
             case ast.Add():
@@ -225,16 +197,16 @@ class _Expression:
             case ast.Sub():
                 made = one - other
             case ast.Mult():
-                if whole and max(_largest(one), _largest(other)) > _FACTOR:
+                if whole and max(largest(one), largest(other)) > _FACTOR:
                     raise NotSimple
                 made = one * other
             case ast.Div():
-                if (self._alive(right) == 0).any():
+                if (self.alive(right) == 0).any():
                     raise NotSimple  # a plain call raises, or warns
                 made = one / other
             case _:
                 raise NotSimple
-        if whole and made.dtype.kind == "i" and _largest(made) >= _EXACT:
+        if whole and made.dtype.kind == "i" and largest(made) >= EXACT:
             raise NotSimple
         return result.like(made)
 
@@ -244,7 +216,7 @@ class _Expression:
         return value.like(-value.array)
 
     def _joined(self, every: bool, operands: Sequence[ast.expr]) -> Value:
-        live, found = self.live, np.full(self.body.count, every)
+        live, found = self.live, np.full(self.count, every)
         for operand in operands:
             value = _Expression(self.body, live).boolean(operand)
             found = found & value if every else found | value
@@ -265,7 +237,7 @@ class _Expression:
             raise NotSimple
         if texts and op not in (ast.Eq, ast.NotEq):
             raise NotSimple
-        one, other, result = _aligned(first, second)
+        one, other, result = aligned(first, second)
         return result.like(_COMPARE[op](one, other))
 
     def _chosen(self, test: ast.expr, then: ast.expr, otherwise: ast.expr) -> Value:
@@ -300,153 +272,24 @@ class _Expression:
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name not in self.body.names:
                 function = getattr(self.body.outside(name), attribute)
             case ast.Attribute(value=holder, attr=attribute):
-                if given or attribute not in _METHODS:
+                if given or attribute not in METHODS:
                     raise NotSimple
-                return self._over(_METHODS[attribute], self.value(holder))
+                return self.over(METHODS[attribute], self.value(holder))
             case ast.Name(id=name) if name not in self.body.names:
                 function = self.body.outside(name)
             case _:
                 raise NotSimple
         values = [self.value(one) for one in given]
-        for known, make in _FUNCTIONS:
+        for known, make in FUNCTIONS:
             if function is known:
                 return make(self, *values)
         raise NotSimple
-
-    def _over(self, reduce: Callable[..., Any], value: Value) -> Value:
-        """Reduce each window; in rows that lie one behind the other NumPy adds in the order it does in one array."""
-        if not value.window or value.point or value.kind not in "fib" or not value.array.shape[1]:
-            raise NotSimple
-        return Value(np.asarray(reduce(np.ascontiguousarray(value.array), axis=1)))
-
-    def absolute(self, value: Value) -> Value:
-        if value.kind not in "fi":
-            raise NotSimple
-        return value.like(np.abs(value.array))
-
-    def as_float(self, value: Value) -> Value:
-        if not value.number or value.kind not in "fib":
-            raise NotSimple
-        return Value(value.array.astype(np.float64))
-
-    def as_int(self, value: Value) -> Value:
-        return self._rounded(value, np.trunc)
-
-    def rounded(self, value: Value) -> Value:
-        if value.kind == "b":
-            raise NotSimple
-        return self._rounded(value, np.rint)
-
-    def _rounded(self, value: Value, how: Callable[[Array], Array]) -> Value:
-        if not value.number or value.kind not in "fib":
-            raise NotSimple
-        if value.kind == "f":
-            alive = self._alive(value)
-            if not np.isfinite(alive).all() or _largest(alive) >= _EXACT:
-                raise NotSimple
-            return Value(how(np.where(self.live, value.array, 0.0)).astype(np.int64))
-        return Value(value.array.astype(np.int64))
-
-    def as_bool(self, value: Value) -> Value:
-        if not value.number or value.kind not in "fib":
-            raise NotSimple
-        return Value(value.array != 0)
-
-    def length(self, value: Value) -> Value:
-        if value.number:
-            raise NotSimple
-        return Value(np.full(self.body.count, value.array.shape[1]))
-
-    def number_root(self, value: Value) -> Value:
-        if not value.number:
-            raise NotSimple
-        return self.root(value)
-
-    def root(self, value: Value) -> Value:
-        if value.kind not in "fi" or (self._alive(value) < 0).any():
-            raise NotSimple
-        return value.like(np.sqrt(value.array.astype(np.float64)))
-
-    def hypotenuse(self, one: Value, other: Value) -> Value:
-        if one.kind != "f" or other.kind != "f":
-            raise NotSimple
-        first, second, result = _aligned(one, other)
-        return result.like(np.hypot(first, second))
-
-    def difference(self, value: Value) -> Value:
-        if not value.window or value.kind not in "fi":
-            raise NotSimple
-        return value.like(np.ascontiguousarray(value.array[:, 1:] - value.array[:, :-1]))
-
-    def total(self, value: Value) -> Value:
-        """Return Python's `sum`, which adds one after the other."""
-        if not value.window or value.point or value.kind not in "fi" or not value.array.shape[1]:
-            raise NotSimple
-        return Value(np.add.accumulate(value.array, axis=1)[:, -1])
-
-
-def _extreme(least: bool) -> Callable[..., Value]:
-    """Return Python's `min` or `max`, of several numbers or of a window: the first of the extreme ones."""
-
-    def made(expression: _Expression, *values: Value) -> Value:
-        if len(values) == 1:
-            (value,) = values
-            if np.isnan(value.array.astype(np.float64)).any():
-                raise NotSimple  # what Python gives then depends on the order
-            return expression._over(np.min if least else np.max, value)
-        if not values or any(not value.number or value.kind != values[0].kind for value in values):
-            raise NotSimple
-        if values[0].kind not in "fi":
-            raise NotSimple
-        found = values[0].array
-        for value in values[1:]:
-            found = np.where(value.array < found if least else value.array > found, value.array, found)
-        return Value(found)
-
-    return made
-
-
-def _reduced(reduce: Callable[..., Any]) -> Callable[..., Value]:
-    return lambda expression, value: expression._over(reduce, value)
 
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Array, Array], Array]] = {
     ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal,
     ast.Eq: np.equal, ast.NotEq: np.not_equal,
 }  # fmt: skip
-_METHODS: dict[str, Callable[..., Any]] = {
-    "mean": np.mean, "sum": np.sum, "min": np.min, "max": np.max, "std": np.std, "any": np.any, "all": np.all,
-}  # fmt: skip
-#: a function -> its array form; left out are those whose vector code may differ in the last bit
-_FUNCTIONS: tuple[tuple[Any, Callable[..., Value]], ...] = (
-    (abs, _Expression.absolute), (float, _Expression.as_float), (int, _Expression.as_int),
-    (bool, _Expression.as_bool), (round, _Expression.rounded), (len, _Expression.length), (sum, _Expression.total),
-    (min, _extreme(True)), (max, _extreme(False)), (math.sqrt, _Expression.number_root), (np.sqrt, _Expression.root),
-    (np.abs, _Expression.absolute), (np.hypot, _Expression.hypotenuse), (np.diff, _Expression.difference),
-    *((getattr(np, name), _reduced(reduce)) for name, reduce in _METHODS.items()),
-)  # fmt: skip
-
-
-def _aligned(left: Value, right: Value) -> tuple[Array, Array, Value]:
-    """Return both arrays so that they broadcast as their rows would by themselves, and the form of the result."""
-    if left.number and right.number:
-        return left.array, right.array, left
-    if left.point != right.point and not (left.number or right.number):
-        raise NotSimple  # a window of numbers beside a point: lengths that agree by chance
-    form = Value(left.array, left.window or right.window, left.point or right.point)
-    arrays = []
-    for value in (left, right):
-        array = value.array
-        if value.number:
-            array = array.reshape((-1, *[1] * (form.window + form.point)))
-        elif form.window and not value.window:
-            array = array[:, None, :]
-        arrays.append(array)
-    return arrays[0], arrays[1], form
-
-
-def _largest(array: Array) -> float:
-    return float(np.abs(array.astype(np.float64)).max(initial=0.0))
 
 
 def _whole(node: ast.expr) -> int:
