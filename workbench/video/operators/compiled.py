@@ -17,8 +17,16 @@ import numpy as np
 
 from workbench.engine.fingerprint import source_tree
 from workbench.video.operators.array_values import (
-    EXACT, FUNCTIONS, METHODS, Array, Calls, NotSimple, Value, aligned, largest,
-)  # fmt: skip
+    EXACT,
+    FUNCTIONS,
+    METHODS,
+    Array,
+    Calls,
+    NotSimple,
+    Value,
+    aligned,
+    largest,
+)
 from workbench.video.operators.columns import plain
 
 __all__ = ["LEAST", "Value", "at_once"]
