@@ -127,3 +127,12 @@ def test_regions_of_a_gpu_go_to_its_kernels_and_to_torch_where_there_are_none(mo
     plan = wb.fusion.explain(small)
     assert [kernel.kind for kernel in plan.kernels] == ["fallback"]
     assert list(plan.reasons.reason) == ["no form"]
+
+
+def test_tensors_in_lists_may_be_of_no_memory():
+    def norms(tensors):
+        return torch.stack([each.square().sum() for each in tensors]).sum()
+
+    made = [torch.empty(64, 32, device=device) for device in ("cpu", "meta") for _ in range(4)]
+    here, meta = (wb.fusion.plan_graph(norms, [made[k : k + 4]], device="cuda:sm_90") for k in (0, 4))
+    assert meta.launches == here.launches > 0

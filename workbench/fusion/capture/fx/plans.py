@@ -34,6 +34,7 @@ def traced(function: Any, inputs: Sequence[Any]) -> Any:
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
+    from torch.utils._pytree import tree_map
 
     mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
 
@@ -44,7 +45,7 @@ def traced(function: Any, inputs: Sequence[Any]) -> Any:
             sizes, strides = [int(d) for d in x.shape], [int(s) for s in x.stride()]
             return torch.empty_strided(sizes, strides, dtype=x.dtype, device="cpu", requires_grad=x.requires_grad)
 
-    given = [fake(each) for each in inputs]
+    given = tree_map(fake, list(inputs))  # tensors may stand in lists, as those of an optimizer do
 
     def call(*values: Any) -> Any:  # whatever else it could be given
         return function(*values)
