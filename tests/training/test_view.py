@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tests.training.test_watch import run_of
@@ -86,7 +87,7 @@ def test_what_is_of_the_whole_run_names_no_worker() -> None:
     (shown,) = [block["frame"] for block in run.view_data()["blocks"] if block.get("name") == "incidents"]
     assert shown.worker.isna().tolist() == shown.stage.isna().tolist() == [True, False]
     assert shown.step.tolist() == [1, 2] and shown.worker[1] == shown.stage[1] == 0
-    page = run._repr_mimebundle_({}, {})["text/html"]
+    page = re.sub("<td[^>]*>", "<td>", run._repr_mimebundle_({}, {})["text/html"])  # with the front loaded or without
     assert "<td>checkpoint</td><td></td><td></td><td>1</td>" in page
     assert "<td>lost</td><td>0</td><td>0</td><td>2</td>" in page
     one, other = [event.data for event in run.events() if event.kind in ("checkpoint", "lost")]

@@ -28,7 +28,21 @@ if TYPE_CHECKING:
     from workbench.training.state import Snapshot, StageState
     from workbench.training.worker import Part, Setup
 
-__all__ = ["Kept", "Origin", "Taken", "fetched", "filled", "gather", "give", "hollow", "keep"]
+__all__ = [
+    "Kept",
+    "Origin",
+    "Raw",
+    "Taken",
+    "fetched",
+    "filled",
+    "gather",
+    "give",
+    "hollow",
+    "keep",
+    "packed",
+    "pieces",
+    "unpacked",
+]
 
 #: bytes that one answer holds, but for a tensor that is larger; what is behind it may go on meanwhile
 PIECE = 2**24
@@ -141,7 +155,7 @@ async def give(
     snapshot = found.stages[stage]
     tensors = {**snapshot.weights, **snapshot.first}
     parts = {name: (tensors[name], snapshot.optimizer.get(name)) for name in names}
-    return await asyncio.to_thread(pytree.tree_map, _packed, parts)
+    return await asyncio.to_thread(pytree.tree_map, packed, parts)
 
 
 # on a worker, for a rank that begins
@@ -187,11 +201,11 @@ def gather(
                 if name in snapshot.optimizer:
                     taken.state[name] = dict(snapshot.optimizer[name])
             continue
-        for piece in _pieces(names, wanted):
+        for piece in pieces(names, wanted):
             for name, (tensor, state) in _asked(run, batches, origin, piece, dask_worker, stopped).items():
-                taken.tensors[name] = _unpacked(tensor)
+                taken.tensors[name] = unpacked(tensor)
                 if state is not None:
-                    taken.state[name] = pytree.tree_map(_unpacked, state, is_leaf=lambda leaf: isinstance(leaf, _Raw))
+                    taken.state[name] = pytree.tree_map(unpacked, state, is_leaf=lambda leaf: isinstance(leaf, Raw))
     missing = [name for name in wanted if name not in taken.tensors]
     if missing:
         raise PeerError(-1, f"nobody has {missing[0]}")
@@ -285,22 +299,22 @@ def ask(
     return answer["result"]
 
 
-def _pieces(names: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> list[list[str]]:
+def pieces(names: Sequence[str], wanted: Mapping[str, torch.Tensor]) -> list[list[str]]:
     """Return the names in lists of which each is answered at once."""
-    pieces: list[list[str]] = [[]]
+    lists: list[list[str]] = [[]]
     room = PIECE
     for name in names:
         size = wanted[name].numel() * wanted[name].element_size()
-        if pieces[-1] and size > room:
-            pieces.append([])
+        if lists[-1] and size > room:
+            lists.append([])
             room = PIECE
-        pieces[-1].append(name)
+        lists[-1].append(name)
         room -= size
-    return pieces
+    return lists
 
 
 @dataclass(frozen=True)
-class _Raw:
+class Raw:
     """A tensor as an array of bytes, whatever its type is."""
 
     dtype: torch.dtype
@@ -308,15 +322,17 @@ class _Raw:
     data: Any
 
 
-def _packed(value: Any) -> Any:
+def packed(value: Any) -> Any:
+    """Return a tensor as bytes, as it is sent; anything else as it is."""
     if not isinstance(value, torch.Tensor):
         return value
     whole = value.detach().cpu().contiguous().reshape(-1)
-    return _Raw(value.dtype, tuple(value.shape), whole.view(torch.uint8).numpy())
+    return Raw(value.dtype, tuple(value.shape), whole.view(torch.uint8).numpy())
 
 
-def _unpacked(value: Any) -> Any:
-    if not isinstance(value, _Raw):
+def unpacked(value: Any) -> Any:
+    """Return the tensor of bytes that came; anything else as it is."""
+    if not isinstance(value, Raw):
         return value
     # In memory of torch's own: products may come out otherwise where a tensor stands at another alignment.
     own = torch.empty(value.data.size, dtype=torch.uint8)

@@ -128,7 +128,7 @@ async def piece(
         return "later"  # of the update after this commit nothing is kept: of that after the next one it will be
     found = snapshots[newest]
     parts = {name: (found.weights[name], found.optimizer.get(name)) for name in names}
-    return newest, await asyncio.to_thread(pytree.tree_map, handing._packed, parts)
+    return newest, await asyncio.to_thread(pytree.tree_map, handing.packed, parts)
 
 
 async def gradients(
@@ -153,7 +153,7 @@ async def gradients(
             break
         sent[each] = {name: part for name, part in parts.items() if name in wanted}
         size += sum(part.nbytes for part in sent[each].values())
-    return await asyncio.to_thread(pytree.tree_map, handing._packed, sent)
+    return await asyncio.to_thread(pytree.tree_map, handing.packed, sent)
 
 
 # on a newcomer
@@ -214,7 +214,7 @@ class _Piece:
 
     def take(self, at: int, parts: dict[str, tuple[Any, Any]], setup: Setup, wanted: dict[str, torch.Tensor]) -> None:
         """Begin with parameters at a commit."""
-        found = pytree.tree_map(handing._unpacked, parts, is_leaf=lambda leaf: isinstance(leaf, handing._Raw))
+        found = pytree.tree_map(handing.unpacked, parts, is_leaf=lambda leaf: isinstance(leaf, handing.Raw))
         self.parameters = {
             name: nn.Parameter(tensor, wanted[name].requires_grad) for name, (tensor, _) in found.items()
         }
@@ -224,7 +224,7 @@ class _Piece:
 
     def update(self, batch: int, found: dict[str, Any]) -> None:
         """Make the update of a batch."""
-        known = {name: handing._unpacked(found[name]) for name in self.names if name in found}
+        known = {name: handing.unpacked(found[name]) for name in self.names if name in found}
         if known:
             for name, parameter in self.parameters.items():
                 parameter.grad = known.get(name)
@@ -259,7 +259,7 @@ class Shadow(threading.Thread):
         self._pieces = [
             _Piece(origin, names)
             for origin in origins
-            for names in handing._pieces([name for name in self._wanted if name in origin.names], self._wanted)
+            for names in handing.pieces([name for name in self._wanted if name in origin.names], self._wanted)
             if names
         ]
 
@@ -343,8 +343,8 @@ class Shadow(threading.Thread):
 
 
 def _size(value: Any) -> int:
-    leaves = pytree.tree_leaves(value, is_leaf=lambda leaf: isinstance(leaf, handing._Raw))
-    return sum(leaf.data.nbytes for leaf in leaves if isinstance(leaf, handing._Raw))
+    leaves = pytree.tree_leaves(value, is_leaf=lambda leaf: isinstance(leaf, handing.Raw))
+    return sum(leaf.data.nbytes for leaf in leaves if isinstance(leaf, handing.Raw))
 
 
 def _shadows(worker: Any) -> dict[str, Shadow]:

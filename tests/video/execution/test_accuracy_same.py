@@ -36,7 +36,7 @@ def parked() -> Source:
 CHOICES: dict[str, tuple[Callable[[], Source], float, str]] = {
     "skip": (source, 250.0, "skip frames within "),
     "size": (partial(source, every=62), 20.0, "detector on pictures of 50 % size"),
-    "every": (parked, 130.0, "every=3"),
+    "every": (parked, 130.0, "every=5"),
 }
 
 
