@@ -15,9 +15,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.browser.conftest import FLAGS, Lab, Told, running_lab, wait_idle
+from tests.browser.test_lab import SPEC
 from workbench import doctor
 
 ROUNDS = 6
+QUERY = "%%vquery cam.mp4\nclass Q(Query):\n    car: Car\n    where = car.color == 'red'"
 
 
 @contextmanager
@@ -60,7 +62,8 @@ def opened() -> tuple[float, float]:
 def _open(browser: Any, lab: Lab) -> float:
     """Open a new notebook; return the seconds until its kernel is idle, and stop the kernel."""
     path = lab.folder / f"n{time.monotonic_ns()}.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("%%vquery cam.mp4\nclass Q(Query):\n    car: Car")] * 3), path)
+    cells = [new_code_cell(QUERY) for _ in range(3)]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": SPEC}), path)
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
     begun = time.perf_counter()
