@@ -487,8 +487,8 @@ def _link_figures(kept: dict[str, Any]) -> list[Figure]:
         loss = _pace(schedules, picked) / _pace(schedules, fastest)
         figures.append(
             Figure(
-                f"links: {link}, auto picks {picked}", loss, "of the fastest", "fastest", picked == fastest,
-                fastest, 1.0, loss, details=kept["auto"][link],
+                f"links: {link}, auto", loss, "of the fastest", "fastest", picked == fastest,
+                fastest, 1.0, loss, note=f"it picks {picked}", details=kept["auto"][link],
             )
         )  # fmt: skip
     return figures
