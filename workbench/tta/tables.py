@@ -184,7 +184,7 @@ _SQLITE = frozenset({int, float, type(None)})
 _NO_RECIPE = ("", None, None, "", "max", None, "wall", None)
 #: rows of one INSERT -> its text: a statement gives the interpreter's lock away once, not once a row
 _BLOCKS = {
-    rows: "INSERT OR IGNORE INTO point SELECT ?1, ?2, column1, column2, column3, column4 FROM (VALUES "
+    rows: "INSERT OR IGNORE INTO point SELECT ?, ?, column1, column2, column3, column4 FROM (VALUES "
     + ", ".join(["(?, ?, ?, ?)"] * rows)
     + ")"
     for rows in (256, 16, 1)
