@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from workbench.tta.clock import DOWN, KINDS, SETUP_NS, Span, Timeline, clock_seconds, join_attempts, span_columns
@@ -205,6 +205,10 @@ def test_c55_time_down_counts_on_wall_and_mlperf_alone() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(traces(), traces(1), st.integers(0, 9), st.sampled_from(CLOCKS), st.integers(0, 3))
+@example(([], [1]), ([("init", 2, 3, 1), ("init", 1, 4, 0)], []), 0, "mlperf", 0)
+@example(
+    ([("init", 1, 1, 2), ("train", 1, 2, 2), ("init", 0, 2, 1), ("init", 0, 2, 0)], []), ([], []), 0, "algoperf", 0
+)
 def test_c55_a_run_joined_under_way_reads_as_its_table(
     first: tuple[list[Span], list[int]], second: tuple[list[Span], list[int]], down: int, clock: str, late: int
 ) -> None:

@@ -168,6 +168,8 @@ class SpanLog:
                     for span in self._stack:
                         if span.kind == "eval" and span.start == edge[0]:
                             span.read = self._read(self.clock, edge[0])
+            if self._seen_eval is not None:  # after the last edge
+                self._at_first_eval(self._seen_eval)
 
     # below: sums up to the last edge
 
@@ -240,7 +242,8 @@ def _edges(spans: Iterable[Span]) -> list[tuple[int, str, str, str]]:
             edges.append((end, "", kind, stack[-1][0] if stack else ""))
 
     owned = (span for span in spans if span[3] != BESIDE)
-    for kind, start, end, _ in sorted(owned, key=lambda span: (span[1], span[3], -span[2])):
+    # Of two at one depth that begin at once, the one that took no time came first.
+    for kind, start, end, _ in sorted(owned, key=lambda span: (span[1], span[3], span[2])):
         close(start)
         stack.append((kind, min(end, stack[-1][1]) if stack else end))
         edges.append((start, kind, "", kind))
